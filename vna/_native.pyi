@@ -1,0 +1,138 @@
+"""The Rust core (native/). Every call that works on more than a few kilobytes releases the GIL."""
+
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+SOURCE_DIGEST: Final[str]
+"""Digest of the native sources this extension was built from; see vna/_build.py."""
+
+class ProtocolError(ValueError):
+    """A peer broke the DICOM upper layer protocol (PS3.8); the message says how."""
+
+# hash -------------------------------------------------------------------------------------------
+def blake3(data: Buffer) -> bytes:
+    """Return the 32-byte BLAKE3 digest of `data`."""
+
+class Blake3:
+    """An incremental BLAKE3."""
+    def __init__(self) -> None: ...
+    def update(self, data: Buffer) -> None: ...
+    def digest(self) -> bytes: ...
+
+def crc32c(data: Buffer, seed: int = 0) -> int:
+    """Return the CRC-32C (Castagnoli) of `data`, continuing from `seed`."""
+
+# scan -------------------------------------------------------------------------------------------
+class Splitter:
+    """One pass over an object as it arrives, in pieces of any size.
+
+    Parts an object into a header and bulk values, finds the indexed attributes and the frame
+    table, and hashes what passes. Holds the header in memory, never the bulk.
+
+    `form`: "dataset" (bare data set in `transfer_syntax`) or "part10" (preamble, DICM and file meta
+    information first; also takes files without a preamble, or without file meta information, for
+    which it guesses the transfer syntax as other readers do). `interest` lists path keys of wanted
+    attributes: `tag`, or `sequence_tag << 32 | tag` for elements in items of a top-level sequence.
+    """
+    def __init__(
+        self,
+        form: str,
+        transfer_syntax: str | None,
+        interest: Sequence[int],
+        *,
+        bulk_threshold: int = 4096,
+        max_header: int = 268_435_456,
+    ) -> None: ...
+    def feed(self, data: Buffer) -> list[tuple[int, int, int]]:
+        """Take the next piece. Return `(hole, start, end)` for each run of `data` that is bulk:
+        `data[start:end]` is the next part of hole number `hole` (0, 1, ...)."""
+    def hole_plan(self, hole: int) -> tuple[int, int]:
+        """Return `(chunk length, declared length)` of a hole that has begun: the length in which
+        the value is best chunked (one native frame, or 65536 where data is compressed already)
+        and its declared length (-1 when undefined)."""
+    def finish(self) -> "Scan":
+        """Say that the object ends here and return what was found. Never raises for bad data."""
+
+class Scan:
+    """What a pass over an object found."""
+    @property
+    def problem(self) -> str:
+        """Empty, or where and why reading the data set stopped ("at byte 1234, in (0028,0010): ...")."""
+    @property
+    def fatal(self) -> bool:
+        """True when not even the container could be read (not DICOM, header over its cap)."""
+    @property
+    def transfer_syntax(self) -> str: ...
+    @property
+    def prefix(self) -> int:
+        """Bytes of preamble and file meta information at the front of `header`."""
+    @property
+    def length(self) -> int:
+        """Bytes of the data set, without the prefix."""
+    @property
+    def header(self) -> bytes: ...
+    @property
+    def holes(self) -> list[tuple[int, int, bytes, tuple[int, ...], str]]:
+        """`(offset in header, length, BLAKE3 digest, path, VR)` for each hole."""
+    @property
+    def deflated(self) -> bool:
+        """True for a deflated transfer syntax: hole 0 is the data set as received, `header` is the
+        prefix alone, `values` come from the inflated data set, `frames` is None."""
+    @property
+    def frames(self) -> tuple[int, int, int, int, bytes] | None:
+        """`(kind, hole, count, frame_bits, offsets)`: kind 1 native, 2 encapsulated; `offsets` is
+        `count + 1` little-endian u64 for encapsulated, empty for native. None without pixel data
+        or where its frames cannot be told apart (then `problem` stays as it is)."""
+    @property
+    def digest(self) -> bytes:
+        """BLAKE3 over the data set's header bytes and its holes' places and digests: equal for
+        equal data sets."""
+    @property
+    def values(self) -> dict[int, list[str | int | float]]:
+        """The attributes of interest that were present, by path key, decoded (all character
+        sets), padding stripped, multiple values split. Items of a sequence are run together."""
+    @property
+    def meta(self) -> dict[int, str]:
+        """File meta information elements with text values, by tag."""
+
+def inflate(data: Buffer, limit: int) -> bytes:
+    """Inflate a deflated data set (PS3.5 A.5). ValueError when broken or over `limit` bytes."""
+
+# json -------------------------------------------------------------------------------------------
+def dataset_json(
+    header: Buffer,
+    start: int,
+    transfer_syntax: str,
+    holes: Sequence[tuple[int, int]],
+    bulk_uri: str,
+) -> bytes:
+    """Return the DICOM JSON model (PS3.18 F.2) of a header as UTF-8 bytes, one object.
+
+    The data set begins at `start`; `holes` are `(offset, length)` in `header`, ascending. A hole
+    becomes `BulkDataURI` of `bulk_uri + "/" + path`, path as "7FE00010" or "54000100/0/54001010".
+    Other binary values are InlineBinary. Reading stops where the header is broken.
+    """
+
+# pdu --------------------------------------------------------------------------------------------
+class Deframer:
+    """P-DATA-TF reassembly from a receive buffer (PS3.8 9.3.5). Sans-I/O.
+
+    Supports the buffer protocol for writing: the transport receives into `memoryview(deframer)`'s
+    free part, as given by `space()`.
+    """
+    def __init__(self, max_pdu_length: int, capacity: int = 262_144) -> None:
+        """PDUs longer than `max_pdu_length` (0: 16 MiB; others than P-DATA: 1 MiB) are refused."""
+    def space(self) -> memoryview:
+        """Return the free part of the receive buffer, never empty."""
+    def received(self, count: int) -> list[tuple[int, int, Any]]:
+        """Say that `count` bytes were put at the front of `space()`; return events.
+
+        `(0, pdu_type, bytes)`    a whole PDU other than P-DATA-TF, its 6-byte header included
+        `(1, context_id, bytes)`  a whole command set
+        `(2, context_id, bytes)`  a part of a data set
+        `(3, context_id, bytes)`  the last part of a data set
+
+        Adjacent parts are merged. Raises ProtocolError.
+        """

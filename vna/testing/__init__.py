@@ -1,0 +1,1 @@
+"""Parts for tests: faulty tiers, data set strategies, peers. Production code never imports it."""

@@ -1,0 +1,55 @@
+"""Commit records: every mutation of the archive, self-contained, idempotent, ordered by stamp.
+
+They are written to packs as MessagePack arrays, tagged by their first member; a member is only
+ever added at the end, with a default.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from vna.types.objects import Attributes, Level, Version
+
+DuplicatePolicy: TypeAlias = Literal["keep", "replace", "reject"]
+"""What becomes of an object whose SOP Instance UID is stored already with other bytes:
+`keep` the first and say success, `replace` it and keep the old version, `reject` the new one."""
+
+
+class StoreCommit(msgspec.Struct, frozen=True, array_like=True, tag="store"):
+    """An instance was stored. `patient_key` groups studies into patients; the attributes are
+    those of the indexed set, by level."""
+
+    stamp: int
+    policy: DuplicatePolicy
+    patient_key: str
+    study_uid: str
+    series_uid: str
+    sop_uid: str
+    sop_class: str
+    patient: Attributes
+    study: Attributes
+    series: Attributes
+    instance: Attributes
+    version: Version
+
+
+class DeleteCommit(msgspec.Struct, frozen=True, array_like=True, tag="delete"):
+    """All instances below `uid` at `level` (STUDY, SERIES, INSTANCE) older than `stamp` are deleted."""
+
+    stamp: int
+    level: Level
+    uid: str
+    reason: str
+
+
+class VoidCommit(msgspec.Struct, frozen=True, array_like=True, tag="void"):
+    """The store with stamp `voided` of `sop_uid` was refused when it was applied; replay skips it."""
+
+    stamp: int
+    voided: int
+    sop_uid: str
+
+
+Commit: TypeAlias = StoreCommit | DeleteCommit | VoidCommit

@@ -1,0 +1,18 @@
+"""Peers that the archive knows by AE title."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Permission: TypeAlias = Literal["echo", "store", "query", "retrieve", "move_destination"]
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A known application entity: where it listens and what it may do here."""
+
+    ae_title: str
+    host: str
+    port: int
+    may: frozenset[Permission] = frozenset({"echo", "store", "query", "retrieve", "move_destination"})
