@@ -50,14 +50,16 @@ class Frames(msgspec.Struct, frozen=True, array_like=True):
     """The frame table of an object.
 
     `hole` indexes `Version.holes`. `frame_bits` is the size of a native frame, 0 for encapsulated.
-    `table` is the digest of a blob of `count + 1` little-endian u64 offsets into the pixel data
-    value (the last one is the end of the last frame); None for native frames.
+    For encapsulated frames there are `count + 1` little-endian u64 offsets into the pixel data
+    value (the last one is the end of the last frame): in `offsets` when they are few, else in the
+    blob whose digest is `table`.
     """
 
     kind: int
     hole: int
     count: int
     frame_bits: int
+    offsets: bytes
     table: bytes | None
 
 

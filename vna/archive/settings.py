@@ -1,0 +1,31 @@
+"""Settings of the archive room."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vna.types import DuplicatePolicy
+
+__all__ = ["ArchiveSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveSettings:
+    """How an archive stores and serves.
+
+    `data` is the folder that holds everything. `duplicates` decides on a SOP Instance UID that is
+    stored already with other bytes. An object's bulk value streams into a pack of its own once
+    the object passes `stream_threshold_bytes`. `threads` serve blocking reads and encoding.
+    """
+
+    data: Path
+    duplicates: DuplicatePolicy = "replace"
+    stream_threshold_bytes: int = 32 << 20
+    max_header_bytes: int = 256 << 20
+    threads: int = 8
+    pack_size_bytes: int = 1 << 30
+    codec: Literal["raw", "zstd"] = "zstd"
+    zstd_level: int = 1
+    index_map_bytes: int = 4 << 30
