@@ -1,0 +1,29 @@
+"""The core: objects in, found, out and deleted, with one promise: acknowledged means kept.
+
+Glossary
+    ingest      one object on its way in
+    commit      a mutation that is durable in a pack and applied to the index
+    proposal    a mutation on its way to being a commit
+    standing    what the index says of an object before anything is written for it
+    recovery    applying what a crash left in packs beyond what the index has
+"""
+
+from vna.archive.archive import Archive, Stats
+from vna.archive.check import CheckReport, Damage
+from vna.archive.ingest import Identified, Ingest, Stored
+from vna.archive.retrieve import StoredObject
+from vna.archive.settings import ArchiveSettings
+from vna.index import Outcome
+
+__all__ = [
+    "Archive",
+    "ArchiveSettings",
+    "CheckReport",
+    "Damage",
+    "Identified",
+    "Ingest",
+    "Outcome",
+    "Stats",
+    "Stored",
+    "StoredObject",
+]

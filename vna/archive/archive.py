@@ -1,0 +1,215 @@
+"""The door of the archive room."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import ParamSpec, Self, TypeVar
+
+from vna.archive.check import CheckReport, check
+from vna.archive.commit import Committer, Proposal
+from vna.archive.identity import Identity, load_identity
+from vna.archive.ingest import Expected, Form, Ingest, IngestRoom, Stored
+from vna.archive.offload import Offload
+from vna.archive.query import run_query
+from vna.archive.recover import Recovered, recover
+from vna.archive.retrieve import Piece, Retrieval, StoredObject
+from vna.archive.settings import ArchiveSettings
+from vna.clock import Clock, SystemClock
+from vna.dicom.keys import keys_of
+from vna.errors import Deleted, NotFound
+from vna.index import Change, Counts, Index, IndexSettings
+from vna.storage import BlobStore, StorageSettings
+from vna.types import DeleteCommit, Hole, Level, Match, Query
+
+__all__ = ["Archive", "Stats"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ANSWERS = 128
+"""Matches that a front gets at once."""
+MAX_EXPANDED_BYTES = 1 << 30
+"""A deflated data set that inflates to more than this is kept and returned, but not looked into."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """How much an archive holds: entities, bytes of data sets, packs and their bytes on disk."""
+
+    counts: Counts
+    packs: int
+    pack_bytes: int
+
+
+class Archive:
+    """Stores, finds, returns and deletes DICOM objects; one per process, after any fork.
+
+    Methods that are coroutines belong to the event loop. The others may wait for a disk: call
+    them through `run` or `stream` from a coroutine.
+    """
+
+    def __init__(self, settings: ArchiveSettings, identity: Identity, clock: Clock) -> None:
+        self.identity = identity
+        self._store = BlobStore(
+            StorageSettings(
+                path=settings.data / "packs", node=identity.node, pack_size_bytes=settings.pack_size_bytes
+            )
+        )
+        self._index = Index.open(
+            IndexSettings(path=settings.data / "index", map_size_bytes=settings.index_map_bytes),
+            keys_of,
+        )
+        self._committer = Committer(self._store, self._index, clock)
+        self._offload = Offload(settings.threads)
+        self._room = IngestRoom(settings, self._store, self._index, self._committer, self._offload)
+        self._retrieval = Retrieval(self._store, self._index, MAX_EXPANDED_BYTES)
+
+    @classmethod
+    def open(cls, settings: ArchiveSettings, *, clock: Clock | None = None) -> Self:
+        """Open the archive at `settings.data`, making it when there is none.
+
+        Raises Invalid when the folder is not an archive of this format, Unavailable when it
+        cannot be used.
+        """
+        clock = clock or SystemClock()
+        return cls(settings, load_identity(settings.data, clock), clock)
+
+    def close(self) -> None:
+        """Finish what was accepted, seal this process's pack, let go of everything."""
+        self._committer.close()
+        self._offload.close()
+        self._index.close()
+        self._store.close()
+
+    @property
+    def writable(self) -> bool:
+        """False once a failure has made this process refuse changes."""
+        return not self._committer.broken
+
+    def recover(self) -> Recovered:
+        """Settle what crashed processes left; run by the supervisor at start and after a crash."""
+        return recover(self._store, self._index)
+
+    # threads ----------------------------------------------------------------------------------
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what blocking `work` returns, off the event loop."""
+        return await self._offload.run(work, *args, **kwargs)
+
+    def stream(self, pieces: Iterator[T]) -> AsyncIterator[T]:
+        """Yield what a blocking iterator yields, read ahead by one, off the event loop."""
+        return self._offload.stream(pieces)
+
+    # in ---------------------------------------------------------------------------------------
+    def ingest(
+        self,
+        *,
+        form: Form,
+        source: str,
+        transfer_syntax: str | None = None,
+        sop_class: str | None = None,
+        sop_uid: str | None = None,
+        study_uid: str | None = None,
+    ) -> Ingest:
+        """Begin to take one object; see `Ingest`.
+
+        `form` is "dataset" (bare, in `transfer_syntax`) or "part10". `source` names the sender in
+        the object's record. UIDs given are what the sender announced: another object is refused.
+        """
+        expected = Expected(sop_class, sop_uid, study_uid)
+        return Ingest(self._room, form, transfer_syntax, source, expected)
+
+    async def store(self, data: bytes, *, source: str, form: Form = "part10") -> Stored:
+        """Take one whole Part 10 object; return when it is durable and findable."""
+        ingest = self.ingest(form=form, source=source)
+        try:
+            await ingest.write(data)
+            return await ingest.commit()
+        finally:
+            ingest.abort()
+
+    async def delete(self, level: Level, uid: str, reason: str) -> int:
+        """Delete what is below `uid` at `level`; return how many instances that were.
+
+        Durable and invisible on return. Raises NotFound or Deleted when nothing is there.
+        """
+
+        def record(stamp: int) -> DeleteCommit:
+            return DeleteCommit(stamp, level, uid, reason)
+
+        await self.run(self._must_exist, level, uid)
+        done = self._committer.submit(Proposal(record))
+        applied = await asyncio.shield(asyncio.wrap_future(done))
+        return applied.count
+
+    def _must_exist(self, level: Level, uid: str) -> None:
+        with self._index.read() as reader:
+            if level is Level.STUDY:
+                found, gone = reader.study(uid), reader.deleted_study(uid)
+            elif level is Level.SERIES:
+                found, gone = reader.series(uid), reader.deleted_series(uid)
+            else:
+                found, gone = reader.instance(uid), reader.tombstone(uid) is not None
+        if found is None:
+            raise (Deleted if gone else NotFound)(f"{level.name.lower()} {uid} is not in the archive")
+
+    # find -------------------------------------------------------------------------------------
+    def query(self, query: Query) -> Iterator[Match]:
+        """Yield what matches, in arrival order. Raises Invalid for a key that cannot be matched."""
+        return run_query(self._index, query)
+
+    async def answers(self, query: Query) -> AsyncIterator[list[Match]]:
+        """Yield the matches of a query in batches, found off the event loop."""
+        matches = self.query(query)
+        while batch := await self.run(lambda: list(islice(matches, ANSWERS))):
+            yield batch
+
+    # out --------------------------------------------------------------------------------------
+    def objects(
+        self, study_uid: str, series_uid: str | None = None, sop_uid: str | None = None
+    ) -> list[StoredObject]:
+        """Return the instances of a study, a series, or one. Raises NotFound or Deleted."""
+        return self._retrieval.objects(study_uid, series_uid, sop_uid)
+
+    def dataset(self, stored: StoredObject) -> Iterator[Piece]:
+        """Yield the data set exactly as received, in bounded pieces."""
+        return self._retrieval.dataset(stored)
+
+    def file(self, stored: StoredObject, ae_title: str) -> tuple[int, Iterator[Piece]]:
+        """Return length and pieces of the object as a Part 10 file (PS3.10 7.1)."""
+        return self._retrieval.file(stored, ae_title)
+
+    def frame(self, stored: StoredObject, number: int) -> Piece:
+        """Return a frame's bytes, as stored; frames count from 1."""
+        return self._retrieval.frame(stored, number)
+
+    def bulk(self, stored: StoredObject, path: tuple[int, ...]) -> Hole:
+        """Return what the bulk value at `path` is. Raises NotFound."""
+        return self._retrieval.bulk(stored, path)
+
+    def bulk_range(self, stored: StoredObject, hole: Hole, start: int, stop: int) -> Iterator[Piece]:
+        """Yield bytes `[start, stop)` of a bulk value as stored."""
+        return self._retrieval.bulk_range(stored, hole, start, stop)
+
+    def metadata(self, stored: StoredObject, bulk_uri: str) -> bytes:
+        """Return the object's DICOM JSON; `bulk_uri` is the stem of its BulkDataURIs."""
+        return self._retrieval.metadata(stored, bulk_uri)
+
+    # watch ------------------------------------------------------------------------------------
+    def changes(self, after: int, limit: int) -> list[Change]:
+        """Return up to `limit` changes that follow number `after`, without gaps."""
+        with self._index.read() as reader:
+            return list(reader.changes(after, limit))
+
+    def stats(self) -> Stats:
+        """Return how much the archive holds."""
+        with self._index.read() as reader:
+            counts = reader.counts()
+        packs = self._store.packs()
+        return Stats(counts, len(packs), sum(pack.size for pack in packs))
+
+    def check(self, progress: Callable[[int, int], None] | None = None) -> CheckReport:
+        """Read back and verify every object; `progress(done, total)` follows it."""
+        return check(self._store, self._index, progress)

@@ -1,0 +1,170 @@
+"""The commit protocol: how a mutation becomes durable, visible and acknowledged.
+
+    1  blobs, then the commit record, are appended to this process's pack
+    2  the pack is synced (fdatasync): from here on the mutation survives anything
+    3  one index transaction applies the record, and with it the pack's *mark*: the offset up to
+       which its records are in the index
+    4  the caller is told
+
+A crash before 2 may leave a torn or unsynced tail: recovery cuts what does not check, and what
+does check was never acknowledged, so that keeping it is allowed. A crash between 2 and 3, or one
+that costs the index its last transactions (it runs without meta page syncs), leaves records past
+the mark: recovery applies them again, which is idempotent. So nothing acknowledged is lost, and
+no index entry ever points at bytes that are not durable.
+
+Mutations that wait while a group is being synced form the next group and share its syncs. When
+apply refuses a store whose record is durable already (another process was first, and the policy
+is not to replace), a void record is made durable before the refusal is told: replay skips it.
+
+After any failure past step 1 the outcome of the group is unknown here, so the committer breaks:
+it refuses everything until its process restarts and recovery has settled what is true.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import msgspec
+
+from vna.clock import Clock
+from vna.errors import Full, Unavailable, VnaError
+from vna.index import Applied, Index, Mutation, Outcome
+from vna.storage import BlobStore, EncodedBlob, PackWriter
+from vna.types import BlobPlace, Commit, PackId, StoreCommit, VoidCommit
+
+__all__ = ["Committer", "Proposal", "encode_commit"]
+
+log = logging.getLogger(__name__)
+
+GROUP_MUTATIONS = 256
+GROUP_BYTES = 64 << 20
+
+encode_commit = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(slots=True)
+class Proposal:
+    """A mutation on its way: `record` makes the commit for the stamp it is given.
+
+    `blobs` are to be appended; `placed` are in packs already (streamed ones), and durable.
+    """
+
+    record: Callable[[int], Commit]
+    blobs: Sequence[EncodedBlob] = ()
+    placed: Sequence[tuple[bytes, BlobPlace]] = ()
+    done: Future[Applied] = field(default_factory=Future)
+
+    @property
+    def size(self) -> int:
+        """Bytes that the blobs add to the pack."""
+        return sum(blob.size for blob in self.blobs)
+
+
+class Committer:
+    """The one writer of a process: a thread that commits proposals in groups."""
+
+    def __init__(self, store: BlobStore, index: Index, clock: Clock) -> None:
+        self._store = store
+        self._index = index
+        self._clock = clock
+        self._waiting: queue.SimpleQueue[Proposal | None] = queue.SimpleQueue()
+        self._writer: PackWriter | None = None
+        self._broken: str = ""
+        self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
+        self._thread.start()
+
+    @property
+    def broken(self) -> str:
+        """Empty, or why this committer refuses everything."""
+        return self._broken
+
+    def submit(self, proposal: Proposal) -> Future[Applied]:
+        """Queue a proposal; its future gives how the index took it, or raises a VnaError."""
+        self._waiting.put(proposal)
+        return proposal.done
+
+    def close(self) -> None:
+        """Commit what waits, then stop and seal the pack."""
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        stopping = False
+        while not stopping:
+            group: list[Proposal] = []
+            size = 0
+            while len(group) < GROUP_MUTATIONS and size < GROUP_BYTES:
+                try:
+                    proposal = self._waiting.get(block=not group)
+                except queue.Empty:
+                    break
+                if proposal is None:
+                    stopping = True
+                    break
+                group.append(proposal)
+                size += proposal.size
+            if group:
+                self._settle(group)
+        if self._writer is not None:
+            self._writer.close()
+
+    def _settle(self, group: list[Proposal]) -> None:
+        try:
+            self._commit(group)
+        except Exception as error:  # loop boundary: every caller waits for an answer
+            log.exception("commit of %d mutations failed", len(group))
+            self._broken = self._broken or f"a commit failed: {error}"
+            refusal = Unavailable(f"the archive takes no changes until it is restarted: {self._broken}")
+            for proposal in group:
+                if not proposal.done.done():
+                    proposal.done.set_exception(refusal)
+
+    def _commit(self, group: list[Proposal]) -> None:
+        if self._broken:
+            raise Unavailable(self._broken)
+        if self._writer is None:
+            self._writer = self._store.writer()
+        appended: list[Proposal] = []
+        mutations: list[Mutation] = []
+        marks: dict[PackId, int] = {}
+        for proposal in group:
+            commit = proposal.record(self._clock.stamp())
+            try:
+                places, mark = self._writer.append(proposal.blobs, encode_commit(commit))
+            except Full as full:
+                proposal.done.set_exception(full)
+                continue
+            blobs = [(blob.digest, place) for blob, place in zip(proposal.blobs, places, strict=True)]
+            mutations.append(Mutation(commit, [*blobs, *proposal.placed]))
+            marks[mark.pack] = mark.end
+            appended.append(proposal)
+        if not appended:
+            return
+        self._writer.sync()
+        results = self._index.apply(mutations, marks)
+        self._void_refused(mutations, results)
+        for proposal, result in zip(appended, results, strict=True):
+            proposal.done.set_result(result)
+
+    def _void_refused(self, mutations: list[Mutation], results: list[Applied]) -> None:
+        """Make durable that replay must skip the stores that apply refused."""
+        assert self._writer is not None
+        voids: list[Mutation] = []
+        marks: dict[PackId, int] = {}
+        for mutation, result in zip(mutations, results, strict=True):
+            if result.outcome not in (Outcome.KEPT, Outcome.REJECTED):
+                continue
+            refused = mutation.commit
+            assert isinstance(refused, StoreCommit)
+            void = VoidCommit(self._clock.stamp(), refused.stamp, refused.sop_uid)
+            _, mark = self._writer.append((), encode_commit(void))
+            marks[mark.pack] = mark.end
+            voids.append(Mutation(void, []))
+        if voids:
+            self._writer.sync()
+            self._index.apply(voids, marks)

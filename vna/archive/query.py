@@ -1,0 +1,206 @@
+"""The one query behind C-FIND and QIDO-RS.
+
+`dicom.keys.plan` names the best access path; this module walks it: candidates by secondary key (or
+all entities of the top level), up to their parents, down to the level asked for, matching every
+key on the way. The index is read in short snapshots of a bounded number of candidates, so that a
+slow client never holds one; order is arrival order, which stays stable while ingest runs.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from vna.dicom.attributes import (
+    INSTANCE_AVAILABILITY,
+    MODALITIES_IN_STUDY,
+    NUMBER_OF_PATIENT_RELATED_INSTANCES,
+    NUMBER_OF_PATIENT_RELATED_SERIES,
+    NUMBER_OF_PATIENT_RELATED_STUDIES,
+    NUMBER_OF_SERIES_RELATED_INSTANCES,
+    NUMBER_OF_STUDY_RELATED_INSTANCES,
+    NUMBER_OF_STUDY_RELATED_SERIES,
+    SERIES_INSTANCE_UID,
+    SOP_CLASS_UID,
+    SOP_CLASSES_IN_STUDY,
+    SOP_INSTANCE_UID,
+    STUDY_INSTANCE_UID,
+    AVAILABLE_TRANSFER_SYNTAX_UID,
+)
+from vna.dicom.keys import plan
+from vna.dicom.matching import CompiledQuery, compile_query
+from vna.index import Index, Instance, Patient, Reader, Series, Study
+from vna.types import Attributes, Level, Match, Query
+
+__all__ = ["run_query"]
+
+log = logging.getLogger(__name__)
+
+SNAPSHOT_CANDIDATES = 256
+"""Candidates looked at in one snapshot of the index."""
+
+
+def run_query(index: Index, query: Query) -> Iterator[Match]:
+    """Yield the matches of `query` from its offset on, at most its limit.
+
+    Raises Invalid for a key that cannot be matched. Blocking: LMDB pages may come from disk.
+    """
+    compiled = compile_query(query)
+    walk = _Walk(query, compiled)
+    matches = _candidates(index, query, walk)
+    stop = None if query.limit is None else query.offset + query.limit
+    yield from islice(matches, query.offset, stop)
+
+
+def _candidates(index: Index, query: Query, walk: _Walk) -> Iterator[Match]:
+    path = plan(query)
+    log.debug("query level=%s plan=%s scan=%s", query.level.name, path.reason, path.scan)
+    if path.scan:
+        yield from _scan(index, query, walk)
+        return
+    with index.read() as reader:
+        ids = sorted({id_ for low, high in path.ranges for id_ in reader.ids(path.level, low, high)})
+    for at in range(0, len(ids), SNAPSHOT_CANDIDATES):
+        with index.read() as reader:
+            found = [
+                match
+                for id_ in ids[at : at + SNAPSHOT_CANDIDATES]
+                for match in walk.from_id(reader, path.level, id_)
+            ]
+        yield from found
+
+
+def _scan(index: Index, query: Query, walk: _Walk) -> Iterator[Match]:
+    """Look at every patient or every study: the last resort, still in bounded snapshots."""
+    after = 0
+    while True:
+        with index.read() as reader:
+            found: list[Match] = []
+            looked = 0
+            if query.level is Level.PATIENT:
+                for patient in islice(reader.patients(after), SNAPSHOT_CANDIDATES):
+                    looked, after = looked + 1, patient.id
+                    found.extend(walk.patient(reader, patient))
+            else:
+                for study in islice(reader.studies(after), SNAPSHOT_CANDIDATES):
+                    looked, after = looked + 1, study.id
+                    found.extend(walk.study(reader, study))
+        yield from found
+        if looked < SNAPSHOT_CANDIDATES:
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """From a candidate at any level to the matches at the query's level."""
+
+    query: Query
+    compiled: CompiledQuery
+
+    def from_id(self, reader: Reader, level: Level, id_: tuple[int, ...]) -> Iterable[Match]:
+        if level is Level.PATIENT:
+            patient = reader.patient_by_id(*id_)
+            return self.patient(reader, patient) if patient else ()
+        study = reader.study_by_id(id_[0])
+        if study is None:
+            return ()
+        if level is Level.STUDY:
+            return self.study(reader, study)
+        above = self._above_series(reader, study)
+        series = reader.series_by_id(*id_[:2])
+        if above is None or series is None:
+            return ()
+        if level is Level.SERIES:
+            return self.series(reader, above, study, series)
+        instance = reader.instance_by_id(*id_)
+        upper = self._with_series(above, series)
+        if instance is None or upper is None:
+            return ()
+        return self.instance(upper, study, series, instance)
+
+    def patient(self, reader: Reader, patient: Patient) -> Iterable[Match]:
+        if not self.compiled.matches(Level.PATIENT, patient.attributes):
+            return
+        if self.query.level is not Level.PATIENT:
+            for study in reader.studies_of(patient.id):
+                yield from self.study(reader, study)
+            return
+        attributes = dict(patient.attributes)
+        if self._wanted(NUMBER_OF_PATIENT_RELATED_SERIES, NUMBER_OF_PATIENT_RELATED_INSTANCES):
+            studies = list(reader.studies_of(patient.id))
+            attributes[NUMBER_OF_PATIENT_RELATED_SERIES] = [sum(s.series for s in studies)]
+            attributes[NUMBER_OF_PATIENT_RELATED_INSTANCES] = [sum(s.instances for s in studies)]
+        attributes[NUMBER_OF_PATIENT_RELATED_STUDIES] = [patient.studies]
+        yield self._match(attributes)
+
+    def study(self, reader: Reader, study: Study) -> Iterable[Match]:
+        above = self._above_series(reader, study)
+        if above is None:
+            return
+        if self.query.level in (Level.PATIENT, Level.STUDY):
+            yield self._match(above, study.uid)
+            return
+        for series in reader.series_of(study.id):
+            yield from self.series(reader, above, study, series)
+
+    def series(
+        self, reader: Reader, above: Attributes, study: Study, series: Series
+    ) -> Iterable[Match]:
+        upper = self._with_series(above, series)
+        if upper is None:
+            return
+        if self.query.level is Level.SERIES:
+            yield self._match(upper, study.uid, series.uid)
+            return
+        for instance in reader.instances_of(study.id, series.id):
+            yield from self.instance(upper, study, series, instance)
+
+    def instance(
+        self, upper: Attributes, study: Study, series: Series, instance: Instance
+    ) -> Iterable[Match]:
+        attributes = instance.attributes | {
+            SOP_INSTANCE_UID: [instance.uid],
+            SOP_CLASS_UID: [instance.sop_class],
+            AVAILABLE_TRANSFER_SYNTAX_UID: [instance.version.transfer_syntax],
+        }
+        if self.compiled.matches(Level.INSTANCE, attributes):
+            yield self._match(upper | attributes, study.uid, series.uid, instance.uid)
+
+    def _above_series(self, reader: Reader, study: Study) -> Attributes | None:
+        """Return patient and study attributes, or None where they do not match."""
+        attributes = study.attributes | {
+            STUDY_INSTANCE_UID: [study.uid],
+            NUMBER_OF_STUDY_RELATED_SERIES: [study.series],
+            NUMBER_OF_STUDY_RELATED_INSTANCES: [study.instances],
+            MODALITIES_IN_STUDY: sorted(study.modalities),
+            SOP_CLASSES_IN_STUDY: sorted(study.sop_classes),
+        }
+        if not self.compiled.matches(Level.STUDY, attributes):
+            return None
+        patient = reader.patient_by_id(study.patient_id)
+        assert patient is not None, "a study has a patient"
+        if not self.compiled.matches(Level.PATIENT, patient.attributes):
+            return None
+        return patient.attributes | attributes
+
+    def _with_series(self, above: Attributes, series: Series) -> Attributes | None:
+        attributes = series.attributes | {
+            SERIES_INSTANCE_UID: [series.uid],
+            NUMBER_OF_SERIES_RELATED_INSTANCES: [series.instances],
+        }
+        return above | attributes if self.compiled.matches(Level.SERIES, attributes) else None
+
+    def _wanted(self, *paths: int) -> bool:
+        returned = self.query.returned
+        return returned is None or not returned.isdisjoint(paths)
+
+    def _match(
+        self, attributes: Attributes, study_uid: str = "", series_uid: str = "", sop_uid: str = ""
+    ) -> Match:
+        attributes = attributes | {INSTANCE_AVAILABILITY: ["ONLINE"]}
+        returned = self.query.returned
+        if returned is not None:
+            attributes = {path: v for path, v in attributes.items() if path in returned}
+        return Match(self.query.level, attributes, study_uid, series_uid, sop_uid)
