@@ -1,0 +1,1 @@
+//! Frames (empty for the moment)

@@ -1,0 +1,1 @@
+//! Scan (empty for the moment)
