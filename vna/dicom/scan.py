@@ -1,0 +1,147 @@
+"""One object, parted and understood: the native scan with this project's types and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vna import _native
+from vna._native import Buffer
+from vna.dicom.attributes import (
+    INTEREST,
+    SERIES_INSTANCE_UID,
+    SOP_CLASS_UID,
+    SOP_INSTANCE_UID,
+    STUDY_INSTANCE_UID,
+    patient_key,
+    split,
+)
+from vna.dicom.paths import tag_name
+from vna.dicom.uids import MEDIA_STORAGE_DIRECTORY, is_uid
+from vna.errors import Invalid
+from vna.types import Attributes, Frames, Hole, Value
+
+__all__ = ["ObjectScan", "Scanned", "header_json", "inflated"]
+
+MEDIA_STORAGE_SOP_CLASS_UID = 0x0002_0002
+
+_IDENTITY = {
+    SOP_CLASS_UID: "SOP Class UID",
+    SOP_INSTANCE_UID: "SOP Instance UID",
+    STUDY_INSTANCE_UID: "Study Instance UID",
+    SERIES_INSTANCE_UID: "Series Instance UID",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """What a whole object turned out to be.
+
+    The four UIDs and the patient key are empty when the scan was told not to identify. `frames`
+    carries all its offsets inline (`table` is None). `problem` is empty, or where and why reading
+    the data set stopped: such an object is whole, byte for byte, and may be stored.
+    """
+
+    sop_class: str
+    sop_uid: str
+    study_uid: str
+    series_uid: str
+    patient_key: str
+    patient: Attributes
+    study: Attributes
+    series: Attributes
+    instance: Attributes
+    transfer_syntax: str
+    length: int
+    digest: bytes
+    header: bytes
+    prefix: int
+    holes: list[Hole]
+    frames: Frames | None
+    deflated: bool
+    problem: str
+    meta: dict[int, str]
+
+
+class ObjectScan:
+    """Parts an object that arrives in pieces; see `_native.Splitter` for what each call means."""
+
+    def __init__(
+        self,
+        form: str,
+        transfer_syntax: str | None,
+        *,
+        bulk_threshold: int = 4096,
+        max_header: int = 268_435_456,
+    ) -> None:
+        self._splitter = _native.Splitter(
+            form, transfer_syntax, INTEREST, bulk_threshold=bulk_threshold, max_header=max_header
+        )
+        self.feed = self._splitter.feed
+        self.hole_plan = self._splitter.hole_plan
+
+    def finish(self, *, identify: bool = True) -> Scanned:
+        """Say that the object ends here; return what it is.
+
+        Raises Invalid, naming the element, for what cannot be filed: not DICOM, a DICOMDIR, a UID
+        missing or unusable. With `identify` off only for what is not DICOM.
+        """
+        scan = self._splitter.finish()
+        if scan.fatal:
+            raise Invalid(scan.problem)
+        values = scan.values
+        uids = dict.fromkeys(_IDENTITY, "")
+        if identify:
+            if scan.meta.get(MEDIA_STORAGE_SOP_CLASS_UID) == MEDIA_STORAGE_DIRECTORY:
+                raise Invalid("a DICOMDIR is the index of a medium, not an object to store")
+            uids = {tag: _uid(values, tag, name, scan.problem) for tag, name in _IDENTITY.items()}
+            values |= {tag: [uid] for tag, uid in uids.items()}
+        patient, study, series, instance = split(values)
+        return Scanned(
+            sop_class=uids[SOP_CLASS_UID],
+            sop_uid=uids[SOP_INSTANCE_UID],
+            study_uid=uids[STUDY_INSTANCE_UID],
+            series_uid=uids[SERIES_INSTANCE_UID],
+            patient_key=patient_key(values) if identify else "",
+            patient=patient,
+            study=study,
+            series=series,
+            instance=instance,
+            transfer_syntax=scan.transfer_syntax,
+            length=scan.length,
+            digest=scan.digest,
+            header=scan.header,
+            prefix=scan.prefix,
+            holes=[Hole(*hole) for hole in scan.holes],
+            frames=Frames(*scan.frames, None) if scan.frames is not None else None,
+            deflated=scan.deflated,
+            problem=scan.problem,
+            meta=scan.meta,
+        )
+
+
+def _uid(values: dict[int, list[Value]], tag: int, name: str, problem: str) -> str:
+    """Return an identifying UID without its padding. Raises Invalid where it is no use."""
+    found = values.get(tag)
+    uid = str(found[0]).strip(" \0") if found else ""
+    if is_uid(uid):
+        return uid
+    what = f"{uid[:80]!r} is not a UID" if uid else "is missing"
+    where = f" (reading stopped {problem})" if problem and not uid else ""
+    raise Invalid(f"{tag_name(tag)} {name} {what}{where}")
+
+
+def header_json(
+    header: Buffer, start: int, transfer_syntax: str, holes: Iterable[Hole], bulk_uri: str
+) -> bytes:
+    """Return the DICOM JSON (PS3.18 F.2) of a header whose data set begins at `start`.
+
+    Each hole becomes a BulkDataURI: `bulk_uri`, slash, its path.
+    """
+    places = [(hole.offset, hole.length) for hole in holes]
+    return _native.dataset_json(header, start, transfer_syntax, places, bulk_uri)
+
+
+def inflated(data: Buffer, limit: int) -> bytes:
+    """Return a deflated data set inflated. Raises ValueError: broken, or over `limit` bytes."""
+    return _native.inflate(data, limit)
