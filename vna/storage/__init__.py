@@ -1,0 +1,47 @@
+"""Storage: blobs and commits as records of append-only packs on tiers. Knows no patient.
+
+Glossary
+    pack         a file of records, appended to by one process, then sealed (docs/format/pack.md)
+    record       a blob or a commit with its header, chunk table and payload
+    chunk        a run of a blob that is stored, checked and decoded on its own
+    stride       the length of every chunk of a blob but the last
+    codec        how a chunk is stored: raw, zstd
+    seal         the record that says that a pack is complete
+    torn tail    what an unsynced write left at the end of a pack; never acknowledged
+    orphan       a pack without a seal whose writer is gone
+    tier         a place that keeps packs
+    mark         a pack and the offset up to which it is written
+
+An object becomes durable in this order: `encode_blob` (any thread), `PackWriter.append` (blobs,
+then the commit that needs them), `PackWriter.sync`. Large blobs come first, by `BlobStore.stream`.
+"""
+
+from vna.storage.codecs import CodecName
+from vna.storage.encode import EncodedBlob, encode_blob
+from vna.storage.orphan import OrphanPack
+from vna.storage.store import BlobStore, PackInfo, StorageSettings
+from vna.storage.stream import BlobStream
+from vna.storage.tier import PackFile, PackReader, Tier
+from vna.storage.walk import BlobRecord, CommitRecord, DamagedRecord, Record, RecordWalk
+from vna.storage.writer import PackMark, PackWriter
+
+__all__ = [
+    "BlobRecord",
+    "BlobStore",
+    "BlobStream",
+    "CodecName",
+    "CommitRecord",
+    "DamagedRecord",
+    "EncodedBlob",
+    "OrphanPack",
+    "PackFile",
+    "PackInfo",
+    "PackMark",
+    "PackReader",
+    "PackWriter",
+    "Record",
+    "RecordWalk",
+    "StorageSettings",
+    "Tier",
+    "encode_blob",
+]

@@ -1,0 +1,140 @@
+"""Blobs to records: cut into chunks, each chunk stored as what wins. Pure and thread-safe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from vna.storage.codecs import CODEC_IDS, CODECS, RAW, CodecName
+from vna.storage.format import NO_DIGEST, SEAL, RecordHeader, chunk_entry
+from vna.types import BlobKind, PackId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from vna._native import Buffer
+
+SMALL_CHUNK: Final = 32 << 10
+LARGE_CHUNK: Final = 8 << 20
+_STEP: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedBlob:
+    """A record but for its place: `header` is completed when it is appended, `parts` follow it."""
+
+    header: RecordHeader
+    parts: list[Buffer]
+
+    @property
+    def digest(self) -> bytes:
+        """The BLAKE3 of the blob."""
+        return self.header.digest
+
+    @property
+    def kind(self) -> BlobKind:
+        """What the blob is for."""
+        return BlobKind(self.header.kind)
+
+    @property
+    def length(self) -> int:
+        """Bytes of the blob."""
+        return self.header.length
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole record."""
+        return self.header.size
+
+    def placed(self, pack: PackId, offset: int, synced: int) -> list[Buffer]:
+        """Return the bytes of the record for its place."""
+        return [self.header.placed(pack, offset, synced), *self.parts]
+
+
+def encode_blob(
+    kind: BlobKind,
+    digest: bytes,
+    parts: Sequence[Buffer],
+    chunk_length: int,
+    codec: CodecName = "zstd",
+    *,
+    level: int = 1,
+) -> EncodedBlob:
+    """Return the record of the blob that is `parts` run together.
+
+    `chunk_length` is how the blob is best addressed, in bytes (one native frame, say). Raw
+    chunks are not copied: the record refers to `parts`, which must stay as they are.
+    """
+    return encode_record(int(kind), digest, parts, stride_of(chunk_length), codec, level=level)
+
+
+def encode_record(
+    kind: int,
+    digest: bytes,
+    parts: Sequence[Buffer],
+    stride: int,
+    codec: CodecName,
+    *,
+    level: int = 1,
+) -> EncodedBlob:
+    """Return a record of any kind, with its chunk table before the payload."""
+    table = bytearray()
+    payload: list[Buffer] = []
+    stored = length = 0
+    for chunk in _cut(parts, stride):
+        length += sum(map(len, chunk))
+        codec_id, pieces = encode_chunk(chunk, codec, level)
+        stored += sum(map(len, pieces))
+        table += chunk_entry(stored, codec_id, pieces)
+        payload += pieces
+    chunks = len(table) // 16
+    header = RecordHeader(kind, 0, stored, length, stride if length else 0, chunks, digest)
+    return EncodedBlob(header, [bytes(table), *payload, bytes(header.padding)])
+
+
+SEAL_RECORD: Final = EncodedBlob(RecordHeader(SEAL, 0, 0, 0, 0, 0, NO_DIGEST), [])
+
+
+def encode_chunk(
+    chunk: Sequence[Buffer], codec: CodecName, level: int
+) -> tuple[int, Sequence[Buffer]]:
+    """Return the codec id and the stored bytes of a chunk that is `chunk` run together."""
+    codec_id = CODEC_IDS[codec]
+    if codec_id != RAW:
+        raw = chunk[0] if len(chunk) == 1 else b"".join(chunk)
+        if (stored := CODECS[codec_id].encode(raw, level)) is not None:
+            return codec_id, [stored]
+    return RAW, chunk
+
+
+def stride_of(chunk_length: int) -> int:
+    """Return the stride for chunks wished to be `chunk_length` long.
+
+    Small ones are multiplied to at least 32 KiB, large ones parted evenly to at most 8 MiB:
+    chunks lie side by side, so a range of a few is still one read.
+    """
+    if chunk_length <= 0:
+        raise ValueError(f"chunk length {chunk_length} is not positive")
+    if chunk_length < SMALL_CHUNK:
+        return chunk_length * -(-SMALL_CHUNK // chunk_length)
+    if chunk_length > LARGE_CHUNK:
+        pieces = -(-chunk_length // LARGE_CHUNK)
+        return -(-chunk_length // (pieces * _STEP)) * _STEP
+    return chunk_length
+
+
+def _cut(parts: Sequence[Buffer], stride: int) -> Iterator[list[memoryview]]:
+    """Yield chunks of `stride` bytes, the last one shorter, as views into `parts`."""
+    chunk: list[memoryview] = []
+    room = stride
+    for part in parts:
+        rest = memoryview(part).cast("B")
+        while len(rest):
+            piece, rest = rest[:room], rest[room:]
+            chunk.append(piece)
+            room -= len(piece)
+            if not room:
+                yield chunk
+                chunk, room = [], stride
+    if chunk:
+        yield chunk

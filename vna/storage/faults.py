@@ -1,0 +1,40 @@
+"""From what the operating system says to the archive's own errors."""
+
+from __future__ import annotations
+
+import errno
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from vna.errors import Full, Unavailable
+from vna.storage.format import pack_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vna.types import PackId
+
+_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def no_space(error: OSError) -> bool:
+    """Say whether an error means that space or quota is used up."""
+    return error.errno in _NO_SPACE
+
+
+def write_error(error: OSError, what: str) -> Full | Unavailable:
+    """Return Full for want of space, else Unavailable."""
+    kind = Full if no_space(error) else Unavailable
+    return kind(f"{what}: {error.strerror or error}")
+
+
+@contextmanager
+def reading(pack: PackId) -> Iterator[None]:
+    """Turn an OSError of reading `pack` into Unavailable."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise Unavailable(f"pack {pack_name(pack)} is missing") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise Unavailable(f"pack {pack_name(pack)} cannot be read: {reason}") from error

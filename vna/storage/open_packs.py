@@ -1,0 +1,68 @@
+"""The packs that are open for reading: shared by all threads, bounded in number."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vna.storage.tier import PackReader, Tier
+    from vna.types import PackId
+
+
+@dataclass(slots=True)
+class _Open:
+    reader: PackReader
+    pins: int = 0
+
+
+class OpenPacks:
+    """Keeps the `limit` packs read last open. Thread-safe.
+
+    A pack in use stays open beyond the limit, and stays readable after it was removed.
+    """
+
+    def __init__(self, tier: Tier, limit: int) -> None:
+        self._tier = tier
+        self._limit = limit
+        self._open: OrderedDict[PackId, _Open] = OrderedDict()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @contextmanager
+    def pin(self, pack: PackId) -> Iterator[PackReader]:
+        """Hold `pack` open. Raises OSError when it cannot be opened."""
+        with self._lock:
+            held = self._open.get(pack)
+            if held is None:
+                held = self._open[pack] = _Open(self._tier.open(pack))
+            held.pins += 1
+            self._open.move_to_end(pack)
+            self._shrink()
+        try:
+            yield held.reader
+        finally:
+            with self._lock:
+                held.pins -= 1
+                self._shrink()
+
+    def close(self) -> None:
+        """Close all packs; those in use when they are let go."""
+        with self._lock:
+            self._closed = True
+            self._shrink()
+
+    def _shrink(self) -> None:
+        limit = 0 if self._closed else self._limit
+        over = len(self._open) - limit
+        if over > 0:
+            for pack in [pack for pack, held in self._open.items() if not held.pins][:over]:
+                self._open.pop(pack).reader.close()

@@ -1,0 +1,155 @@
+"""The store: the one door to blobs, wherever their packs are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from vna.clock import Clock, SystemClock
+from vna.errors import Unavailable
+from vna.storage.codecs import CodecName
+from vna.storage.faults import reading
+from vna.storage.open_packs import OpenPacks
+from vna.storage.orphan import OrphanPack
+from vna.storage.read import StoredRecord
+from vna.storage.stream import BlobStream
+from vna.storage.tiers.directory import DirectoryTier
+from vna.storage.walk import RecordWalk
+from vna.storage.writer import OwnedPack, PackWriter
+from vna.types import BlobKind, BlobPlace, PackId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vna.storage.tier import Tier
+
+_PIECE: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """Where packs are and how they are written.
+
+    `node` is this machine's number, unique in the archive. A pack is sealed when the next append
+    would exceed `pack_size_bytes`. `open_packs` bounds the packs kept open for reading.
+    """
+
+    path: Path
+    node: int = 1
+    pack_size_bytes: int = 1 << 30
+    codec: CodecName = "zstd"
+    zstd_level: int = 1
+    open_packs: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class PackInfo:
+    """A pack and its size in bytes."""
+
+    id: PackId
+    size: int
+
+
+class BlobStore:
+    """Blobs and commits in packs on a tier. Thread-safe; its writers and streams are not.
+
+    Reads raise Corrupt when stored bytes fail a check, naming pack and offset, and Unavailable
+    when a pack is missing or cannot be read.
+    """
+
+    def __init__(
+        self, settings: StorageSettings, tier: Tier | None = None, clock: Clock | None = None
+    ) -> None:
+        """Open the store; Unavailable when its tier cannot be used."""
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        try:
+            self._tier = tier or DirectoryTier(settings.path)
+        except (OSError, ValueError) as error:
+            raise Unavailable(
+                f"the pack directory {settings.path} cannot be used: {error}"
+            ) from error
+        self._packs = OpenPacks(self._tier, settings.open_packs)
+
+    @property
+    def identity(self) -> str:
+        """The UUID of the tier; another one means another place."""
+        return self._tier.identity
+
+    def close(self) -> None:
+        """Close the packs that are open for reading."""
+        self._packs.close()
+
+    def writer(self) -> PackWriter:
+        """Return a writer with an active pack of its own, which is made at its first append."""
+        settings = self._settings
+        return PackWriter(self._tier, settings.node, settings.pack_size_bytes, self._clock)
+
+    def stream(
+        self,
+        chunk_length: int,
+        kind: BlobKind = BlobKind.BULK,
+        codec: CodecName | None = None,
+    ) -> BlobStream:
+        """Begin a large blob in a pack of its own. Full or Unavailable."""
+        settings = self._settings
+        pack = OwnedPack.create(self._tier, settings.node, self._clock)
+        codec = codec or settings.codec
+        return BlobStream(
+            self._tier, pack, chunk_length, kind, codec=codec, level=settings.zstd_level
+        )
+
+    def read(self, place: BlobPlace, start: int = 0, stop: int | None = None) -> bytes:
+        """Return bytes `[start, stop)` of a blob."""
+        stop = _bounded(place, start, stop)
+        with reading(place.pack), self._packs.pin(place.pack) as source:
+            return StoredRecord.placed(source, place).read(start, stop)
+
+    def pieces(
+        self, place: BlobPlace, start: int = 0, stop: int | None = None, piece_length: int = _PIECE
+    ) -> Iterator[memoryview]:
+        """Yield bytes `[start, stop)` of a blob in order, at most `piece_length` at a time.
+
+        Holds no more than that, or one chunk. The pack is held open from the first piece until
+        the end, or until the iterator is closed.
+        """
+        return self._pieces(place, start, _bounded(place, start, stop), piece_length)
+
+    def verify(self, place: BlobPlace, digest: bytes) -> None:
+        """Read the whole record back and check every byte of it.
+
+        Corrupt unless it is as it was written and the blob's BLAKE3 is `digest`.
+        """
+        with reading(place.pack), self._packs.pin(place.pack) as source:
+            StoredRecord.placed(source, place).verify(digest)
+
+    def packs(self) -> list[PackInfo]:
+        """Return all packs, ascending by id."""
+        try:
+            return [PackInfo(pack, size) for pack, size in self._tier.list()]
+        except OSError as error:
+            raise Unavailable(f"the packs cannot be listed: {error.strerror}") from error
+
+    def records(self, pack: PackId, start: int = 0) -> RecordWalk:
+        """Walk the records of a pack from `start` on, blobs by their headers alone."""
+        return RecordWalk(self._packs.pin(pack), pack, start)
+
+    def claim(self, pack: PackId) -> OrphanPack | None:
+        """Own a pack to recover it; None if a live process writes it, or if it is gone."""
+        with reading(pack):
+            file = self._tier.claim(pack)
+        return OrphanPack(self._tier, pack, file) if file else None
+
+    def _pieces(
+        self, place: BlobPlace, start: int, stop: int, piece_length: int
+    ) -> Iterator[memoryview]:
+        with reading(place.pack), self._packs.pin(place.pack) as source:
+            yield from StoredRecord.placed(source, place).pieces(start, stop, piece_length)
+
+
+def _bounded(place: BlobPlace, start: int, stop: int | None) -> int:
+    stop = place.length if stop is None else stop
+    if not 0 <= start <= stop <= place.length:
+        raise ValueError(f"bytes {start} to {stop} of a blob of {place.length}")
+    return stop

@@ -1,0 +1,81 @@
+"""What storage asks of a place that keeps packs. Implementations raise OSError and nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vna._native import Buffer
+    from vna.types import PackId
+
+
+class PackReader(Protocol):
+    """A pack open for reading; `read` is thread-safe."""
+
+    def size(self) -> int:
+        """Return the pack's present size in bytes."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset` on; fewer only where the pack ends."""
+
+    def close(self) -> None:
+        """Let the pack go."""
+
+
+class PackFile(PackReader, Protocol):
+    """A pack open for writing, exclusively: nobody else can claim it until it is closed."""
+
+    def write(self, buffers: Sequence[Buffer], offset: int) -> int:
+        """Write the buffers one after the other at `offset`; return how many bytes were taken."""
+
+    def sync(self) -> None:
+        """Return when everything written, and the pack's name, is durable."""
+
+    def truncate(self, size: int) -> None:
+        """Cut the pack down to `size` bytes."""
+
+
+class Tier(Protocol):
+    """A place that keeps packs. Thread-safe, and safe beside other processes on the same place."""
+
+    @property
+    def identity(self) -> str:
+        """The UUID that this place was given when it was first used, and keeps."""
+
+    def reserve(self, node: int) -> PackId:
+        """Return a pack id of `node` that no process was ever given before."""
+
+    def create(self, pack: PackId) -> PackFile:
+        """Make an empty pack and own it. FileExistsError if there is one of that name."""
+
+    def open(self, pack: PackId) -> PackReader:
+        """Open a pack for reading. FileNotFoundError if there is none of that name."""
+
+    def claim(self, pack: PackId) -> PackFile | None:
+        """Own a pack that no live process owns; None if one does, or if the pack is gone."""
+
+    def list(self) -> list[tuple[PackId, int]]:
+        """Return ids and sizes of all packs, ascending by id."""
+
+    def remove(self, pack: PackId) -> None:
+        """Remove a pack for good; those who have it open can read on. A missing one is fine."""
+
+
+def write_all(file: PackFile, buffers: Sequence[Buffer], offset: int) -> int:
+    """Write all of `buffers` at `offset`, going on after short writes; return the end offset."""
+    rest = [memoryview(buffer) for buffer in buffers if len(buffer)]
+    while rest:
+        taken = file.write(rest, offset)
+        if taken <= 0:
+            raise OSError(5, "a write took nothing")
+        offset += taken
+        done = 0
+        while done < len(rest) and taken >= len(rest[done]):
+            taken -= len(rest[done])
+            done += 1
+        rest = rest[done:]
+        if taken:
+            rest[0] = rest[0][taken:]
+    return offset

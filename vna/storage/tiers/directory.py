@@ -1,0 +1,169 @@
+"""A tier in a directory of a local file system.
+
+Ownership of a pack is an exclusive `flock` on its open file: it ends with the process, however
+that ends, and a second opening by the owner itself does not share it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import uuid
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from vna.storage.format import pack_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from vna._native import Buffer
+    from vna.storage.tier import PackFile, PackReader
+    from vna.types import PackId
+
+_NAME: Final = re.compile(r"([0-9a-f]{8})-([0-9a-f]{8})\.pack")
+_MAX_BUFFERS: Final = os.sysconf("SC_IOV_MAX")
+
+
+class DirectoryTier:
+    """Packs as files of one directory, beside the files `tier` and `sequence`."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the tier at `path`; an empty or missing directory becomes one."""
+        self._path = path
+        path.mkdir(parents=True, exist_ok=True)
+        self._identity = self._known_identity()
+
+    @property
+    def identity(self) -> str:
+        """The UUID in the file `tier`."""
+        return self._identity
+
+    def reserve(self, node: int) -> PackId:
+        """Return the next sequence of `node`, made durable under a lock."""
+        with self._locked("sequence") as fd:
+            last = int(os.pread(fd, 16, 0) or b"0")
+            there = [pack & 0xFFFFFFFF for pack, _ in self.list() if pack >> 32 == node]
+            sequence = max(last, *there, 0) + 1
+            os.pwrite(fd, b"%15d\n" % sequence, 0)
+            os.fsync(fd)
+        return node << 32 | sequence
+
+    def create(self, pack: PackId) -> PackFile:
+        """Make an empty pack file and lock it."""
+        path = self._file(pack)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        try:
+            # A recovery that runs just now may have found the new file without its lock. It then
+            # takes it for an orphan, and the name is lost to us.
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            raise FileExistsError(17, "the pack was claimed as it was made", str(path)) from None
+        return _File(fd, self._path)
+
+    def open(self, pack: PackId) -> PackReader:
+        """Open a pack file for reading."""
+        return _File(os.open(self._file(pack), os.O_RDONLY | os.O_CLOEXEC), self._path)
+
+    def claim(self, pack: PackId) -> PackFile | None:
+        """Lock a pack file unless it is locked or gone."""
+        path = self._file(pack)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The last owner may have removed the file between our open and our lock.
+            if os.path.samestat(os.fstat(fd), path.stat()):
+                return _File(fd, self._path)
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        os.close(fd)
+        return None
+
+    def list(self) -> list[tuple[PackId, int]]:
+        """Return the pack files, ascending by id."""
+        found = []
+        with os.scandir(self._path) as entries:
+            for entry in entries:
+                if name := _NAME.fullmatch(entry.name):
+                    with suppress(FileNotFoundError):  # removed since the directory was read
+                        pack = int(name[1], 16) << 32 | int(name[2], 16)
+                        found.append((pack, entry.stat().st_size))
+        return sorted(found)
+
+    def remove(self, pack: PackId) -> None:
+        """Remove a pack file durably."""
+        with suppress(FileNotFoundError):
+            self._file(pack).unlink()
+            _sync_directory(self._path)
+
+    def _file(self, pack: PackId) -> Path:
+        return self._path / f"{pack_name(pack)}.pack"
+
+    def _known_identity(self) -> str:
+        """Return the directory's identity; give it one while it has no packs."""
+        with self._locked("tier") as fd:
+            held = os.pread(fd, 64, 0)
+            if not held:
+                if self.list():
+                    raise OSError(5, "packs without the file `tier`", str(self._path))
+                held = f"{uuid.uuid4()}\n".encode()
+                os.pwrite(fd, held, 0)
+                os.fsync(fd)
+                _sync_directory(self._path)
+        return str(uuid.UUID(held.decode("ascii").strip()))
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[int]:
+        fd = os.open(self._path / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield fd
+        finally:
+            os.close(fd)
+
+
+class _File:
+    """A pack file, for reading or writing."""
+
+    def __init__(self, fd: int, directory: Path) -> None:
+        self._fd = fd
+        self._directory: Path | None = directory
+
+    def size(self) -> int:
+        return os.fstat(self._fd).st_size
+
+    def read(self, offset: int, length: int) -> bytes:
+        data = os.pread(self._fd, length, offset)
+        if len(data) in (0, length):
+            return data
+        # One call gives at most about 2 GiB, and may be cut short by a signal.
+        return data + self.read(offset + len(data), length - len(data))
+
+    def write(self, buffers: Sequence[Buffer], offset: int) -> int:
+        return os.pwritev(self._fd, buffers[:_MAX_BUFFERS], offset)
+
+    def sync(self) -> None:
+        os.fdatasync(self._fd)
+        if self._directory is not None:
+            _sync_directory(self._directory)
+            self._directory = None
+
+    def truncate(self, size: int) -> None:
+        os.ftruncate(self._fd, size)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def _sync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,221 @@
+"""Appending to a pack of one's own: blobs and commits, synced before they are believed."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vna._native import blake3
+from vna.errors import Unavailable
+from vna.storage.encode import SEAL_RECORD, EncodedBlob, encode_record
+from vna.storage.faults import no_space, write_error
+from vna.storage.format import COMMIT, MAX_COMMIT, PACK_HEADER, pack_header, pack_name
+from vna.storage.tier import PackFile, Tier, write_all
+from vna.types import BlobPlace, PackId
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vna._native import Buffer
+    from vna.clock import Clock
+
+_COMMIT_STRIDE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class PackMark:
+    """A pack is written up to `end`, a record's end."""
+
+    pack: PackId
+    end: int
+
+
+class OwnedPack:
+    """A pack that this process writes: knows its end, and how much of it is durable."""
+
+    def __init__(self, file: PackFile, pack: PackId, end: int, synced: int) -> None:
+        self.pack = pack
+        self.end = end
+        self.synced = synced
+        self._file = file
+
+    @classmethod
+    def create(cls, tier: Tier, node: int, clock: Clock) -> OwnedPack:
+        """Make a pack under a new name, durable with its header. Full or Unavailable."""
+        try:
+            pack, file = _new_name(tier, node)
+            try:
+                write_all(file, [pack_header(pack, clock.stamp())], 0)
+                file.sync()
+            except OSError:
+                file.close()
+                # What cannot be removed now is an empty pack, which recovery removes.
+                with suppress(OSError):
+                    tier.remove(pack)
+                raise
+        except OSError as error:
+            raise write_error(error, "a new pack cannot be made") from error
+        return cls(file, pack, PACK_HEADER.size, PACK_HEADER.size)
+
+    def append(self, records: Sequence[EncodedBlob]) -> list[BlobPlace]:
+        """Write records at the end, in one go. OSError leaves `end` as it was."""
+        buffers, places = [], []
+        at = self.end
+        for record in records:
+            buffers += record.placed(self.pack, at, self.synced)
+            places.append(BlobPlace(self.pack, at, record.size, record.length))
+            at += record.size
+        self.end = write_all(self._file, buffers, self.end)
+        return places
+
+    def write_at(self, buffers: Sequence[Buffer], offset: int) -> int:
+        """Write the parts of a record that is not complete yet; return where they end."""
+        return write_all(self._file, buffers, offset)
+
+    def flush(self) -> None:
+        """Make durable what is written, complete or not."""
+        self._file.sync()
+
+    def cut_back(self) -> None:
+        """Remove what a failed append left behind `end`."""
+        self._file.truncate(self.end)
+
+    def sync(self) -> None:
+        """Make everything up to `end` durable."""
+        if self.synced != self.end:
+            end = self.end
+            self._file.sync()
+            self.synced = end
+
+    def seal(self) -> None:
+        """Sync, and say in the pack that it is complete.
+
+        The seal is not waited for: a pack without it is only checked once more by recovery.
+        """
+        self.sync()
+        self.append([SEAL_RECORD])
+
+    def close(self) -> None:
+        """Let the pack go, as it is."""
+        self._file.close()
+
+
+class PackWriter:
+    """Appends to the active pack of this process; one thread at a time.
+
+    A failed sync, or a failed write that was not merely for want of space, breaks the writer:
+    every later call raises Unavailable. Its pack, once closed, is an orphan like any other, to be
+    recovered before a new writer is believed.
+    """
+
+    def __init__(self, tier: Tier, node: int, pack_size_bytes: int, clock: Clock) -> None:
+        self._tier = tier
+        self._node = node
+        self._pack_size = pack_size_bytes
+        self._clock = clock
+        self._active: OwnedPack | None = None
+        self._broken = ""
+
+    @property
+    def broken(self) -> str:
+        """Why this writer takes nothing any more; empty while it does."""
+        return self._broken
+
+    @property
+    def pack(self) -> PackId | None:
+        """The active pack, if there is one yet."""
+        return self._active.pack if self._active else None
+
+    def append(
+        self, blobs: Sequence[EncodedBlob], commit: bytes
+    ) -> tuple[list[BlobPlace], PackMark]:
+        """Write the blobs and, after them, the commit that needs them; all or nothing.
+
+        Returns the blobs' places and the mark at which the commit ends. Durable only after
+        `sync`. Full when there is no space: nothing of it was written, and a later append may
+        succeed. Unavailable when the writer is broken.
+        """
+        if not 0 < len(commit) <= MAX_COMMIT:
+            raise ValueError(f"a commit of {len(commit)} bytes")
+        self._check()
+        record = encode_record(COMMIT, blake3(commit), [commit], _COMMIT_STRIDE, "raw")
+        records = [*blobs, record]
+        active = self._room(sum(record.size for record in records))
+        try:
+            places = active.append(records)
+        except OSError as error:
+            self._failed(active, error)
+            raise write_error(error, f"pack {pack_name(active.pack)} cannot be written") from error
+        return places[:-1], PackMark(active.pack, active.end)
+
+    def sync(self) -> None:
+        """Make all that was appended durable.
+
+        Unavailable or Full break the writer: what is durable is then unknown.
+        """
+        self._check()
+        if self._active:
+            self._sync(self._active)
+
+    def close(self) -> None:
+        """Sync, seal and let go of the active pack; a broken writer just lets it go.
+
+        Errors of the sync are raised; the pack is let go in any case.
+        """
+        active, self._active = self._active, None
+        if active is None:
+            return
+        try:
+            if not self._broken:
+                self._finish(active)
+        finally:
+            self._broken = self._broken or "the writer is closed"
+            active.close()
+
+    def _room(self, size: int) -> OwnedPack:
+        """Return a pack with room for `size` bytes, sealing the active one when it is full."""
+        active = self._active
+        if active and active.end > PACK_HEADER.size and active.end + size > self._pack_size:
+            self._finish(active)
+            active.close()
+            active = self._active = None
+        if active is None:
+            active = self._active = OwnedPack.create(self._tier, self._node, self._clock)
+        return active
+
+    def _finish(self, active: OwnedPack) -> None:
+        self._sync(active)
+        # All records are durable now, and recovery seals what is not sealed.
+        with suppress(OSError):
+            active.seal()
+
+    def _sync(self, active: OwnedPack) -> None:
+        try:
+            active.sync()
+        except OSError as error:
+            self._broken = f"pack {pack_name(active.pack)} cannot be synced"
+            raise write_error(error, self._broken) from error
+
+    def _failed(self, active: OwnedPack, error: OSError) -> None:
+        """Cut back what a write for want of space left; anything else breaks the writer."""
+        if no_space(error):
+            try:
+                active.cut_back()
+            except OSError:
+                pass
+            else:
+                return
+        self._broken = f"pack {pack_name(active.pack)} failed to be written"
+
+    def _check(self) -> None:
+        if self._broken:
+            raise Unavailable(self._broken)
+
+
+def _new_name(tier: Tier, node: int) -> tuple[PackId, PackFile]:
+    """Make an empty pack under a name that was never used, past names that turn out taken."""
+    while True:
+        pack = tier.reserve(node)
+        with suppress(FileExistsError):
+            return pack, tier.create(pack)
