@@ -1,0 +1,66 @@
+# make build | serve | test | lint | docs | fuzz | bench | clean
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+
+PYTHON ?= python3
+DATA ?= data
+DIMSE_PORT ?= 11112
+HTTP_PORT ?= 8080
+FUZZ_SECONDS ?= 60
+
+VENV := .venv
+BUILT := $(VENV)/.built
+NATIVE := $(shell find native -type d \( -name target -o -name fuzz \) -prune -o -type f -print)
+MANIFEST := --manifest-path native/Cargo.toml
+# Debian packages with the programs that interop tests drive.
+TEST_PACKAGES := curl dcmtk libgdcm-tools
+
+.PHONY: build serve test test-tools lint docs fuzz bench clean
+
+build: $(BUILT)
+
+$(BUILT): pyproject.toml $(NATIVE)
+	@command -v cargo >/dev/null || { echo "the build needs Rust: https://rustup.rs" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+serve: build
+	@exec $(VENV)/bin/vna serve --data '$(DATA)' --dimse-port $(DIMSE_PORT) --http-port $(HTTP_PORT)
+
+test: build test-tools
+	cargo test --quiet $(MANIFEST) --package vna-core
+	$(VENV)/bin/pytest
+
+test-tools:
+	@missing=; for package in $(TEST_PACKAGES); do \
+	  dpkg-query --show --showformat='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' \
+	    || missing+=" $$package"; \
+	done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ]; then \
+	  echo "tests need these Debian packages; run: sudo apt-get install$$missing" >&2; exit 1; \
+	fi; \
+	apt-get update -qq; \
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends $$missing >/dev/null
+
+lint: build
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	cargo fmt $(MANIFEST) --all --check
+	cargo clippy --quiet $(MANIFEST) --workspace --all-targets -- --deny warnings
+
+# The pages that are written from the code; tests fail when they are out of date.
+docs: build
+	$(VENV)/bin/vna config show > config/vna.toml
+	$(VENV)/bin/python -c 'import vna.config as c; print(c.settings_page(), end="")' > docs/settings.md
+	$(VENV)/bin/python -c 'import vna.cli as c; print(c.commands_page(), end="")' > docs/cli.md
+
+clean:
+	rm -rf $(VENV) native/target .mypy_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks
+	find vna tests bench -name __pycache__ -prune -exec rm -rf {} +
+	rm -f vna/_native*.so

@@ -1,0 +1,34 @@
+"""What the supervisor hands to a worker process: one line of JSON on its standard input.
+
+The pipe stays open after that line; its end tells the worker that the supervisor is gone. On its
+standard output the worker writes `READY` once both fronts accept.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+__all__ = ["READY", "Order", "decode_order", "encode_order"]
+
+READY = b"ready\n"
+
+
+class Order(msgspec.Struct, frozen=True):
+    """A worker's number, the settings as a document, and the descriptors of the listeners."""
+
+    number: int
+    document: dict[str, Any]
+    dimse: int
+    http: int
+
+
+def encode_order(order: Order) -> bytes:
+    """Return the order as a line."""
+    return msgspec.json.encode(order) + b"\n"
+
+
+def decode_order(line: bytes) -> Order:
+    """Return the order of a line."""
+    return msgspec.json.decode(line, type=Order)

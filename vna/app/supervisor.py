@@ -1,0 +1,185 @@
+"""The process that owns the sockets and keeps the workers running.
+
+Order of start: lock the data folder, bind both sockets, settle what a crash left, start the
+workers, say that all is ready. A worker that dies is replaced once its unfinished packs have been
+settled. Order of stop: every worker stops accepting and finishes what it has; the sockets close
+with the last of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
+
+from vna.app.lock import serving
+from vna.app.notify import notify
+from vna.app.order import READY, Order, encode_order
+from vna.app.sockets import Listeners, bind
+from vna.archive import Archive, ArchiveSettings
+from vna.config import Config
+from vna.errors import Unavailable, VnaError
+from vna.observe import start_logging
+
+__all__ = ["run"]
+
+log = logging.getLogger(__name__)
+
+FIRST_DELAY_S = 0.1
+LONGEST_DELAY_S = 10.0
+STEADY_S = 60.0
+"""A worker that ran this long before it died is replaced without a longer delay than the first."""
+CLOSING_S = 5.0
+"""Time beyond the drain that a worker gets to close the archive before it is killed."""
+
+
+def run(config: Config, announce: Callable[[Listeners], None]) -> None:
+    """Serve until SIGTERM or SIGINT; return when everything has drained.
+
+    `announce` is called once, when both fronts accept. Raises Unavailable when the archive
+    cannot be served at all: the folder is in use, a port is taken, no worker comes up.
+    """
+    start_logging(config.log, "supervisor")
+    with serving(config.archive.data):
+        listeners = bind(config.listen)
+        try:
+            recover(config.archive)
+            asyncio.run(Supervisor(config, listeners, announce).run())
+        finally:
+            listeners.close()
+
+
+def recover(settings: ArchiveSettings) -> None:
+    """Settle what crashed processes left. The archive is open only meanwhile: workers open their own."""
+    archive = Archive.open(settings)
+    try:
+        archive.recover()
+    finally:
+        archive.close()
+
+
+class Supervisor:
+    """Starts, watches, replaces and stops the workers."""
+
+    def __init__(
+        self, config: Config, listeners: Listeners, announce: Callable[[Listeners], None]
+    ) -> None:
+        self._config = config
+        self._listeners = listeners
+        self._announce = announce
+        self._stopping = asyncio.Event()
+        self._recovery = asyncio.Lock()
+        self._processes: dict[int, Process] = {}
+
+    async def run(self) -> None:
+        """Keep the workers running until a signal; return when all have ended."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        ups: list[asyncio.Future[bool]] = [
+            loop.create_future() for _ in range(self._config.process.worker_count)
+        ]
+        keepers = [asyncio.create_task(self._keep(number, up)) for number, up in enumerate(ups, 1)]
+        try:
+            all_up = all(await asyncio.gather(*ups))
+            if not all_up and not self._stopping.is_set():
+                raise Unavailable("a worker did not come up; the log says why")
+            if all_up:
+                self._announce(self._listeners)
+                notify("READY=1")
+            await self._stopping.wait()
+        finally:
+            if not self._stopping.is_set():
+                self._stop()
+            await self._end(keepers)
+
+    def _stop(self) -> None:
+        """Let the workers drain; the second time, hurry them."""
+        if not self._stopping.is_set():
+            log.info("draining for up to %g s", self._config.process.drain_s)
+            notify("STOPPING=1")
+        self._stopping.set()
+        self._signal(signal.SIGTERM)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for process in self._processes.values():
+            if process.returncode is None:
+                process.send_signal(number)
+
+    async def _end(self, keepers: list[asyncio.Task[None]]) -> None:
+        """Wait for the workers to end, and kill those that take too long."""
+        limit_s = self._config.process.drain_s + CLOSING_S
+        _, late = await asyncio.wait(keepers, timeout=limit_s)
+        if late:
+            log.error("%d workers did not end within %g s and are killed", len(late), limit_s)
+            self._signal(signal.SIGKILL)
+        await asyncio.gather(*keepers)
+
+    async def _keep(self, number: int, up: asyncio.Future[bool]) -> None:
+        """Run worker `number`, again and again, until the archive stops.
+
+        `up` is set once: true when the first run accepts, false when it ended before.
+        """
+        loop = asyncio.get_running_loop()
+        delay_s = FIRST_DELAY_S
+        while True:
+            begun = loop.time()
+            code = await self._run_worker(number, up)
+            first_failed = not up.done()
+            if first_failed:
+                up.set_result(False)
+            if self._stopping.is_set() or first_failed:
+                return
+            if loop.time() - begun > STEADY_S:
+                delay_s = FIRST_DELAY_S
+            log.error(
+                "worker %d ended with code %d; the next starts in %g s", number, code, delay_s
+            )
+            await self._pause(delay_s)
+            delay_s = min(2 * delay_s, LONGEST_DELAY_S)
+            await self._settle()
+            if self._stopping.is_set():
+                return
+
+    async def _run_worker(self, number: int, up: asyncio.Future[bool]) -> int:
+        """Run one worker process from its start to its end; return its exit code."""
+        dimse, http = self._listeners.dimse.fileno(), self._listeners.http.fileno()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "vna.app.worker", str(number)),
+            stdin=PIPE,
+            stdout=PIPE,
+            pass_fds=(dimse, http),
+            process_group=0,  # a Ctrl-C in the terminal reaches the supervisor alone
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._processes[number] = process
+        if self._stopping.is_set():
+            process.terminate()
+        order = Order(number, self._config.document(), dimse, http)
+        process.stdin.write(encode_order(order))
+        # Nothing waits for the pipe to drain: a worker that is dead already shows by its end.
+        if await process.stdout.readline() == READY:
+            log.info("worker %d accepts, process %d", number, process.pid)
+            if not up.done():
+                up.set_result(True)
+        code = await process.wait()
+        process.stdin.close()
+        return code
+
+    async def _settle(self) -> None:
+        """Settle what a dead worker left, one at a time; a failure is left to the next start."""
+        async with self._recovery:
+            try:
+                await asyncio.to_thread(recover, self._config.archive)
+            except VnaError as error:
+                log.error("recovery after a worker's end failed: %s", error)  # noqa: TRY400
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not beyond the signal to stop."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)

@@ -1,0 +1,107 @@
+"""One process that serves: an event loop with both fronts on the inherited sockets.
+
+It reads its order from standard input and serves until SIGTERM, or until that pipe ends because
+the supervisor is gone, or until its archive refuses changes; then it stops accepting, lets
+associations and requests end, and closes the archive. A second SIGTERM ends them at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+
+import uvloop
+from aiohttp import web
+
+from vna.app.order import READY, decode_order
+from vna.app.sockets import BACKLOG, Listeners
+from vna.archive import Archive
+from vna.config import Config, validate
+from vna.dimse import DimseServer, serve
+from vna.errors import VnaError
+from vna.observe import start_logging
+from vna.web import make_runner
+
+__all__ = ["main"]
+
+log = logging.getLogger(__name__)
+
+HEALTH_INTERVAL_S = 1.0
+
+
+def main() -> int:
+    """Serve as ordered; return 0 after a drain, 1 when the archive failed."""
+    order = decode_order(sys.stdin.buffer.readline())
+    config = validate(order.document, "supervisor")
+    start_logging(config.log, f"worker-{order.number}")
+    try:
+        archive = Archive.open(config.archive)
+    except VnaError as error:
+        log.error("the archive cannot be opened: %s", error)  # noqa: TRY400  # its text says it all
+        return 1
+    try:
+        uvloop.run(Worker(config, archive, Listeners.inherited(order.dimse, order.http)).run())
+        return 0 if archive.writable else 1
+    finally:
+        archive.close()
+
+
+class Worker:
+    """Both fronts of one process, from readiness to drain."""
+
+    def __init__(self, config: Config, archive: Archive, listeners: Listeners) -> None:
+        self._config = config
+        self._archive = archive
+        self._listeners = listeners
+        self._stopping = asyncio.Event()
+        self._serving = False
+        self._draining: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Serve until told to stop, or until the archive refuses changes; then drain."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stop)
+        loop.add_reader(sys.stdin.fileno(), self._supervisor_gone)
+        dimse = await serve(self._archive, self._config.dimse, [self._listeners.dimse])
+        runner = make_runner(self._archive, self._config.web, self._ready)
+        await runner.setup()
+        await web.SockSite(runner, self._listeners.http, backlog=BACKLOG).start()
+        self._serving = True
+        sys.stdout.buffer.write(READY)
+        sys.stdout.buffer.flush()
+        while not self._stopping.is_set() and self._archive.writable:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), HEALTH_INTERVAL_S)
+        if not self._archive.writable:
+            log.error("the archive refuses changes; this worker gives way to a new one")
+        self._serving = False
+        self._draining = asyncio.create_task(self._drain(dimse, runner))
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._draining
+
+    def _ready(self) -> bool:
+        """Whether both fronts accept and what they take can be stored."""
+        return self._serving and self._archive.writable
+
+    def _stop(self) -> None:
+        if self._draining is not None:
+            self._draining.cancel()
+        self._stopping.set()
+
+    def _supervisor_gone(self) -> None:
+        """Standard input is readable: nothing is ever sent there, so it has ended."""
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        log.error("the supervisor is gone")
+        self._stop()
+
+    async def _drain(self, dimse: DimseServer, runner: web.BaseRunner) -> None:
+        """Stop accepting, then wait for what has begun, up to the drain time."""
+        limit_s = self._config.process.drain_s
+        await asyncio.gather(dimse.close(limit_s), runner.cleanup())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

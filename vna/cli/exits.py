@@ -1,0 +1,25 @@
+"""Exit codes of every command."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+__all__ = ["EXIT_CODES", "Exit"]
+
+
+class Exit(IntEnum):
+    """What a command says to the shell."""
+
+    OK = 0
+    FOUND = 1
+    USAGE = 2
+    UNAVAILABLE = 3
+
+
+EXIT_CODES = {
+    Exit.OK: "done",
+    Exit.FOUND: "done, with findings: `import` did not take every object, `check` found damage",
+    Exit.USAGE: "the command line or the configuration is wrong",
+    Exit.UNAVAILABLE: "the archive cannot be used: its folder is in use or not an archive, "
+    "a port is taken, the disk is full or fails",
+}

@@ -1,0 +1,90 @@
+"""What a configuration is once it has been validated: each room's own settings."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vna.archive import ArchiveSettings
+from vna.dimse import DimseSettings
+from vna.observe import LogSettings
+from vna.types import Remote
+from vna.web import WebSettings
+
+__all__ = ["Config", "ListenSettings", "ProcessSettings"]
+
+MOST_WORKERS_BY_DEFAULT = 4
+"""Past four processes on one disk, syncs share less and gain little; say more where it pays."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenSettings:
+    """Where the fronts listen. Port 0 takes any free one."""
+
+    bind: str = "127.0.0.1"
+    dimse_port: int = 11112
+    http_port: int = 8080
+    allow_insecure: bool = False
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        return ipaddress.ip_address(self.bind).is_loopback
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSettings:
+    """How many processes serve, and how long they may take to finish what they began."""
+
+    workers: int = 0
+    drain_s: float = 30.0
+
+    @property
+    def worker_count(self) -> int:
+        """The number of workers: as set, or one for each processor up to four."""
+        processors = len(os.sched_getaffinity(0))
+        return self.workers or min(processors, MOST_WORKERS_BY_DEFAULT)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole configuration. `values` are the validated settings, by section and key."""
+
+    listen: ListenSettings
+    process: ProcessSettings
+    log: LogSettings
+    archive: ArchiveSettings
+    dimse: DimseSettings
+    web: WebSettings
+    remotes: tuple[Remote, ...]
+    values: Mapping[str, Mapping[str, object]]
+
+    def document(self) -> dict[str, object]:
+        """Return the effective settings as plain data; `validate` of it gives an equal Config."""
+        sections: dict[str, object] = {
+            section: {key: _plain(value) for key, value in values.items()}
+            for section, values in self.values.items()
+        }
+        sections["remote"] = [
+            {
+                "ae_title": remote.ae_title,
+                "host": remote.host,
+                "port": remote.port,
+                "may": sorted(remote.may),
+            }
+            for remote in self.remotes
+        ]
+        return sections
+
+
+def _plain(value: object) -> object:
+    match value:
+        case Path():
+            return str(value)
+        case tuple():
+            return list(value)
+        case _:
+            return value

@@ -1,0 +1,76 @@
+"""Settings as text: a commented TOML file, and the page of the manual."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+from vna.config.kinds import written
+from vna.config.model import Config
+from vna.config.table import REMOTE, SECTIONS, Setting
+
+__all__ = ["settings_page", "toml"]
+
+
+def toml(config: Config) -> str:
+    """Return a file of settings that says what `config` says, with a comment for each key."""
+    return "\n".join(_toml(config.document())) + "\n"
+
+
+def _toml(document: Mapping[str, object]) -> Iterator[str]:
+    yield "# Settings of the archive. Every setting is listed; those left out keep their defaults."
+    yield "# `vna config check FILE` validates a file; docs/settings.md is the same list as a page."
+    for section in SECTIONS:
+        yield ""
+        yield f"# {section.about}"
+        yield f"[{section.name}]"
+        values = cast("Mapping[str, object]", document[section.name])
+        for setting in section.settings:
+            yield from _comment(setting)
+            yield f"{setting.name} = {written(values[setting.name])}"
+    yield ""
+    yield f"# {REMOTE.about}"
+    remotes = cast("list[Mapping[str, object]]", document[REMOTE.name])
+    example = {"ae_title": "WORKSTATION", "host": "127.0.0.1", "port": 11113}
+    for remote in remotes or [example]:
+        mark = "" if remotes else "# "
+        yield f"{mark}[[remote]]"
+        for setting in REMOTE.settings:
+            yield from _comment(setting)
+            yield f"{mark}{setting.name} = {written(remote.get(setting.name, setting.default))}"
+
+
+def _comment(setting: Setting) -> Iterator[str]:
+    lines = setting.about.split("\n")
+    allowed = setting.kind.allowed
+    yield from (f"# {line}" for line in lines)
+    yield f"# Allowed: {allowed}."
+
+
+def settings_page() -> str:
+    """Return docs/settings.md."""
+    return "\n".join(_page()) + "\n"
+
+
+def _page() -> Iterator[str]:
+    yield "# Settings"
+    yield ""
+    yield "`vna serve --config FILE` reads a file of settings (TOML). Keys that are left out keep their"
+    yield "defaults, and an option of the command line wins over the file. `config/vna.toml` lists every"
+    yield "setting; `vna config check FILE` validates a file and names each problem with file, key, value"
+    yield "and what is allowed; `vna config show --config FILE` prints what is in effect."
+    yield ""
+    yield "This page is written by `make docs`; a test fails when it is out of date."
+    for section in (*SECTIONS, REMOTE):
+        heading = f"[[{section.name}]]" if section is REMOTE else f"[{section.name}]"
+        yield ""
+        yield f"## {heading}"
+        yield section.about
+        yield ""
+        yield "| key | default | allowed | meaning |"
+        yield "|---|---|---|---|"
+        for setting in section.settings:
+            default = "" if setting.default is None else f"`{written(setting.default)}`"
+            about = setting.about.replace("\n", " ")
+            option = f" Option: `{setting.option}`." if setting.option else ""
+            yield f"| `{setting.name}` | {default} | {setting.kind.allowed} | {about}{option} |"

@@ -1,0 +1,93 @@
+"""One line per event to standard error: text for people, JSON for collectors."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Literal
+
+import msgspec
+
+__all__ = ["LogSettings", "start_logging"]
+
+LABELS = (str, int, float, type(None), BaseException, PurePath)
+"""What may stand in a log line. Anything else shows as its type's name: data sets, bytes, lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """How much is logged, and how a line looks."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    form: Literal["text", "json"] = "text"
+
+
+def start_logging(settings: LogSettings, process: str) -> None:
+    """Send this process's log to standard error; `process` names it in each line."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(only_labels)
+    handler.setFormatter(
+        JsonFormatter(process) if settings.form == "json" else TextFormatter(process)
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.level.upper())
+    # Libraries log what passes through them; only their warnings are wanted.
+    for library in ("pydicom", "pynetdicom", "aiohttp", "asyncio"):
+        logging.getLogger(library).setLevel(max(root.level, logging.WARNING))
+    logging.captureWarnings(capture=True)
+
+
+def only_labels(record: logging.LogRecord) -> logging.LogRecord:
+    """Replace arguments that are not labels by the names of their types."""
+    if isinstance(record.args, tuple) and record.args:
+        record = logging.makeLogRecord(record.__dict__)
+        record.args = tuple(map(_label, record.args or ()))
+    elif isinstance(record.args, Mapping):
+        record = logging.makeLogRecord(record.__dict__)
+        record.args = {name: _label(value) for name, value in dict(record.args or {}).items()}
+    return record
+
+
+def _label(value: object) -> object:
+    return value if isinstance(value, LABELS) else f"<{type(value).__name__}>"
+
+
+class TextFormatter(logging.Formatter):
+    """`2025-01-31T10:20:30.123Z INFO worker-1 vna.dimse: message`."""
+
+    converter = time.gmtime
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+    def __init__(self, process: str) -> None:
+        super().__init__(f"%(asctime)s %(levelname)s {process} %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
+        """Return the line; a line break in a label cannot pass for another line."""
+        return super().formatMessage(record).replace("\n", "\\n")
+
+
+class JsonFormatter(TextFormatter):
+    """One JSON object per line: time, level, process, logger, message, and error where there is one."""
+
+    def __init__(self, process: str) -> None:
+        super().__init__(process)
+        self._process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line of JSON."""
+        line = {
+            "time": self.formatTime(record),
+            "level": record.levelname.lower(),
+            "process": self._process,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(line).decode()
