@@ -74,11 +74,9 @@ def span(text: str) -> Span | None:
     found = _DATETIME.fullmatch(text)
     if found is None:
         return None
-    clock: Span | None = (0, DAY - 1)
-    if found["time"]:
-        clock = time(found["time"])
-        if clock is None:
-            return None
+    clock = time(found["time"]) if found["time"] else (0, DAY - 1)
+    if clock is None:
+        return None
     day = int(found["year"] + (found["month"] or "01") + (found["day"] or "01"))
     last = int(found["year"] + (found["month"] or "12") + (found["day"] or "31"))
     if found["zone"] and found["time"]:

@@ -155,7 +155,7 @@ _TABLE: Final[list[TransferSyntax]] = [
     _native(".2.7.1", "SMPTE ST 2110-20 Uncompressed Progressive Active Video"),
     _native(".2.7.2", "SMPTE ST 2110-20 Uncompressed Interlaced Active Video"),
     _native(".2.7.3", "SMPTE ST 2110-30 PCM Digital Audio"),
-    _coded("8.1", "Deflated Image Frame Compression", "application/x-deflate"),
+    _coded("8.1", "Deflated Image Frame Compression", OCTET_STREAM),
     _native(".20", "Papyrus 3 Implicit VR Little Endian", explicit=False, retired=True),
 ]
 
