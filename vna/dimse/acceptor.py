@@ -1,0 +1,150 @@
+"""The acceptor's side of one association: negotiate, then serve one request after the other."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from vna._native import ProtocolError
+from vna.archive import Archive
+from vna.dimse.association import UNEXPECTED_PDU, Association, AssociationLost
+from vna.dimse.commands import CommandField
+from vna.dimse.machine import Message
+from vna.dimse.negotiation import REJECT_LOCAL_LIMIT, Negotiated, negotiate
+from vna.dimse.operation import Operation
+from vna.dimse.pdu import AssociateReject, AssociateRequest
+from vna.dimse.services.echo import echo
+from vna.dimse.services.find import find
+from vna.dimse.services.get import get
+from vna.dimse.services.move import move
+from vna.dimse.services.store import store
+from vna.dimse.settings import DimseSettings
+from vna.dimse.statuses import Failure, Refused, Status, failure
+from vna.errors import VnaError
+from vna.types.remote import Permission
+
+__all__ = ["Acceptor"]
+
+log = logging.getLogger(__name__)
+
+Service: TypeAlias = Callable[[Operation], Awaitable[None]]
+
+SERVICES: Final[dict[int, tuple[Permission, Service]]] = {
+    CommandField.C_ECHO: ("echo", echo),
+    CommandField.C_STORE: ("store", store),
+    CommandField.C_FIND: ("query", find),
+    CommandField.C_MOVE: ("retrieve", move),
+    CommandField.C_GET: ("retrieve", get),
+}
+"""Per verb: what a remote needs in its `may`, and who serves it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptor:
+    """Serves associations with an archive. `has_room` says whether one more is wanted."""
+
+    archive: Archive
+    settings: DimseSettings
+    has_room: Callable[[], bool]
+
+    async def attend(self, association: Association) -> None:
+        """Serve one association from its request to its end; never raises."""
+        try:
+            negotiated = await self._negotiate(association)
+            if negotiated is not None:
+                while (message := await association.message()) is not None:
+                    await self._serve(association, negotiated, message)
+                log.info("%s: released", association.label)
+        except AssociationLost as lost:
+            log.info("%s: ended: %s", association.label, lost)
+        except ProtocolError as error:
+            log.warning("%s: aborted, protocol error: %s", association.label, error)
+            association.abort(UNEXPECTED_PDU, f"protocol error: {error}")
+        except Exception:
+            log.exception("%s: aborted, internal error", association.label)
+            association.abort(why="internal error")
+
+    async def _negotiate(self, association: Association) -> Negotiated | None:
+        request = await association.event()
+        if not isinstance(request, AssociateRequest):
+            raise ProtocolError(f"unexpected {type(request).__name__}")
+        association.label = f"{request.calling_ae} at {association.label}"
+        answer = negotiate(request, self.settings) if self.has_room() else REJECT_LOCAL_LIMIT
+        if isinstance(answer, AssociateReject):
+            log.warning(
+                "%s: association to %s rejected (result %d, source %d, reason %d)",
+                association.label,
+                request.called_ae,
+                answer.result,
+                answer.source,
+                answer.reason,
+            )
+            association.write(association.machine.reject(answer))
+            return None
+        association.peer_max_pdu_length = answer.max_pdu_length
+        association.write(association.machine.accept(answer.accept))
+        log.info(
+            "%s: accepted, %d of %d contexts, peer is %s",
+            association.label,
+            len(answer.contexts),
+            len(request.contexts),
+            request.user.implementation_version,
+        )
+        return answer
+
+    async def _serve(
+        self, association: Association, negotiated: Negotiated, message: Message
+    ) -> None:
+        command = message.command
+        if command.is_response:
+            raise ProtocolError(f"response {command.field:04X} to nothing")
+        context = negotiated.contexts[message.context]
+        operation = Operation(
+            self.archive, self.settings, association, negotiated, context, command
+        )
+        association.busy = True
+        try:
+            await self._answer(operation)
+        finally:
+            association.busy = False
+
+    async def _answer(self, operation: Operation) -> None:
+        try:
+            await self._service(operation)(operation)
+        except Refused as refused:
+            await self._fail(operation, refused.failure)
+        except AssociationLost:
+            raise
+        except VnaError as error:
+            operation.association.check()
+            answer = failure(CommandField(operation.request.field), error)
+            await self._fail(operation, answer)
+
+    def _service(self, operation: Operation) -> Service:
+        """Return who serves an operation. Raises Refused."""
+        permission, service = SERVICES.get(operation.request.field, (None, None))
+        if permission is None or service is None:
+            raise Refused(Status.UNRECOGNIZED_OPERATION, "unrecognized operation")
+        remote = self.settings.remote(operation.negotiated.calling_ae)
+        if remote is not None and permission not in remote.may:
+            raise Refused(Status.NOT_AUTHORIZED, f"{remote.ae_title} may not {permission}")
+        return service
+
+    async def _fail(self, operation: Operation, answer: Failure) -> None:
+        association = operation.association
+        log.warning(
+            "%s: %s %s: status %04X, %s",
+            association.label,
+            _name(operation.request.field),
+            operation.request.affected_sop_uid,
+            answer.status,
+            answer.comment,
+        )
+        await association.skip_data()
+        operation.respond(answer.status, answer.comment, answer.offending)
+
+
+def _name(field: int) -> str:
+    return CommandField(field).name if field in SERVICES else f"command {field:04X}"

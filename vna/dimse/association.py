@@ -1,0 +1,347 @@
+"""One association on a connection: the asyncio around `Machine`, the same for acceptor and requestor.
+
+Bytes are received straight into the deframer. What it finds waits in an inbox that holds
+`receive_ahead_bytes` at most before the transport is paused, which closes the peer's TCP window.
+Nothing here is cancelled when the connection is lost: who reads or writes next is told by
+`AssociationLost`, so that clean-up runs to its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Final
+
+from vna._native import Deframer, ProtocolError
+from vna.dimse import commands, pdu
+from vna.dimse.commands import Command, CommandField
+from vna.dimse.machine import Data, Event, Machine, Message, Released, ReleaseRequested, State
+from vna.dimse.negotiation import Context
+from vna.dimse.settings import DimseSettings
+from vna.errors import Unavailable, VnaError
+
+__all__ = ["Association", "AssociationLost"]
+
+log = logging.getLogger(__name__)
+
+WRITE_AHEAD: Final = 1 << 20
+"""Bytes that wait for the peer to read before `drained` holds the writer back."""
+ABORT_BY_USER: Final = (0, 0)
+ABORT_BY_PROVIDER: Final = (2, 0)
+UNEXPECTED_PDU: Final = (2, 2)
+WATCH_INTERVAL_S: Final = 1.0
+"""Seconds between looks at the timers: which one applies changes without notice."""
+QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
+
+
+class AssociationLost(Unavailable):
+    """The association ended before the operation did."""
+
+
+class Association(asyncio.BufferedProtocol):
+    """Reads and writes one association. Owned by one task at a time.
+
+    `contexts` and `peer_max_pdu_length` are set by the owner once negotiated; `label` names the
+    peer in logs; `busy` says that an operation is under way, when silence is not the peer's fault.
+    """
+
+    def __init__(
+        self, machine: Machine, settings: DimseSettings, *, sock: socket.socket | None = None
+    ) -> None:
+        self.machine = machine
+        self.contexts: dict[int, Context] = {}
+        self.peer_max_pdu_length = 0
+        self.label = "?"
+        self.busy = False
+        self.cancelled: int | None = None
+        self.closed = asyncio.get_running_loop().create_future()
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._deframer = Deframer(settings.max_pdu_length_bytes)
+        self._transport: asyncio.Transport | None = None
+        self._socket = sock
+        self._inbox: deque[Event] = deque()
+        self._held = 0
+        self._reading = True
+        self._writable: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._lost = ""
+        self._unread = False
+        self._heard = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+
+    # The transport's side -------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start the timers."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=WRITE_AHEAD)
+        self._watch()
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's signature
+        """Return where to receive."""
+        return self._deframer.space()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Pass on what arrived."""
+        if not self.machine.artim:  # a peer that dribbles does not wind up the ARTIM timer
+            self._heard = self._loop.time()
+        if self._socket is not None and QUICKACK is not None:
+            # A sender with Nagle's algorithm on holds its last segment until the one before is
+            # acknowledged; the kernel falls back to delayed acknowledgements after each read.
+            self._socket.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
+        try:
+            for kind, which, content in self._deframer.received(nbytes):
+                event = self.machine.receive(kind, which, content)
+                if event is not None:
+                    self._take(event)
+        except ProtocolError as error:
+            log.warning("%s: aborted, protocol error: %s", self.label, error)
+            self.abort(UNEXPECTED_PDU, f"protocol error: {error}")
+        if self._held > self._settings.receive_ahead_bytes and self._reading:
+            self._reading = False
+            assert self._transport is not None
+            self._transport.pause_reading()
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, Message) and event.command.field == CommandField.C_CANCEL:
+            self.cancelled = event.command.responded_to
+            return
+        if isinstance(event, Message) and event.command.message_id == self.cancelled:
+            self.cancelled = (
+                None  # the id is used anew; the C-CANCEL came too late for the last one
+            )
+        if isinstance(event, Data):
+            self._held += len(event.data)
+        elif isinstance(event, pdu.Abort):
+            self._end(f"aborted by the peer (source {event.source}, reason {event.reason})")
+            return
+        self._inbox.append(event)
+        self._wake()
+
+    def eof_received(self) -> bool:
+        """Close when the peer does."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the owner, whatever it waits for."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._end(f"connection lost: {exc}" if exc else "connection closed")
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def pause_writing(self) -> None:
+        """Hold writers back: the peer reads too slowly."""
+        self._heard = self._loop.time()
+        self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """Let writers go on."""
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    # Ends -----------------------------------------------------------------------------------
+
+    @property
+    def lost(self) -> str:
+        """Why the association is over; empty while it is not."""
+        return self._lost
+
+    def check(self) -> None:
+        """Raise AssociationLost if the association is over."""
+        if self._lost:
+            raise AssociationLost(self._lost)
+
+    def abort(self, reason: tuple[int, int] = ABORT_BY_USER, why: str = "aborted") -> None:
+        """Send A-ABORT, unless it is over, and close. `reason` is (source, reason) of PS3.8 9.3.8."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(self.machine.abort(*reason))
+            self._heard = self._loop.time()
+        self._end(why)
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection once what was written is sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def _end(self, why: str) -> None:
+        self._lost = self._lost or why
+        self._wake()
+        self.resume_writing()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _watch(self) -> None:
+        """Run the timer that applies: ARTIM, the operation's, or the idle one (PS3.8 9.1.5)."""
+        settings = self._settings
+        waiting = self._waiter is not None or self._writable is not None
+        if self.machine.artim:
+            limit, why = settings.artim_timeout_s, "ARTIM timer expired"
+        elif (
+            self.machine.in_message
+            or (self.busy and waiting)
+            or self.machine.state is not State.ESTABLISHED
+        ):
+            limit, why = settings.dimse_timeout_s, "no answer within the DIMSE timeout"
+        else:
+            limit, why = settings.idle_timeout_s, "idle for too long"
+        if self.busy and not waiting:
+            self._heard = self._loop.time()  # our own work, however long, is not the peer's silence
+        left = self._heard + limit - self._loop.time()
+        if left <= 0:
+            log.warning("%s: ended, %s", self.label, why)
+            if self.machine.artim:
+                self._end(why)
+                assert self._transport is not None, "connected"
+                self._transport.abort()
+                return
+            self.abort(ABORT_BY_PROVIDER, why)
+            left = settings.artim_timeout_s
+        self._timer = self._loop.call_later(min(left, WATCH_INTERVAL_S), self._watch)
+
+    # Reading --------------------------------------------------------------------------------
+
+    async def event(self) -> Event:
+        """Return the next event. Raises AssociationLost."""
+        while not self._inbox:
+            if self._lost:
+                raise AssociationLost(self._lost)
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        event = self._inbox.popleft()
+        if isinstance(event, Data):
+            self._held -= len(event.data)
+            self._unread = not event.last
+            if not self._reading and self._held * 2 <= self._settings.receive_ahead_bytes:
+                self._reading = True
+                if self._transport is not None and not self._transport.is_closing():
+                    self._transport.resume_reading()
+        return event
+
+    async def message(self) -> Message | None:
+        """Return the next message, or None when the peer released the association.
+
+        What was not read of the last message's data set is dropped.
+        """
+        await self.skip_data()
+        event = await self.event()
+        if isinstance(event, ReleaseRequested):
+            self.write(self.machine.release_reply())
+            return None
+        if not isinstance(event, Message):
+            raise ProtocolError(f"unexpected {type(event).__name__}")
+        self._unread = event.command.has_data_set
+        return event
+
+    async def skip_data(self) -> None:
+        """Drop what was not read of the last message's data set."""
+        while self._unread:
+            await self.event()
+
+    async def data(self) -> AsyncIterator[bytes]:
+        """Yield the data set that belongs to the last message, as it arrives."""
+        while self._unread:
+            event = await self.event()
+            assert isinstance(event, Data), "the machine lets nothing else into a data set"
+            yield event.data
+
+    async def response(self, message_id: int) -> Command:
+        """Return the response to a request of ours; its data set, if any, is dropped."""
+        message = await self.message()
+        if (
+            message is None
+            or not message.command.is_response
+            or message.command.responded_to != message_id
+        ):
+            self.abort(UNEXPECTED_PDU, "no response where one was due")
+            raise AssociationLost(self._lost)
+        await self.skip_data()
+        return message.command
+
+    # Writing --------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Send bytes that are PDUs already."""
+        self.writelines([data])
+
+    def writelines(self, pieces: list[pdu.Buffer]) -> None:
+        """Send PDUs given in pieces. Raises AssociationLost."""
+        self.check()
+        assert self._transport is not None, "connected"
+        self._transport.writelines(pieces)
+        if self.machine.artim:
+            self._heard = self._loop.time()
+
+    async def drained(self) -> None:
+        """Wait until the peer has read enough. Raises AssociationLost."""
+        while self._writable is not None:
+            await asyncio.shield(self._writable)
+        self.check()
+
+    def message_pdus(
+        self, context: int, command: Command, data: bytes | None = None
+    ) -> list[pdu.Buffer]:
+        """Return the PDUs of a message, with a data set that is small enough to be whole."""
+        command.data_set_type = commands.NO_DATA_SET if data is None else commands.WITH_DATA_SET
+        limit = self.peer_max_pdu_length
+        pieces = list(
+            pdu.fragments(context, commands.encode(command), limit, command=True, last=True)
+        )
+        if data is not None:
+            pieces += pdu.fragments(context, data, limit, command=False, last=True)
+        return pieces
+
+    def send(self, context: int, command: Command, data: bytes | None = None) -> None:
+        """Send a message."""
+        self.writelines(self.message_pdus(context, command, data))
+
+    async def send_stream(
+        self, context: int, command: Command, pieces: AsyncIterator[pdu.Buffer]
+    ) -> None:
+        """Send a message whose data set comes in pieces, no faster than the peer reads.
+
+        Raises AssociationLost, or what `pieces` raises: before anything was sent the association
+        goes on, later it is aborted, as the message cannot be ended.
+        """
+        command.data_set_type = commands.WITH_DATA_SET
+        limit = self.peer_max_pdu_length
+        out = list(pdu.fragments(context, commands.encode(command), limit, command=True, last=True))
+        held: pdu.Buffer = b""
+        begun = False
+        try:
+            async for piece in pieces:
+                if held:
+                    out += pdu.fragments(context, held, limit, command=False, last=False)
+                    begun = True
+                    self.writelines(out)
+                    out = []
+                    await self.drained()
+                held = piece
+        except VnaError as error:
+            if begun:
+                self.abort(why=f"the data set could not be read to its end: {error}")
+            raise
+        out += pdu.fragments(context, held, limit, command=False, last=True)
+        self.writelines(out)
+        await self.drained()
+
+    async def release(self) -> None:
+        """Release the association and close; an unwilling peer is closed on all the same."""
+        if not self._lost:
+            self.write(self.machine.release())
+            while not isinstance(event := await self.event(), Released):
+                if isinstance(event, ReleaseRequested):
+                    self.write(self.machine.release_reply())
+        self.close()

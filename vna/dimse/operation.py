@@ -1,0 +1,71 @@
+"""One operation that a peer asked for, and how it is answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from vna.archive import Archive
+from vna.dimse import pdu
+from vna.dimse.association import Association
+from vna.dimse.commands import RESPONSE, Command
+from vna.dimse.negotiation import Context, Negotiated
+from vna.dimse.settings import DimseSettings
+from vna.dimse.statuses import COMMENT_LENGTH, Refused, Status
+
+__all__ = ["Operation"]
+
+MAX_IDENTIFIER: Final = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A request and everything it may be served with."""
+
+    archive: Archive
+    settings: DimseSettings
+    association: Association
+    negotiated: Negotiated
+    context: Context
+    request: Command
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the peer has sent C-CANCEL for this request."""
+        return self.association.cancelled == self.request.message_id
+
+    async def identifier(self) -> bytes:
+        """Return the request's identifier whole. Raises Refused."""
+        if not self.request.has_data_set:
+            raise Refused(Status.DOES_NOT_MATCH, "the request has no identifier")
+        parts, size = [], 0
+        async for part in self.association.data():
+            size += len(part)
+            if size > MAX_IDENTIFIER:
+                raise Refused(Status.DOES_NOT_MATCH, "the identifier is too long")
+            parts.append(part)
+        return b"".join(parts)
+
+    def response(self, status: int) -> Command:
+        """Return a response command set, to which more can be added."""
+        return Command(
+            field=self.request.field | RESPONSE,
+            responded_to=self.request.message_id,
+            affected_sop_class=self.request.affected_sop_class or self.context.abstract_syntax,
+            affected_sop_uid=self.request.affected_sop_uid,
+            status=status,
+        )
+
+    def pdus(self, command: Command, data: bytes | None = None) -> list[pdu.Buffer]:
+        """Return the PDUs of a response."""
+        return self.association.message_pdus(self.context.id, command, data)
+
+    def send(self, command: Command, data: bytes | None = None) -> None:
+        """Send a response."""
+        self.association.writelines(self.pdus(command, data))
+
+    def respond(self, status: int, comment: str = "", offending: tuple[int, ...] = ()) -> None:
+        """Send a response without a data set."""
+        command = self.response(status)
+        command.comment, command.offending = comment[:COMMENT_LENGTH], offending
+        self.send(command)

@@ -1,0 +1,348 @@
+"""Upper layer PDUs (PS3.8 9.3) as plain values: bytes in, values out, and back. No I/O.
+
+pynetdicom parses and builds A-ASSOCIATE; P-DATA-TF, where the volume is, is framed here and
+deframed by `vna._native.Deframer`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from pynetdicom import pdu as wire
+from pynetdicom import pdu_items as items
+
+from vna._native import ProtocolError
+
+__all__ = [
+    "Abort",
+    "AssociateAccept",
+    "AssociateReject",
+    "AssociateRequest",
+    "ContextResult",
+    "PduType",
+    "ProposedContext",
+    "decode_accept",
+    "decode_request",
+    "encode_accept",
+    "encode_request",
+    "fragments",
+]
+
+Buffer: TypeAlias = bytes | memoryview
+
+APPLICATION_CONTEXT: Final = "1.2.840.10008.3.1.1.1"
+IMPLEMENTATION_CLASS: Final = "2.25.279153517700535352294581415476767948963"
+IMPLEMENTATION_VERSION: Final = "VNA_0.1"
+UNLIMITED_FRAGMENT: Final = 1 << 20
+"""Bytes of a P-DATA-TF to a peer that sets no limit."""
+
+RELEASE_REQUEST: Final = b"\x05\x00\x00\x00\x00\x04\x00\x00\x00\x00"
+RELEASE_REPLY: Final = b"\x06\x00\x00\x00\x00\x04\x00\x00\x00\x00"
+
+_DECODE_ERRORS: Final = (
+    ValueError,  # includes UnicodeError
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    struct.error,
+)
+"""What pynetdicom raises on bytes that are not what they should be."""
+
+
+class PduType:
+    """PDU types (PS3.8 9.3.1)."""
+
+    ASSOCIATE_RQ: Final = 1
+    ASSOCIATE_AC: Final = 2
+    ASSOCIATE_RJ: Final = 3
+    DATA: Final = 4
+    RELEASE_RQ: Final = 5
+    RELEASE_RP: Final = 6
+    ABORT: Final = 7
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedContext:
+    """A presentation context as proposed: transfer syntaxes in the proposer's order."""
+
+    id: int
+    abstract_syntax: str
+    transfer_syntaxes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ContextResult:
+    """The answer to a proposed context: result 0 accepted, 1 to 4 refused (PS3.8 table 9-18)."""
+
+    id: int
+    result: int
+    transfer_syntax: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserInformation:
+    """User information items (PS3.7 D.3.3), the same in request and answer.
+
+    `window` is (operations invoked, operations performed). `roles` maps a SOP class to the
+    requestor's (SCU, SCP). `extended` maps a SOP class to its application information.
+    """
+
+    max_pdu_length: int = 0
+    implementation_class: str = IMPLEMENTATION_CLASS
+    implementation_version: str = IMPLEMENTATION_VERSION
+    window: tuple[int, int] | None = None
+    roles: dict[str, tuple[bool, bool]] = field(default_factory=dict)
+    extended: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AssociateRequest:
+    """A-ASSOCIATE-RQ (PS3.8 9.3.2)."""
+
+    called_ae: str
+    calling_ae: str
+    contexts: tuple[ProposedContext, ...]
+    user: UserInformation
+    application_context: str = APPLICATION_CONTEXT
+
+
+@dataclass(frozen=True, slots=True)
+class AssociateAccept:
+    """A-ASSOCIATE-AC (PS3.8 9.3.3); the AE titles repeat the request's."""
+
+    called_ae: str
+    calling_ae: str
+    contexts: tuple[ContextResult, ...]
+    user: UserInformation
+
+    @property
+    def accepted(self) -> frozenset[int]:
+        """Ids of the accepted contexts."""
+        return frozenset(context.id for context in self.contexts if context.result == 0)
+
+
+@dataclass(frozen=True, slots=True)
+class AssociateReject:
+    """A-ASSOCIATE-RJ (PS3.8 9.3.4): result 1 permanent, 2 transient; source and reason, table 9-21."""
+
+    result: int
+    source: int
+    reason: int
+
+    def encode(self) -> bytes:
+        """Return the PDU."""
+        return struct.pack(
+            ">BxIxBBB", PduType.ASSOCIATE_RJ, 4, self.result, self.source, self.reason
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """A-ABORT (PS3.8 9.3.8): source 0 service user, 2 service provider; reason, table 9-26."""
+
+    source: int
+    reason: int
+
+    def encode(self) -> bytes:
+        """Return the PDU."""
+        return struct.pack(">BxIxxBB", PduType.ABORT, 4, self.source, self.reason)
+
+
+def decode_reject(pdu: bytes) -> AssociateReject:
+    """Read an A-ASSOCIATE-RJ. Raises ProtocolError."""
+    if len(pdu) != 10:
+        raise ProtocolError("A-ASSOCIATE-RJ of wrong length")
+    return AssociateReject(*pdu[7:10])
+
+
+def decode_abort(pdu: bytes) -> Abort:
+    """Read an A-ABORT; one that is cut short still aborts."""
+    return Abort(*pdu[8:10]) if len(pdu) == 10 else Abort(2, 0)
+
+
+def decode_request(pdu: bytes) -> AssociateRequest:
+    """Read an A-ASSOCIATE-RQ. Raises ProtocolError where it cannot be read."""
+    try:
+        parsed = wire.A_ASSOCIATE_RQ()
+        parsed.decode(_known_items(pdu))
+        contexts = tuple(
+            ProposedContext(
+                item.presentation_context_id or 0,
+                str(item.abstract_syntax or ""),
+                tuple(map(str, item.transfer_syntax)),
+            )
+            for item in parsed.presentation_context
+        )
+        return AssociateRequest(
+            parsed.called_ae_title.strip(),
+            parsed.calling_ae_title.strip(),
+            contexts,
+            _user_information(parsed.user_information),
+            str(parsed.application_context_name),
+        )
+    except _DECODE_ERRORS as error:
+        raise ProtocolError(f"A-ASSOCIATE-RQ cannot be read: {error}") from error
+
+
+def decode_accept(pdu: bytes) -> AssociateAccept:
+    """Read an A-ASSOCIATE-AC. Raises ProtocolError where it cannot be read."""
+    try:
+        parsed = wire.A_ASSOCIATE_AC()
+        parsed.decode(_known_items(pdu))
+        contexts = tuple(
+            ContextResult(
+                item.presentation_context_id or 0, item.result or 0, str(item.transfer_syntax or "")
+            )
+            for item in parsed.presentation_context
+        )
+        return AssociateAccept(
+            parsed.reserved_aet,
+            parsed.reserved_aec,
+            contexts,
+            _user_information(parsed.user_information),
+        )
+    except _DECODE_ERRORS as error:
+        raise ProtocolError(f"A-ASSOCIATE-AC cannot be read: {error}") from error
+
+
+def encode_request(request: AssociateRequest) -> bytes:
+    """Return an A-ASSOCIATE-RQ."""
+    pdu = wire.A_ASSOCIATE_RQ()
+    pdu.called_ae_title = request.called_ae
+    pdu.calling_ae_title = request.calling_ae
+    contexts = []
+    for context in request.contexts:
+        proposed = items.PresentationContextItemRQ()
+        proposed.presentation_context_id = context.id
+        abstract = items.AbstractSyntaxSubItem()
+        abstract.abstract_syntax_name = context.abstract_syntax
+        proposed.abstract_transfer_syntax_sub_items = [
+            abstract,
+            *map(_transfer_syntax, context.transfer_syntaxes),
+        ]
+        contexts.append(proposed)
+    pdu.variable_items = [_application_context(), *contexts, _encode_user(request.user)]
+    return bytes(pdu.encode())
+
+
+def encode_accept(accept: AssociateAccept) -> bytes:
+    """Return an A-ASSOCIATE-AC."""
+    pdu = wire.A_ASSOCIATE_AC()
+    pdu.reserved_aet = accept.called_ae
+    pdu.reserved_aec = accept.calling_ae
+    contexts = []
+    for context in accept.contexts:
+        result = items.PresentationContextItemAC()
+        result.presentation_context_id = context.id
+        result.result_reason = context.result
+        result.transfer_syntax_sub_item = [_transfer_syntax(context.transfer_syntax)]
+        contexts.append(result)
+    pdu.variable_items = [_application_context(), *contexts, _encode_user(accept.user)]
+    return bytes(pdu.encode())
+
+
+def fragments(
+    context: int, data: Buffer, max_pdu_length: int, *, command: bool, last: bool
+) -> Iterator[Buffer]:
+    """Yield P-DATA-TF PDUs with one PDV each: 12 bytes of headers, then a slice of `data`.
+
+    `max_pdu_length` is the peer's, 0 for unlimited. `last` marks the end of the message part.
+    """
+    room = (max_pdu_length or UNLIMITED_FRAGMENT) - 6
+    view = memoryview(data)
+    flags = 1 if command else 0
+    for start in range(0, len(view) or 1, room):
+        piece = view[start : start + room]
+        end = 2 if last and start + room >= len(view) else 0
+        size = len(piece)
+        yield struct.pack(">BxIIBB", PduType.DATA, size + 6, size + 2, context, flags | end)
+        yield piece
+
+
+def _known_items(pdu: bytes) -> bytes:
+    """Return an A-ASSOCIATE PDU without the items that PS3.8 9.3.1 says to ignore when unknown."""
+    known = bytearray(pdu[:74])
+    for kind, item in _items(pdu, 74):
+        if kind == 0x50:
+            inner = b"".join(sub for sub_kind, sub in _items(item, 4) if 0x51 <= sub_kind <= 0x59)
+            known += struct.pack(">BxH", kind, len(inner)) + inner
+        elif kind in {0x10, 0x20, 0x21}:
+            known += item
+    return bytes(known)
+
+
+def _items(data: bytes, at: int) -> Iterator[tuple[int, bytes]]:
+    while at < len(data):
+        kind, length = struct.unpack_from(">BxH", data, at)
+        yield kind, data[at : at + 4 + length]
+        at += 4 + length
+
+
+def _user_information(item: items.UserInformationItem | None) -> UserInformation:
+    if item is None:
+        raise ProtocolError("no user information item")
+    window = item.async_ops_window
+    return UserInformation(
+        max_pdu_length=item.maximum_length or 0,
+        implementation_class=str(item.implementation_class_uid or ""),
+        implementation_version=item.implementation_version_name or "",
+        window=None
+        if window is None
+        else (
+            window.maximum_number_operations_invoked or 0,
+            window.maximum_number_operations_performed or 0,
+        ),
+        roles={
+            str(uid): (bool(role.scu_role), bool(role.scp_role))
+            for uid, role in item.role_selection.items()
+        },
+        extended={
+            str(ext.sop_class_uid): ext.service_class_application_information or b""
+            for ext in item.ext_neg
+        },
+    )
+
+
+def _encode_user(user: UserInformation) -> items.UserInformationItem:
+    longest = items.MaximumLengthSubItem()
+    longest.maximum_length_received = user.max_pdu_length
+    implementation = items.ImplementationClassUIDSubItem()
+    implementation.implementation_class_uid = user.implementation_class
+    version = items.ImplementationVersionNameSubItem()
+    version.implementation_version_name = user.implementation_version
+    data: list[Any] = [longest, implementation, version]
+    if user.window is not None:
+        window = items.AsynchronousOperationsWindowSubItem()
+        window.maximum_number_operations_invoked, window.maximum_number_operations_performed = (
+            user.window
+        )
+        data.append(window)
+    for uid, (scu, scp) in user.roles.items():
+        role = items.SCP_SCU_RoleSelectionSubItem()
+        role.sop_class_uid = uid
+        role.scu_role, role.scp_role = int(scu), int(scp)
+        data.append(role)
+    for uid, information in user.extended.items():
+        extended = items.SOPClassExtendedNegotiationSubItem()
+        extended.sop_class_uid = uid
+        extended.service_class_application_information = information
+        data.append(extended)
+    item = items.UserInformationItem()
+    item.user_data = data
+    return item
+
+
+def _application_context() -> items.ApplicationContextItem:
+    item = items.ApplicationContextItem()
+    item.application_context_name = APPLICATION_CONTEXT
+    return item
+
+
+def _transfer_syntax(uid: str) -> items.TransferSyntaxSubItem:
+    item = items.TransferSyntaxSubItem()
+    item.transfer_syntax_name = uid
+    return item

@@ -1,0 +1,168 @@
+"""What C-MOVE and C-GET share: which instances are asked for, sub-operations, counters, answers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Final
+
+from vna.archive import Archive, StoredObject
+from vna.dimse.association import Association
+from vna.dimse.commands import Command, CommandField
+from vna.dimse.identifiers import Identifier, failed_list, read_identifier
+from vna.dimse.levels import keys_to, level_of
+from vna.dimse.negotiation import Context
+from vna.dimse.operation import Operation
+from vna.dimse.pdu import Buffer
+from vna.dimse.statuses import Refused, Status
+from vna.errors import NotFound
+from vna.types import Key, Level, Query
+
+__all__ = ["SubOperations", "begin", "send_instance"]
+
+log = logging.getLogger(__name__)
+
+PENDING_INTERVAL_S: Final = 1.0
+"""Seconds between pending responses: often enough to show life, too seldom to cost."""
+WARNINGS: Final = frozenset({0x0001, 0x0107, 0x0116})
+"""Warning statuses outside Bxxx (PS3.7 C.4)."""
+MOST: Final = 0xFFFF
+"""The counters are 16 bits wide."""
+
+
+class SubOperations:
+    """The instances still to be sent, and the counters of those that were."""
+
+    def __init__(self, operation: Operation, objects: list[StoredObject]) -> None:
+        self.waiting = deque(objects)
+        self._operation = operation
+        self._completed = 0
+        self._warned = 0
+        self._failed: list[str] = []
+        self._loop = asyncio.get_running_loop()
+        self._reported = self._loop.time()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the requestor cancelled the operation. Raises AssociationLost when it is gone."""
+        self._operation.association.check()
+        return self._operation.cancelled
+
+    def count(self, stored: StoredObject, status: int | None, why: str = "") -> None:
+        """Count the instance by the status of its C-STORE; None when it could not be sent.
+
+        Sends a pending response when one is due.
+        """
+        if status == Status.SUCCESS:
+            self._completed += 1
+        elif status is not None and (status >> 12 == 0xB or status in WARNINGS):
+            self._warned += 1
+        else:
+            self._failed.append(stored.sop_uid)
+            log.warning(
+                "%s: sub-operation for %s failed: %s",
+                self._operation.association.label,
+                stored.sop_uid,
+                why or (f"status {status:04X}" if status is not None else "not sent"),
+            )
+        now = self._loop.time()
+        if now - self._reported >= PENDING_INTERVAL_S and self.waiting:
+            self._reported = now
+            self._respond(Status.PENDING, remaining=True)
+
+    def fail_waiting(self, why: str) -> None:
+        """Count all that wait as failed."""
+        while self.waiting:
+            self.count(self.waiting.popleft(), None, why)
+
+    def finish(self) -> None:
+        """Send the final response (PS3.4 tables C.4-2 and C.4-3)."""
+        operation = self._operation
+        identifier = None
+        if self._failed:
+            identifier = failed_list(operation.context.transfer_syntax, self._failed)
+        if self.stopped:
+            self._respond(Status.CANCELLED, identifier, remaining=True)
+            return
+        if not self._failed and not self._warned:
+            status = Status.SUCCESS
+        elif self._completed or self._warned:
+            status = Status.SOME_FAILED
+        else:
+            status = Status.CANNOT_PERFORM
+        self._respond(status, identifier)
+
+    def _respond(
+        self, status: int, identifier: bytes | None = None, *, remaining: bool = False
+    ) -> None:
+        response = self._operation.response(status)
+        response.completed = min(self._completed, MOST)
+        response.failed = min(len(self._failed), MOST)
+        response.warning = min(self._warned, MOST)
+        if remaining:
+            response.remaining = min(len(self.waiting), MOST)
+        self._operation.send(response, identifier)
+
+
+async def begin(operation: Operation) -> SubOperations:
+    """Read the request's identifier and find what it asks for. Raises Refused."""
+    identifier = read_identifier(await operation.identifier(), operation.context.transfer_syntax)
+    level = level_of(identifier, operation.context.abstract_syntax)
+    path = keys_to(level)
+    for tag in path:
+        value = identifier.keys.get(tag, "")
+        many = "*?\\" if level is Level.PATIENT else "\\" if tag != path[-1] else ""
+        if not value or any(mark in value for mark in many):
+            raise Refused(Status.DOES_NOT_MATCH, "a unique key is missing or not single", (tag,))
+    return SubOperations(
+        operation, await operation.archive.run(_select, operation.archive, level, identifier)
+    )
+
+
+def _select(archive: Archive, level: Level, identifier: Identifier) -> list[StoredObject]:
+    """Return the live instances that the unique keys name; keys that name nothing add none."""
+    path = keys_to(level)
+    chosen: list[tuple[str, ...]]
+    if level is Level.PATIENT:
+        query = Query(Level.STUDY, (Key(path[0], identifier.keys[path[0]]),), returned=frozenset())
+        chosen = [(match.study_uid,) for match in archive.query(query)]
+    else:
+        *above, last = ([uid.strip() for uid in identifier.keys[tag].split("\\")] for tag in path)
+        parents = tuple(one for (one,) in above)
+        chosen = [(*parents, uid) for uid in dict.fromkeys(last) if uid]
+    found: list[StoredObject] = []
+    for names in chosen:
+        try:
+            found += archive.objects(*names)
+        except NotFound:
+            continue  # PS3.4 C.4.2.2: no match is no sub-operation
+    return found
+
+
+async def send_instance(
+    association: Association,
+    context: Context,
+    stored: StoredObject,
+    pieces: AsyncIterator[Buffer],
+    *,
+    message_id: int,
+    originator: tuple[str, int] | None = None,
+) -> Command:
+    """C-STORE one instance and return the response.
+
+    `originator` is the AE title and message id of the C-MOVE behind it. Raises AssociationLost,
+    or what `pieces` raised; the association goes on only if nothing had been sent by then.
+    """
+    command = Command(
+        field=CommandField.C_STORE,
+        message_id=message_id,
+        affected_sop_class=stored.sop_class,
+        affected_sop_uid=stored.sop_uid,
+        priority=0,
+    )
+    if originator is not None:
+        command.originator, command.originator_id = originator
+    await association.send_stream(context.id, command, pieces)
+    return await association.response(message_id)

@@ -1,0 +1,188 @@
+"""An association that we request: C-ECHO and C-STORE to a remote application entity."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable, Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from vna._native import ProtocolError
+from vna.archive import StoredObject
+from vna.dicom.uids import IMPLICIT_VR_LITTLE_ENDIAN
+from vna.dimse.association import Association, AssociationLost
+from vna.dimse.commands import Command, CommandField
+from vna.dimse.machine import Machine
+from vna.dimse.negotiation import VERIFICATION, Context
+from vna.dimse.pdu import (
+    AssociateAccept,
+    AssociateReject,
+    AssociateRequest,
+    Buffer,
+    ProposedContext,
+    UserInformation,
+)
+from vna.dimse.retrieval import send_instance
+from vna.dimse.settings import DimseSettings
+from vna.errors import Unavailable
+from vna.types import Remote
+
+__all__ = ["MAX_CONTEXTS", "Scu"]
+
+log = logging.getLogger(__name__)
+
+MAX_CONTEXTS: Final = 128
+ECHO: Final = ((VERIFICATION, (IMPLICIT_VR_LITTLE_ENDIAN,)),)
+
+
+class Scu:
+    """Use as `async with Scu(remote, settings, contexts) as scu`: associated inside, released after.
+
+    `contexts` are up to 128 pairs of SOP class and transfer syntaxes in order of preference.
+    Entering raises Unavailable when the remote cannot be reached or rejects the association;
+    leaving by an error aborts it. One operation at a time (asynchronous window 1).
+    """
+
+    def __init__(
+        self,
+        remote: Remote,
+        settings: DimseSettings,
+        contexts: Iterable[tuple[str, Sequence[str]]] = ECHO,
+    ) -> None:
+        self._remote = remote
+        self._settings = settings
+        self._proposed = tuple(
+            ProposedContext(2 * number + 1, sop_class, tuple(syntaxes))
+            for number, (sop_class, syntaxes) in enumerate(contexts)
+        )
+        if len(self._proposed) > MAX_CONTEXTS:
+            raise ValueError(f"at most {MAX_CONTEXTS} presentation contexts")
+        self._accepted: dict[tuple[str, str], Context] = {}
+        self._association: Association | None = None
+        self._message_id = 0
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        remote, settings = self._remote, self._settings
+        try:
+            async with asyncio.timeout(settings.connect_timeout_s):
+                _, association = await loop.create_connection(
+                    lambda: Association(Machine(acceptor=False), settings), remote.host, remote.port
+                )
+        except (OSError, TimeoutError) as error:
+            raise Unavailable(
+                f"{remote.ae_title} at {remote.host}:{remote.port}: {error or 'timeout'}"
+            ) from error
+        association.label = f"to {remote.ae_title} at {remote.host}:{remote.port}"
+        association.busy = True
+        self._association = association
+        try:
+            await self._associate(association)
+        except BaseException:
+            association.abort()
+            raise
+        return self
+
+    async def _associate(self, association: Association) -> None:
+        request = AssociateRequest(
+            self._remote.ae_title,
+            self._settings.ae_title,
+            self._proposed,
+            UserInformation(max_pdu_length=self._settings.max_pdu_length_bytes),
+        )
+        association.write(association.machine.request(request))
+        answer = await association.event()
+        if isinstance(answer, AssociateReject):
+            association.close()
+            raise Unavailable(
+                f"{self._remote.ae_title} rejected the association"
+                f" (result {answer.result}, source {answer.source}, reason {answer.reason})"
+            )
+        if not isinstance(answer, AssociateAccept):
+            raise ProtocolError(f"unexpected {type(answer).__name__}")
+        proposed = {context.id: context for context in self._proposed}
+        association.peer_max_pdu_length = answer.user.max_pdu_length
+        for result in answer.contexts:
+            context = proposed.get(result.id)
+            if context is not None and result.result == 0:
+                accepted = Context(
+                    result.id, context.abstract_syntax, result.transfer_syntax, scp=False, scu=True
+                )
+                association.contexts[result.id] = accepted
+                self._accepted.setdefault(
+                    (context.abstract_syntax, result.transfer_syntax), accepted
+                )
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        association = self._association
+        assert association is not None, "entered"
+        if error is not None:
+            association.abort(why=f"aborted: {error}")
+            return
+        try:
+            await association.release()
+        except AssociationLost as lost:
+            log.info("%s: ended without release: %s", association.label, lost)
+            association.close()
+
+    @property
+    def lost(self) -> str:
+        """Why the association is over; empty while it is not."""
+        return self._association.lost if self._association is not None else ""
+
+    def context(self, sop_class: str, transfer_syntax: str) -> Context | None:
+        """Return the accepted context for that SOP class and transfer syntax."""
+        return self._accepted.get((sop_class, transfer_syntax))
+
+    async def c_echo(self) -> int:
+        """Return the status of a C-ECHO. Raises Unavailable without an accepted context."""
+        context = next(iter(self._accepted.values()), None)
+        if context is None or context.abstract_syntax != VERIFICATION:
+            raise Unavailable(f"{self._remote.ae_title} does not accept Verification")
+        association, message_id = self._begin()
+        association.send(
+            context.id,
+            Command(
+                field=CommandField.C_ECHO, message_id=message_id, affected_sop_class=VERIFICATION
+            ),
+        )
+        return _status(await association.response(message_id))
+
+    async def c_store(
+        self,
+        stored: StoredObject,
+        pieces: AsyncIterator[Buffer],
+        *,
+        originator: tuple[str, int] | None = None,
+    ) -> int:
+        """Send an instance in its stored transfer syntax and return the status of the answer.
+
+        `pieces` is its data set. Raises Unavailable when no context was accepted for it,
+        AssociationLost, or what `pieces` raises.
+        """
+        context = self.context(stored.sop_class, stored.transfer_syntax)
+        if context is None:
+            raise Unavailable(
+                f"{self._remote.ae_title} does not accept {stored.sop_class} in {stored.transfer_syntax}"
+            )
+        association, message_id = self._begin()
+        return _status(
+            await send_instance(
+                association, context, stored, pieces, message_id=message_id, originator=originator
+            )
+        )
+
+    def _begin(self) -> tuple[Association, int]:
+        assert self._association is not None, "entered"
+        self._message_id = self._message_id % 0xFFFF + 1
+        return self._association, self._message_id
+
+
+def _status(response: Command) -> int:
+    return 0xC000 if response.status is None else response.status

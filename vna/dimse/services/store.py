@@ -1,0 +1,62 @@
+"""C-STORE as SCP (PS3.4 B, PS3.7 9.1.1): from the socket into the archive, then the answer."""
+
+from __future__ import annotations
+
+import logging
+
+from vna.archive import Ingest, Stored
+from vna.dimse.operation import Operation
+from vna.dimse.statuses import Refused, Status
+from vna.errors import VnaError
+
+__all__ = ["store"]
+
+log = logging.getLogger(__name__)
+
+
+async def store(operation: Operation) -> None:
+    """Take one object; answer success only once it is durable and findable.
+
+    When the connection is lost before the data set's end, nothing of it is kept.
+    """
+    command, context = operation.request, operation.context
+    if not context.scp or command.affected_sop_class != context.abstract_syntax:
+        raise Refused(
+            Status.SOP_CLASS_NOT_SUPPORTED, "not the SOP class of the presentation context"
+        )
+    if not command.has_data_set:
+        raise Refused(Status.CANNOT_UNDERSTAND, "C-STORE without a data set")
+    ingest = operation.archive.ingest(
+        form="dataset",
+        transfer_syntax=context.transfer_syntax,
+        source=operation.negotiated.calling_ae,
+        sop_class=command.affected_sop_class,
+        sop_uid=command.affected_sop_uid,
+    )
+    try:
+        stored = await _take(operation, ingest)
+    finally:
+        ingest.abort()
+    status = Status.DATA_SET_ODD if stored.warning else Status.SUCCESS
+    log.debug(
+        "%s: stored %s: %s", operation.association.label, command.affected_sop_uid, stored.outcome
+    )
+    operation.respond(status, stored.warning)
+
+
+async def _take(operation: Operation, ingest: Ingest) -> Stored:
+    """Feed the data set to `ingest` as it arrives, then commit.
+
+    One that is refused half-way is still read to its end: peers read no answer before.
+    """
+    refusal: VnaError | None = None
+    async for piece in operation.association.data():
+        if refusal is None:
+            try:
+                await ingest.write(piece)
+            except VnaError as error:
+                refusal = error
+                ingest.abort()
+    if refusal is not None:
+        raise refusal
+    return await ingest.commit()
