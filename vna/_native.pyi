@@ -1,7 +1,7 @@
 """The Rust core (native/). Every call that works on more than a few kilobytes releases the GIL."""
 
 from collections.abc import Sequence
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -119,14 +119,14 @@ def dataset_json(
 class Deframer:
     """P-DATA-TF reassembly from a receive buffer (PS3.8 9.3.5). Sans-I/O.
 
-    Supports the buffer protocol for writing: the transport receives into `memoryview(deframer)`'s
-    free part, as given by `space()`.
+    The receive buffer has a fixed capacity and place: views of it stay valid as long as they are
+    held. Every call of `received` empties it, so PDUs of any length flow through.
     """
     def __init__(self, max_pdu_length: int, capacity: int = 262_144) -> None:
         """PDUs longer than `max_pdu_length` (0: 16 MiB; others than P-DATA: 1 MiB) are refused."""
     def space(self) -> memoryview:
-        """Return the free part of the receive buffer, never empty."""
-    def received(self, count: int) -> list[tuple[int, int, Any]]:
+        """Return the receive buffer, all of it free to be written from the front."""
+    def received(self, count: int) -> list[tuple[int, int, bytes]]:
         """Say that `count` bytes were put at the front of `space()`; return events.
 
         `(0, pdu_type, bytes)`    a whole PDU other than P-DATA-TF, its 6-byte header included
@@ -134,5 +134,16 @@ class Deframer:
         `(2, context_id, bytes)`  a part of a data set
         `(3, context_id, bytes)`  the last part of a data set
 
-        Adjacent parts are merged. Raises ProtocolError.
+        Adjacent parts are merged. Raises ProtocolError, then and on every call after it; what the
+        same call completed before the breach is lost.
         """
+
+def pdata(
+    context_id: int, data: Buffer, command: bool, last: bool, max_pdu_length: int
+) -> list[Buffer]:
+    """Return the P-DATA-TF PDUs that carry a command set or (part of) a data set: headers and
+    slices of `data` by turns, for `writelines`; `data` is not copied.
+
+    `max_pdu_length` is what the peer takes (PS3.8 D.1: without the PDU header), 0 for any.
+    `last` marks the end of the command or data set. ValueError where no PDU could hold a byte.
+    """

@@ -318,7 +318,11 @@ mod tests {
             "Hong^Gildong=洪^吉洞=홍^길동"
         );
         assert_eq!(
-            text(b"Wang^XiaoDong=\xcd\xf5^\xd0\xa1\xb6\xab", Vr::PN, "GB18030"),
+            text(
+                b"Wang^XiaoDong=\xcd\xf5^\xd0\xa1\xb6\xab",
+                Vr::PN,
+                "GB18030"
+            ),
             "Wang^XiaoDong=王^小东"
         );
         assert_eq!(

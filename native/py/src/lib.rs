@@ -1,0 +1,19 @@
+//! The module `vna._native`: one file per verb, each with the Python face of one of the core's
+//! modules. What the calls promise stands in `vna/_native.pyi`.
+#![deny(unsafe_op_in_unsafe_fn)]
+// PyO3 hands arguments over by value.
+#![allow(clippy::needless_pass_by_value)]
+
+mod buffer;
+mod hash;
+mod pdu;
+
+use pyo3::prelude::*;
+
+/// The Rust core.
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("SOURCE_DIGEST", env!("SOURCE_DIGEST"))?;
+    hash::register(module)?;
+    pdu::register(module)
+}
