@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,11 +34,13 @@ def read(pieces, boundary="B"):
 
 def cut(message, places):
     edges = [0, *sorted(place % (len(message) + 1) for place in places), len(message)]
-    return [message[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [message[a:b] for a, b in pairwise(edges)]
 
 
 TRICKY = st.lists(
-    st.sampled_from([b"\r", b"\n", b"\r\n", b"-", b"--", b"--B", b"\r\n--Bx", b"--b", b"\0", b"data", b" "]),
+    st.sampled_from(
+        [b"\r", b"\n", b"\r\n", b"-", b"--", b"--B", b"\r\n--Bx", b"--b", b"\0", b"data", b" "]
+    ),
     max_size=12,
 ).map(b"".join)
 
@@ -55,13 +59,15 @@ def clean(content, newline):
     padding=st.sampled_from([b"", b" ", b"\t "]),
     places=st.lists(st.integers(0, 10_000), max_size=12),
 )
-def test_any_split_gives_the_same_parts(contents, newline, preamble, epilogue, padding, places):
+def test_any_split_gives_the_same_parts(*, contents, newline, preamble, epilogue, padding, places):
     contents = [content for content in contents if clean(content, newline)]
     if not contents:
         contents = [b"x"]
     message = preamble + (newline if preamble else b"")
     for content in contents:
-        message += b"--B" + padding + newline + b"Content-Type: a/b" + newline * 2 + content + newline
+        message += (
+            b"--B" + padding + newline + b"Content-Type: a/b" + newline * 2 + content + newline
+        )
     message += b"--B--" + epilogue
     expected = [({"content-type": "a/b"}, content) for content in contents]
     assert read([message]) == expected
@@ -74,7 +80,10 @@ def test_any_split_gives_the_same_parts(contents, newline, preamble, epilogue, p
     message=st.one_of(
         st.binary(max_size=400),
         st.lists(
-            st.sampled_from([b"--B", b"\r\n", b"\n", b"--", b"A: b", b":", b"\r", b" ", b"x", b"\xff"]), max_size=40
+            st.sampled_from(
+                [b"--B", b"\r\n", b"\n", b"--", b"A: b", b":", b"\r", b" ", b"x", b"\xff"]
+            ),
+            max_size=40,
         ).map(b"".join),
     ),
     places=st.lists(st.integers(0, 10_000), max_size=8),
@@ -106,7 +115,10 @@ def test_a_writer_does_not_know_the_length_when_a_part_does_not():
 
 
 def test_a_part_without_headers_and_one_without_content():
-    assert read([b"--B\r\n\r\nhello\r\n--B\r\nA: b\r\n\r\n--B--"]) == [({}, b"hello"), ({"a": "b"}, b"")]
+    assert read([b"--B\r\n\r\nhello\r\n--B\r\nA: b\r\n\r\n--B--"]) == [
+        ({}, b"hello"),
+        ({"a": "b"}, b""),
+    ]
 
 
 def test_content_that_ends_in_carriage_return_survives_lf_only_lines():

@@ -81,13 +81,15 @@ class MultipartReader:
             raise Invalid(f"multipart: the message ends inside part {self._parts}")
         raise Invalid("multipart: the boundary does not occur in the message")
 
-    def _preamble(self, data: bytes, position: int, events: list[Event]) -> int:
+    def _preamble(self, data: bytes, position: int, _events: list[Event]) -> int:
         return self._until(b"\n" + self._dashes, data, position, None)
 
     def _body(self, data: bytes, position: int, events: list[Event]) -> int:
         return self._until(self._delimiter, data, position, events)
 
-    def _until(self, delimiter: bytes, data: bytes, position: int, events: list[Event] | None) -> int:
+    def _until(
+        self, delimiter: bytes, data: bytes, position: int, events: list[Event] | None
+    ) -> int:
         """Go to the next delimiter; what is passed is content when there are `events` to take it."""
         search = position
         while (found := data.find(delimiter, search)) >= 0:
@@ -150,7 +152,9 @@ class MultipartReader:
             else:
                 lines.append(line)
         if len(data) - start > MAX_HEADER_BYTES:
-            raise Invalid(f"multipart: the headers of part {self._parts} exceed {MAX_HEADER_BYTES} bytes")
+            raise Invalid(
+                f"multipart: the headers of part {self._parts} exceed {MAX_HEADER_BYTES} bytes"
+            )
         return start
 
     def _parsed(self, lines: Iterable[bytes]) -> dict[str, str]:
@@ -188,9 +192,12 @@ class Part:
 
 
 class MultipartWriter:
-    """A multipart/related message of `parts`, all of media type `media_type`."""
+    """A multipart/related message of `parts`, all of media type `media_type`.
 
-    def __init__(self, media_type: str, boundary: str, parts: Sequence[Part]) -> None:
+    Parts that come from a generator can be written, but not measured before.
+    """
+
+    def __init__(self, media_type: str, boundary: str, parts: Iterable[Part]) -> None:
         self.content_type = f'multipart/related; type="{media_type}"; boundary={boundary}'
         self._boundary = boundary.encode()
         self._parts = parts
@@ -198,6 +205,8 @@ class MultipartWriter:
     @property
     def length(self) -> int | None:
         """Bytes of the whole message; None when a part's length is not known before it is read."""
+        if not isinstance(self._parts, Sequence):
+            return None
         total = len(self._closing())
         for part in self._parts:
             if part.length is None:

@@ -23,6 +23,7 @@ from vna.errors import (
 )
 
 __all__ = [
+    "RETRY_AFTER_S",
     "STATUS_OF",
     "NotAcceptable",
     "TooLarge",

@@ -1,0 +1,65 @@
+"""The URLs that answers give out: absolute, as the client sees this archive (PS3.18 8.2)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import quote
+
+from aiohttp import web
+
+from vna.archive import StoredObject
+from vna.errors import Invalid
+from vna.web.settings import WebSettings
+
+__all__ = ["Addresses"]
+
+_HOST = re.compile(r"[A-Za-z0-9.\-_]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+_FORWARDED = re.compile(r"(proto|host)=\"?([^\";,\s]+)\"?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Makes the URLs of resources; `root` is that of the DICOMweb service."""
+
+    root: str
+
+    @classmethod
+    def of(cls, request: web.BaseRequest, settings: WebSettings) -> Self:
+        """Return the addresses to give to the sender of `request`. Raises Invalid for a bad Host."""
+        if settings.base_url:
+            return cls(settings.base_url + settings.prefix)
+        scheme, host = request.scheme, request.host
+        if settings.trust_proxy:
+            scheme = request.headers.get("X-Forwarded-Proto", scheme).split(",")[0].strip()
+            host = request.headers.get("X-Forwarded-Host", host).split(",")[0].strip()
+            nearest = request.headers.get("Forwarded", "").split(",")[0]
+            for name, value in _FORWARDED.findall(nearest):
+                if name.lower() == "proto":
+                    scheme = value
+                else:
+                    host = value
+        if scheme not in ("http", "https") or not _HOST.fullmatch(host):
+            raise Invalid("the request's Host (or the proxy's forwarding header) is malformed")
+        return cls(f"{scheme}://{host}{settings.prefix}")
+
+    def study(self, study_uid: str) -> str:
+        """Return the URL of a study."""
+        return f"{self.root}/studies/{quote(study_uid, safe='')}"
+
+    def series(self, study_uid: str, series_uid: str) -> str:
+        """Return the URL of a series."""
+        return f"{self.study(study_uid)}/series/{quote(series_uid, safe='')}"
+
+    def instance(self, study_uid: str, series_uid: str, sop_uid: str) -> str:
+        """Return the URL of an instance."""
+        return f"{self.series(study_uid, series_uid)}/instances/{quote(sop_uid, safe='')}"
+
+    def stored(self, stored: StoredObject) -> str:
+        """Return the URL of a stored object."""
+        return self.instance(stored.study_uid, stored.series_uid, stored.sop_uid)
+
+    def bulk(self, stored: StoredObject) -> str:
+        """Return the stem of a stored object's BulkDataURIs."""
+        return f"{self.stored(stored)}/bulkdata"

@@ -1,0 +1,149 @@
+"""Instances of one request on their way into the archive: one arrives while others commit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import Final
+
+from vna.archive import Archive, Ingest, Stored
+from vna.errors import Invalid, VnaError
+from vna.web.media import DICOM
+from vna.web.multipart import Buffer
+from vna.web.negotiation import parse_media
+from vna.web.problems import WrongMediaType
+from vna.web.settings import WebSettings
+from vna.web.storereport import Fate
+
+__all__ = ["Intake"]
+
+log = logging.getLogger(__name__)
+
+MAX_PARTS: Final = 1_000_000
+
+
+class Intake:
+    """Takes the parts of a request in order: `begin`, `write` its content, `end`; `finish` at last.
+
+    Commits run while further parts arrive, so that they share group commits; how many, and how
+    many bytes they hold, is bounded: `begin` waits. A part that is refused is skipped to its end.
+    """
+
+    def __init__(
+        self, archive: Archive, settings: WebSettings, source: str, study_uid: str | None
+    ) -> None:
+        self._archive = archive
+        self._settings = settings
+        self._source = source
+        self._study_uid = study_uid
+        self._fates: list[Fate] = []
+        self._commits: dict[asyncio.Task[None], int] = {}
+        self._ingest: Ingest | None = None
+        self._size = 0
+
+    async def begin(self, headers: dict[str, str]) -> None:
+        """Begin with a part."""
+        if len(self._fates) >= MAX_PARTS:
+            raise Invalid(f"more than {MAX_PARTS} parts in one request")
+        self._fates.append(Fate(study_uid=self._study_uid or ""))
+        self._size = 0
+        try:
+            self._check(headers)
+            await self._room()
+            self._ingest = self._archive.ingest(
+                form="part10", source=self._source, study_uid=self._study_uid
+            )
+        except VnaError as error:
+            self._refuse(error)
+
+    def _check(self, headers: dict[str, str]) -> None:
+        content_type = headers.get("content-type", DICOM)
+        if parse_media(content_type).media != DICOM:
+            raise WrongMediaType(f"part {len(self._fates)} is {content_type[:64]}, not {DICOM}")
+        encoding = headers.get("content-transfer-encoding", "binary").lower()
+        if encoding not in ("binary", "8bit", "7bit"):
+            raise WrongMediaType(
+                f"part {len(self._fates)} is sent in {encoding[:64]}, not as it is"
+            )
+
+    async def write(self, piece: Buffer) -> None:
+        """Take the next run of the part's content."""
+        if self._ingest is None:
+            return  # refused already
+        self._size += len(piece)
+        try:
+            await self._ingest.write(piece)
+        except VnaError as error:
+            self._refuse(error)
+
+    def end(self) -> None:
+        """End the part: it commits by itself from here on."""
+        if self._ingest is None:
+            return
+        ingest, self._ingest = self._ingest, None
+        task = asyncio.create_task(self._commit(ingest, len(self._fates) - 1))
+        self._commits[task] = min(self._size, self._settings.stow_commit_bytes)
+        task.add_done_callback(self._commits.pop)
+
+    async def finish(self) -> list[Fate]:
+        """Return what became of every part, when all of them are settled."""
+        while self._commits:
+            await asyncio.wait(self._commits)
+        return self._fates
+
+    def cut(self, error: VnaError) -> None:
+        """Say that the request broke off: the part that was arriving, or the next one, is refused."""
+        if self._ingest is None:
+            self._fates.append(Fate())
+        self._refuse(error)
+
+    def abandon(self) -> None:
+        """Forget the part that was arriving; commits in hand go on to their end."""
+        if self._ingest is not None:
+            self._ingest.abort()
+            self._ingest = None
+
+    async def _room(self) -> None:
+        settings = self._settings
+        while self._commits and (
+            len(self._commits) >= settings.stow_commits
+            or sum(self._commits.values()) >= settings.stow_commit_bytes
+        ):
+            await asyncio.wait(self._commits, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _commit(self, ingest: Ingest, place: int) -> None:
+        try:
+            stored = await ingest.commit()
+        except VnaError as error:
+            self._fates[place] = _refused(ingest, error)
+        except Exception:  # loop boundary: the other instances' fates must be told
+            log.exception("storing an instance failed")
+            self._fates[place] = _refused(
+                ingest, VnaError("the archive failed; its log tells more")
+            )
+        else:
+            self._fates[place] = _taken(stored)
+
+    def _refuse(self, error: VnaError) -> None:
+        fate = self._fates[-1]
+        if self._ingest is not None:
+            fate = _refused(self._ingest, error)
+        self.abandon()
+        self._fates[-1] = replace(fate, error=error)
+
+
+def _taken(stored: Stored) -> Fate:
+    identity = stored.identity
+    return Fate(
+        sop_class=identity.sop_class,
+        sop_uid=identity.sop_uid,
+        study_uid=identity.study_uid,
+        series_uid=identity.series_uid,
+        warning=stored.warning,
+    )
+
+
+def _refused(ingest: Ingest, error: VnaError) -> Fate:
+    identity = ingest.identity
+    return Fate(sop_class=identity.sop_class, sop_uid=identity.sop_uid, error=error)

@@ -1,0 +1,24 @@
+"""Names for versions of what is sent: entity tags (RFC 9110 8.8.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+
+from vna.archive import StoredObject
+
+__all__ = ["entity_tag"]
+
+
+def entity_tag(objects: Iterable[StoredObject], *form: str) -> str:
+    """Return a strong tag: equal as long as the same versions are sent in the same form.
+
+    `form` is whatever else the bytes depend on. A store, an update and a delete change it.
+    """
+    digest = blake2b(digest_size=16)
+    for text in form:
+        digest.update(text.encode() + b"\0")
+    for stored in objects:
+        digest.update(f"{stored.study_uid}/{stored.series_uid}/{stored.sop_uid}\0".encode())
+        digest.update(stored.version.stamp.to_bytes(8, "big") + stored.version.digest)
+    return f'"{digest.hexdigest()}"'

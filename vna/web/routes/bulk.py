@@ -1,0 +1,110 @@
+"""Bulk values of an instance, as its metadata names them (PS3.18 10.4.1.1.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from vna.archive import Archive, StoredObject
+from vna.dicom.paths import parse_bulk_path
+from vna.types import FrameKind, Hole
+from vna.web.addresses import Addresses
+from vna.web.byteorder import WORDS, is_big_endian, little_endian
+from vna.web.context import ARCHIVE, CLOCK, SETTINGS
+from vna.web.media import NATIVE, Coding
+from vna.web.multipart import Buffer, MultipartWriter, Part
+from vna.web.negotiation import accepted, choose_pixels
+from vna.web.problems import NotAcceptable
+from vna.web.representations import entity_tag
+from vna.web.routes.frames import send_frames
+from vna.web.routes.wado import asked_objects
+from vna.web.sending import ByteRange, not_modified, requested_range, send
+
+__all__ = ["retrieve_bulk"]
+
+ENCAPSULATED_DOCUMENT: Final = (0x0042_0011,)
+MIME_TYPE_OF_ENCAPSULATED_DOCUMENT: Final = "00420012"
+
+
+async def retrieve_bulk(request: web.Request) -> web.StreamResponse:
+    """Answer with one bulk value, whole or the Range asked for, in little endian octets.
+
+    Compressed pixel data has no octets of its own outside its data set: it comes frame by frame
+    (8.7.3.3.2). An encapsulated document comes in its own media type where that is accepted.
+    """
+    path = parse_bulk_path(request.match_info["path"])
+    (stored,) = await asked_objects(request)
+    archive = request.app[ARCHIVE]
+    hole = await archive.run(archive.bulk, stored, path)
+    address = (
+        f"{Addresses.of(request, request.app[SETTINGS]).bulk(stored)}/{request.match_info['path']}"
+    )
+    frames = stored.version.frames
+    if (
+        frames is not None
+        and frames.kind == FrameKind.ENCAPSULATED
+        and hole.path == stored.version.holes[frames.hole].path
+    ):
+        return await send_frames(request, stored, range(1, frames.count + 1), lambda _: address)
+    ranges = accepted(request)
+    choice = None
+    if path == ENCAPSULATED_DOCUMENT:
+        choice = choose_pixels(ranges, await _document_coding(archive, stored), one=True)
+    choice = choice or choose_pixels(ranges, NATIVE, one=True)
+    if choice is None:
+        raise NotAcceptable(
+            f"bulk values are sent as {NATIVE.media_type}, alone or in multipart/related"
+        )
+    etag = entity_tag([stored], choice.content_type, request.match_info["path"])
+    if (unchanged := not_modified(request, etag)) is not None:
+        return unchanged
+    wanted = requested_range(request, hole.length, etag)
+    pieces = _value(archive, stored, hole, wanted)
+    length = wanted.stop - wanted.start
+    headers = {"ETag": etag, "Vary": "Accept"}
+    located = {"Content-Location": address, **wanted.headers}
+    if not choice.multipart:
+        return await send(
+            request,
+            pieces,
+            content_type=choice.content_type,
+            length=length,
+            status=wanted.status,
+            headers=headers | located,
+        )
+    part = Part([("Content-Type", choice.content_type), *located.items()], lambda: pieces, length)
+    writer = MultipartWriter(choice.media_type, request.app[CLOCK].token(16).hex(), [part])
+    return await send(
+        request,
+        writer.pieces(),
+        content_type=writer.content_type,
+        length=writer.length,
+        status=wanted.status,
+        headers=headers,
+    )
+
+
+def _value(
+    archive: Archive, stored: StoredObject, hole: Hole, wanted: ByteRange
+) -> Iterator[Buffer]:
+    if is_big_endian(stored.transfer_syntax) and hole.vr in WORDS and not wanted.whole:
+        # A range may begin inside a word; retired and rare enough to read from the start.
+        whole = archive.bulk_range(stored, hole, 0, hole.length)
+        return wanted.cut(little_endian(whole, stored.transfer_syntax, hole.vr))
+    pieces = archive.bulk_range(stored, hole, wanted.start, wanted.stop)
+    return little_endian(pieces, stored.transfer_syntax, hole.vr)
+
+
+async def _document_coding(archive: Archive, stored: StoredObject) -> Coding:
+    """Return how the encapsulated document is labelled: by its own MIME type, if it says one."""
+    dataset: Mapping[str, Any] = msgspec.json.decode(
+        await archive.run(archive.metadata, stored, "")
+    )
+    values = dataset.get(MIME_TYPE_OF_ENCAPSULATED_DOCUMENT, {}).get("Value") or [""]
+    media_type = str(values[0]).strip().lower()
+    if media_type.count("/") != 1 or not media_type.isascii() or not media_type.isprintable():
+        return NATIVE
+    return Coding(media_type, "", implied=True)

@@ -1,0 +1,62 @@
+"""What is here and whether it works: the landing page, liveness, readiness; and what is to come."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+import msgspec
+from aiohttp import web
+
+from vna import __version__
+from vna.web.context import SETTINGS
+from vna.web.problems import RETRY_AFTER_S, NotAcceptable
+
+__all__ = ["health", "landing", "not_yet", "readiness"]
+
+
+async def landing(request: web.Request) -> web.Response:
+    """Answer with the services of this archive, by name and path."""
+    prefix = request.app[SETTINGS].prefix
+    return _json(
+        {
+            "product": "vna",
+            "version": __version__,
+            "services": {
+                "DICOMweb (QIDO-RS, WADO-RS, STOW-RS)": f"{prefix}/studies",
+                "health": "/healthz",
+                "readiness": "/readyz",
+            },
+        }
+    )
+
+
+async def health(request: web.Request) -> web.Response:  # noqa: ARG001  # aiohttp's signature
+    """Answer 200 as long as this process answers at all."""
+    return _json({"state": "alive"})
+
+
+def readiness(ready: Callable[[], bool]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Return the handler that answers 200 while `ready()`, else 503."""
+
+    async def handler(request: web.Request) -> web.Response:  # noqa: ARG001
+        """Answer whether requests will be served."""
+        if ready():
+            return _json({"state": "ready"})
+        response = _json({"state": "not ready"}, HTTPStatus.SERVICE_UNAVAILABLE)
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+        return response
+
+    return handler
+
+
+async def not_yet(request: web.Request) -> web.StreamResponse:
+    """Answer 406: the resource's form needs rendering or transcoding, which this version has not."""
+    what = request.path.rsplit("/", 1)[-1]
+    raise NotAcceptable(f"{what} resources are not served by this version: it does not render yet")
+
+
+def _json(body: object, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    return web.Response(
+        status=status, body=msgspec.json.encode(body), content_type="application/json"
+    )

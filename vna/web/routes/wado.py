@@ -1,0 +1,123 @@
+"""WADO-RS: studies, series and instances as they are stored (PS3.18 10.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
+
+from aiohttp import web
+
+from vna.archive import Archive, StoredObject
+from vna.dicom.uids import uid_name
+from vna.web.addresses import Addresses
+from vna.web.context import ARCHIVE, CLOCK, SETTINGS
+from vna.web.media import DICOM
+from vna.web.multipart import Buffer, MultipartWriter, Part
+from vna.web.negotiation import Choice, accepted, choose_dicom
+from vna.web.problems import NotAcceptable
+from vna.web.representations import entity_tag
+from vna.web.sending import not_modified, requested_range, send
+
+__all__ = ["asked_objects", "retrieve", "retrieve_instance"]
+
+
+async def asked_objects(request: web.Request) -> list[StoredObject]:
+    """Return the objects below the study, series or instance that the path names.
+
+    Raises NotFound (404) or Deleted (410).
+    """
+    names = request.match_info
+    return await request.app[ARCHIVE].run(
+        request.app[ARCHIVE].objects, names["study"], names.get("series"), names.get("instance")
+    )
+
+
+async def retrieve(request: web.Request) -> web.StreamResponse:
+    """Answer with every instance of a study or series, a part each, in the order they came.
+
+    Where some are only there in a form that the client does not accept, the others are sent with
+    206 and a Warning that counts them; where all are, 406 (10.4.3.1, 8.7.8.1).
+    """
+    ranges = accepted(request)
+    objects = await asked_objects(request)
+    chosen = [
+        (stored, choice)
+        for stored in objects
+        if (choice := choose_dicom(ranges, stored.transfer_syntax, one=False)) is not None
+    ]
+    if not chosen:
+        raise _not_acceptable(objects[0])
+    headers = {}
+    status = HTTPStatus.OK
+    missing = len(objects) - len(chosen)
+    if missing:
+        status = HTTPStatus.PARTIAL_CONTENT
+        headers["Warning"] = (
+            f'299 vna "{missing} instances are stored in transfer syntaxes not accepted"'
+        )
+    return await _send_parts(request, chosen, status, headers)
+
+
+async def retrieve_instance(request: web.Request) -> web.StreamResponse:
+    """Answer with one instance: alone as application/dicom (Range allowed), or as the only part."""
+    (stored,) = await asked_objects(request)
+    choice = choose_dicom(accepted(request), stored.transfer_syntax, one=True)
+    if choice is None:
+        raise _not_acceptable(stored)
+    if choice.multipart:
+        return await _send_parts(request, [(stored, choice)], HTTPStatus.OK, {})
+    etag = entity_tag([stored], choice.content_type)
+    if (unchanged := not_modified(request, etag)) is not None:
+        return unchanged
+    archive, settings = request.app[ARCHIVE], request.app[SETTINGS]
+    length, pieces = await archive.run(archive.file, stored, settings.ae_title)
+    wanted = requested_range(request, length, etag)
+    return await send(
+        request,
+        pieces if wanted.whole else wanted.cut(pieces),
+        content_type=choice.content_type,
+        length=wanted.stop - wanted.start,
+        status=wanted.status,
+        headers={
+            **wanted.headers,
+            "ETag": etag,
+            "Content-Location": Addresses.of(request, settings).stored(stored),
+        },
+    )
+
+
+async def _send_parts(
+    request: web.Request,
+    chosen: Sequence[tuple[StoredObject, Choice]],
+    status: HTTPStatus,
+    headers: dict[str, str],
+) -> web.StreamResponse:
+    archive, settings = request.app[ARCHIVE], request.app[SETTINGS]
+    addresses = Addresses.of(request, settings)
+    parts = [
+        _part(archive, stored, choice, addresses, settings.ae_title) for stored, choice in chosen
+    ]
+    writer = MultipartWriter(DICOM, request.app[CLOCK].token(16).hex(), parts)
+    return await send(
+        request, writer.pieces(), content_type=writer.content_type, status=status, headers=headers
+    )
+
+
+def _part(
+    archive: Archive, stored: StoredObject, choice: Choice, addresses: Addresses, ae_title: str
+) -> Part:
+    def pieces() -> Iterator[Buffer]:
+        yield from archive.file(stored, ae_title)[1]
+
+    return Part(
+        [("Content-Type", choice.content_type), ("Content-Location", addresses.stored(stored))],
+        pieces,
+    )
+
+
+def _not_acceptable(stored: StoredObject) -> NotAcceptable:
+    uid = stored.transfer_syntax
+    return NotAcceptable(
+        f"instance {stored.sop_uid} is stored in {uid} ({uid_name(uid)}) and this archive does not"
+        f' transcode yet: accept multipart/related; type="{DICOM}"; transfer-syntax=*'
+    )

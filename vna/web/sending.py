@@ -1,0 +1,187 @@
+"""Answers of any size in bounded memory: pulled in threads, sent as fast as the client reads."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from http import HTTPStatus
+from itertools import chain
+from typing import Final
+
+from aiohttp import hdrs, web
+from multidict import CIMultiDict
+
+from vna.archive import Archive
+from vna.errors import VnaError
+from vna.web.context import ARCHIVE, REQUEST_ID
+from vna.web.multipart import Buffer
+
+__all__ = ["ByteRange", "coalesced", "not_modified", "requested_range", "send"]
+
+log = logging.getLogger(__name__)
+
+SMALL: Final = 1 << 20
+"""An answer up to this size is read in one go and sent with its length."""
+PIECE: Final = 256 << 10
+"""Small pieces are put together up to this size: a thread is asked less often."""
+
+_RANGE = re.compile(r"bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})")
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """Bytes `[start, stop)` of a representation of `length` bytes; `whole` when none were asked for."""
+
+    start: int
+    stop: int
+    length: int
+    whole: bool
+
+    @property
+    def status(self) -> HTTPStatus:
+        """200 for the whole, 206 for a part."""
+        return HTTPStatus.OK if self.whole else HTTPStatus.PARTIAL_CONTENT
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What tells the client which bytes these are."""
+        headers = {"Accept-Ranges": "bytes"}
+        if not self.whole:
+            headers["Content-Range"] = f"bytes {self.start}-{self.stop - 1}/{self.length}"
+        return headers
+
+    def cut(self, pieces: Iterator[Buffer]) -> Iterator[Buffer]:
+        """Yield the range's bytes out of the whole representation's."""
+        position = 0
+        for piece in pieces:
+            first, last = self.start - position, self.stop - position
+            position += len(piece)
+            if last <= 0:
+                break
+            if first < len(piece):
+                yield memoryview(piece)[max(first, 0) : last]
+
+
+def requested_range(request: web.Request, length: int, etag: str) -> ByteRange:
+    """Return the bytes that a request asks for of a representation (RFC 9110 14.2).
+
+    Several ranges, other units, and a range of another version (If-Range) give the whole. Raises
+    HTTPRequestRangeNotSatisfiable (416).
+    """
+    whole = ByteRange(0, length, length, whole=True)
+    match = _RANGE.fullmatch(request.headers.get(hdrs.RANGE, "").strip())
+    if match is None or not any(match.groups()):
+        return whole
+    if request.headers.get(hdrs.IF_RANGE, etag) != etag:
+        return whole
+    first, last = match.groups()
+    if not first:
+        start, stop = max(length - int(last), 0), length
+    else:
+        start, stop = int(first), min(int(last) + 1 if last else length, length)
+        if last and int(last) < start:
+            return whole
+    if start >= stop:
+        raise web.HTTPRequestRangeNotSatisfiable(
+            headers={"Content-Range": f"bytes */{length}"},
+            text=f"the representation has {length} bytes",
+        )
+    return ByteRange(start, stop, length, whole=False)
+
+
+def not_modified(request: web.Request, etag: str) -> web.Response | None:
+    """Return 304 when the client has the version `etag` already (RFC 9110 13.1.2)."""
+    known = [
+        tag.strip().removeprefix("W/")
+        for tag in request.headers.get("If-None-Match", "").split(",")
+    ]
+    if etag in known or "*" in known:
+        return web.Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
+    return None
+
+
+def coalesced(pieces: Iterator[Buffer], size: int = PIECE) -> Iterator[Buffer]:
+    """Yield the same bytes, with small pieces put together up to about `size`."""
+    held: list[Buffer] = []
+    count = 0
+    for piece in pieces:
+        if count and count + len(piece) > size:
+            yield held[0] if len(held) == 1 else b"".join(held)
+            held, count = [], 0
+        held.append(piece)
+        count += len(piece)
+    if held:
+        yield held[0] if len(held) == 1 else b"".join(held)
+
+
+async def send(
+    request: web.Request,
+    pieces: Iterator[Buffer],
+    *,
+    content_type: str,
+    length: int | None = None,
+    status: HTTPStatus = HTTPStatus.OK,
+    headers: Mapping[str, str] | None = None,
+) -> web.StreamResponse:
+    """Answer with the bytes of `pieces`, which are pulled in threads, never faster than they leave.
+
+    What goes wrong within the first megabyte is raised; after that the answer has begun, so the
+    connection is cut, which the client sees as a failure. HEAD sends no body.
+    """
+    archive = request.app[ARCHIVE]
+    pieces = coalesced(pieces)
+    head, more = await archive.run(_take, pieces)
+    fields = CIMultiDict(headers or {})
+    fields[hdrs.CONTENT_TYPE] = content_type
+    if not more:
+        return web.Response(status=status, headers=fields, body=b"".join(head))
+    response = web.StreamResponse(status=status, headers=fields)
+    response.content_length = length
+    if request.method == hdrs.METH_HEAD:
+        await archive.run(_close, pieces)
+        await response.prepare(request)
+        return response
+    await response.prepare(request)
+    try:
+        await _stream(archive, response, chain(head, pieces))
+    except ConnectionError:
+        pass  # the client left; the stream is closed already
+    except Exception as error:  # noqa: BLE001  # loop boundary: the headers have left, only cutting remains
+        _log_cut(request, error)
+        if request.transport is not None:
+            request.transport.abort()
+    return response
+
+
+async def _stream(archive: Archive, response: web.StreamResponse, pieces: Iterator[Buffer]) -> None:
+    async with aclosing(archive.stream(pieces)) as stream:
+        async for piece in stream:
+            await response.write(piece)
+
+
+def _take(pieces: Iterator[Buffer]) -> tuple[list[Buffer], bool]:
+    """Return the first pieces, and whether there are more than make up a small answer."""
+    taken: list[Buffer] = []
+    count = 0
+    for piece in pieces:
+        taken.append(piece)
+        count += len(piece)
+        if count > SMALL:
+            return taken, True
+    return taken, False
+
+
+def _close(pieces: Iterator[Buffer]) -> None:
+    close = getattr(pieces, "close", None)
+    if close is not None:
+        close()
+
+
+def _log_cut(request: web.Request, error: Exception) -> None:
+    unexpected = not isinstance(error, VnaError)
+    log.error(
+        "request %s: the answer was cut short: %s", request[REQUEST_ID], error, exc_info=unexpected
+    )
