@@ -1,0 +1,50 @@
+"""The index: what the archive holds, findable; LMDB under one door.
+
+Everything in it can be made again from the packs. docs/format/index.md draws its bytes and states
+what `Index.apply` promises.
+
+Glossary
+    row         an entity (patient, study, series, instance) that is alive, under surrogate ids
+    gone        an entity that is known and not alive; a deleted instance is a *tombstone*
+    barrier     the stamp up to which stores of a UID are dead, left by a delete
+    void        the mark of a store that was refused when it was applied
+    keyer       the function that gives an entity's secondary keys
+    mark        the offset of a pack up to which its commit records are applied
+    feed        all visible changes, numbered without gaps
+    content     the bytes of an instance: digest and transfer syntax
+"""
+
+from vna.index.entities import (
+    Change,
+    ChangeKind,
+    Counts,
+    Instance,
+    PackUse,
+    Patient,
+    Series,
+    Study,
+    Tombstone,
+)
+from vna.index.index import Index
+from vna.index.mutation import Applied, Mutation, Outcome
+from vna.index.reader import Reader
+from vna.index.settings import IndexSettings, Keyer
+
+__all__ = [
+    "Applied",
+    "Change",
+    "ChangeKind",
+    "Counts",
+    "Index",
+    "IndexSettings",
+    "Instance",
+    "Keyer",
+    "Mutation",
+    "Outcome",
+    "PackUse",
+    "Patient",
+    "Reader",
+    "Series",
+    "Study",
+    "Tombstone",
+]

@@ -1,0 +1,297 @@
+"""The one way the index changes: a group of mutations, folded into it in one write transaction.
+
+What this code must keep true is stated in docs/format/index.md, "What apply does".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from vna.errors import Invalid
+from vna.index.entities import (
+    Barrier,
+    Change,
+    ChangeKind,
+    Instance,
+    State,
+    Tombstone,
+    decode_barrier,
+    decode_instance,
+    decode_state,
+    decode_tombstone,
+    encode,
+)
+from vna.index.layout import (
+    META_STATE,
+    Table,
+    barrier_key,
+    name_key,
+    row_key,
+    void_key,
+)
+from vna.index.ledger import Ledger
+from vna.index.mutation import Applied, Mutation, Outcome
+from vna.index.parents import Family, Parents
+from vna.index.secondary import SecondaryKeys
+from vna.index.settings import Keyer
+from vna.index.transaction import Transaction
+from vna.index.versions import Merge, content, history_of, merge
+from vna.types import Commit, DeleteCommit, Level, PackId, StoreCommit, VoidCommit
+
+__all__ = ["apply_group", "load_state"]
+
+_Known: TypeAlias = Instance | Tombstone | None
+
+_NOTHING = Applied(Outcome.NOTHING, 0)
+
+
+def load_state(txn: Transaction) -> State:
+    """Return the counters and counts of the index."""
+    value = txn.get(Table.META, META_STATE)
+    return decode_state(value) if value is not None else State()
+
+
+def apply_group(
+    txn: Transaction,
+    keyer: Keyer,
+    mutations: Sequence[Mutation],
+    marks: Mapping[PackId, int],
+    *,
+    replay: bool,
+) -> list[Applied]:
+    """Fold `mutations` into the index; see `Index.apply`."""
+    group = _Group(txn, keyer, replay=replay)
+    for mutation in mutations:
+        if isinstance(mutation.commit, VoidCommit):
+            group.void(mutation.commit)
+    results = [group.take(mutation) for mutation in mutations]
+    for pack, end in marks.items():
+        group.ledger.mark(pack, end)
+    group.settle()
+    return results
+
+
+class _Group:
+    """A group on its way into one write transaction."""
+
+    def __init__(self, txn: Transaction, keyer: Keyer, *, replay: bool) -> None:
+        self._txn = txn
+        self._replay = replay
+        self._state = load_state(txn)
+        self._keys = SecondaryKeys(txn, keyer)
+        self._parents = Parents(txn, self._state, self._keys)
+        self.ledger = Ledger(txn, self._state.counts)
+
+    def take(self, mutation: Mutation) -> Applied:
+        for digest, place in mutation.blobs:
+            self.ledger.learn(digest, place)
+        commit: Commit | None = mutation.commit
+        if isinstance(commit, StoreCommit):
+            return self._store(commit)
+        if isinstance(commit, DeleteCommit):
+            return self._delete(commit)
+        return _NOTHING
+
+    def void(self, commit: VoidCommit) -> None:
+        key = void_key(commit.sop_uid, commit.voided)
+        self._txn.put(Table.BARRIERS, key, b"")
+
+    def settle(self) -> None:
+        self._parents.settle()
+        self.ledger.settle()
+        self._txn.put(Table.META, META_STATE, encode(self._state))
+
+    # stores -----------------------------------------------------------------------------------
+    def _store(self, commit: StoreCommit) -> Applied:
+        if commit.version.stamp != commit.stamp:
+            raise Invalid(f"store of {commit.sop_uid}: its version has another stamp")
+        if self._txn.get(Table.BARRIERS, void_key(commit.sop_uid, commit.stamp)) is not None:
+            return _NOTHING
+        known = self._known(commit.sop_uid)
+        history = history_of(known.version, known.older, known.stamps) if known else ()
+        merged = merge(history, commit.version)
+        alive = isinstance(known, Instance)
+        repeats_current = alive and content(history[0].version) == content(commit.version)
+        if alive and not self._replay and not merged.seen and not repeats_current:
+            if commit.policy == "keep":
+                return Applied(Outcome.KEPT, 0)
+            if commit.policy == "reject":
+                return Applied(Outcome.REJECTED, 0)
+        if merged.added is not None:
+            self.ledger.hold(merged.added)
+        if merged.removed is not None:
+            self.ledger.release(merged.removed)
+        changes = not merged.repeated or (merged.newest and not repeats_current)
+        lives = self._place(commit, known, merged, changes=changes)
+        if not lives:
+            return _NOTHING
+        if not alive:
+            return Applied(Outcome.STORED, 1)
+        return Applied(Outcome.REPLACED, 1) if changes else Applied(Outcome.DUPLICATE, 0)
+
+    def _place(self, commit: StoreCommit, known: _Known, merged: Merge, *, changes: bool) -> bool:
+        """Put the instance where its newest store says, with its new history; say if it lives."""
+        named = self._parents.named(commit)
+        home = self._home(known) if isinstance(known, Instance) else None
+        if known is None or merged.newest:
+            target, sop_class, attributes = named, commit.sop_class, commit.instance
+        else:
+            target, sop_class, attributes = self._home(known), known.sop_class, known.attributes
+        study_uid, series_uid = target.study.now.uid, target.series.now.uid
+        dead_until = max(
+            self._barrier(Level.INSTANCE, commit.sop_uid),
+            self._barrier(Level.SERIES, series_uid),
+            self._barrier(Level.STUDY, study_uid),
+        )
+        lives = merged.history[0].stamp > dead_until
+        stamps = [held.stamp for held in merged.history]
+        version, *older = [held.version for held in merged.history]
+        wanted = Tombstone(
+            commit.sop_uid, study_uid, series_uid, sop_class, attributes, version, older, stamps
+        )
+        stays = lives and home is target
+        if home is not None and not stays:
+            self._feed(ChangeKind.DELETED, commit.stamp, home, commit.sop_uid)
+        if lives and not (stays and not changes):
+            kind = ChangeKind.UPDATED if stays else ChangeKind.STORED
+            self._feed(kind, commit.stamp, target, commit.sop_uid)
+        self._move(known, home, wanted, target if lives else None)
+        return lives
+
+    def _move(
+        self, known: _Known, home: Family | None, wanted: Tombstone, target: Family | None
+    ) -> None:
+        """Turn what is known of an instance, alive in `home` or not, into what is wanted.
+
+        It is to be alive in `target`, or with None dead.
+        """
+        counts = self._state.counts
+        if isinstance(known, Instance):
+            assert home is not None
+            self._count(home, known.sop_class, known.version.length, -1)
+        elif known is not None:
+            counts.deleted -= 1
+        if target is not None:
+            self._count(target, wanted.sop_class, wanted.version.length, +1)
+        else:
+            counts.deleted += 1
+        if isinstance(known, Instance) and target is not home:
+            self._drop_row(known)
+        if target is None:
+            if wanted != known:
+                name = name_key(Level.INSTANCE, wanted.uid)
+                self._txn.put(Table.GONE, name, encode(wanted))
+            return
+        if isinstance(known, Tombstone):
+            name = name_key(Level.INSTANCE, wanted.uid)
+            self._txn.delete(Table.GONE, name)
+        self._put_row(known if target is home else None, wanted, target)
+
+    def _put_row(self, known: _Known, wanted: Tombstone, target: Family) -> None:
+        """Write a living instance over the row it has in `target`, or as a new one."""
+        study_id, series_id = self._parents.house(target)
+        was = known if isinstance(known, Instance) else None
+        if was is None:
+            self._state.instance += 1
+        number = was.id if was is not None else self._state.instance
+        row = row_key(study_id, series_id, number)
+        now = Instance(
+            number,
+            study_id,
+            series_id,
+            wanted.uid,
+            wanted.sop_class,
+            wanted.attributes,
+            wanted.version,
+            wanted.older,
+            wanted.stamps,
+        )
+        if was is None:
+            name = name_key(Level.INSTANCE, wanted.uid)
+            self._txn.put(Table.UIDS, name, row)
+        if now != was:
+            self._txn.put(Table.INSTANCES, row, encode(now))
+        self._keys.change(Level.INSTANCE, row, was.attributes if was else None, now.attributes)
+
+    def _drop_row(self, known: Instance) -> None:
+        row = row_key(known.study_id, known.series_id, known.id)
+        self._txn.delete(Table.INSTANCES, row)
+        self._txn.delete(Table.UIDS, name_key(Level.INSTANCE, known.uid))
+        self._keys.change(Level.INSTANCE, row, known.attributes, None)
+
+    # deletes ----------------------------------------------------------------------------------
+    def _delete(self, commit: DeleteCommit) -> Applied:
+        if commit.level is Level.PATIENT:
+            raise Invalid("a patient is deleted study by study")
+        self._parents.settle()  # what this group brought must be found by name below
+        key = barrier_key(commit.level, commit.uid)
+        value = self._txn.get(Table.BARRIERS, key)
+        barrier = Barrier(commit.stamp, commit.reason)
+        known = decode_barrier(value) if value is not None else None
+        if known is None or (known.stamp, known.reason) < (barrier.stamp, barrier.reason):
+            self._txn.put(Table.BARRIERS, key, encode(barrier))
+        count = 0
+        for row in self._rows_below(commit.level, commit.uid):
+            instance = decode_instance(self._txn.row(Table.INSTANCES, row))
+            if instance.stamps[0] <= commit.stamp:
+                self._bury(instance, commit.stamp)
+                count += 1
+        return Applied(Outcome.DELETED, count) if count else _NOTHING
+
+    def _rows_below(self, level: Level, uid: str) -> list[bytes]:
+        """Return the row keys of the living instances of what `uid` names."""
+        name = name_key(level, uid)
+        if level is not Level.SERIES:
+            row = self._txn.get(Table.UIDS, name)
+            prefixes = [] if row is None else [row]
+        else:
+            prefixes = [row for _, row in self._txn.scan(Table.UIDS, name)]
+        if level is Level.INSTANCE:
+            return prefixes
+        return [row for p in prefixes for row, _ in self._txn.scan(Table.INSTANCES, p)]
+
+    def _bury(self, known: Instance, stamp: int) -> None:
+        home = self._home(known)
+        tombstone = Tombstone(
+            known.uid,
+            home.study.now.uid,
+            home.series.now.uid,
+            known.sop_class,
+            known.attributes,
+            known.version,
+            known.older,
+            known.stamps,
+        )
+        self._feed(ChangeKind.DELETED, stamp, home, known.uid)
+        self._move(known, home, tombstone, None)
+
+    # shared -----------------------------------------------------------------------------------
+    def _known(self, sop_uid: str) -> _Known:
+        name = name_key(Level.INSTANCE, sop_uid)
+        row = self._txn.get(Table.UIDS, name)
+        if row is not None:
+            return decode_instance(self._txn.row(Table.INSTANCES, row))
+        value = self._txn.get(Table.GONE, name)
+        return decode_tombstone(value) if value is not None else None
+
+    def _home(self, known: Instance | Tombstone) -> Family:
+        if isinstance(known, Instance):
+            return self._parents.at(known.study_id, known.series_id)
+        return self._parents.family(known.study_uid, known.series_uid)
+
+    def _barrier(self, level: Level, uid: str) -> int:
+        value = self._txn.get(Table.BARRIERS, barrier_key(level, uid))
+        return decode_barrier(value).stamp if value is not None else -1
+
+    def _count(self, family: Family, sop_class: str, length: int, sign: int) -> None:
+        family.count(sop_class, length, sign)
+        self._state.counts.instances += sign
+        self._state.counts.bytes += sign * length
+
+    def _feed(self, kind: ChangeKind, stamp: int, family: Family, sop_uid: str) -> None:
+        self._state.change += 1
+        seq = self._state.change
+        study_uid, series_uid = family.changed(seq)
+        change = Change(seq, stamp, kind, study_uid, series_uid, sop_uid)
+        self._txn.append(Table.FEED, row_key(seq), encode(change))

@@ -1,0 +1,204 @@
+"""Values of the index, as they lie in it and as readers hand them out.
+
+All are MessagePack arrays; a member is only ever added at the end, with a default. Each value
+handed out is the caller's own.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import msgspec
+
+from vna.types import Attributes, BlobPlace, Version
+
+__all__ = [
+    "Barrier",
+    "Blob",
+    "Change",
+    "ChangeKind",
+    "Counts",
+    "Instance",
+    "PackUse",
+    "Patient",
+    "Series",
+    "State",
+    "Study",
+    "Tombstone",
+    "decode_barrier",
+    "decode_blob",
+    "decode_change",
+    "decode_instance",
+    "decode_pack",
+    "decode_patient",
+    "decode_series",
+    "decode_state",
+    "decode_study",
+    "decode_tombstone",
+    "encode",
+]
+
+encode = msgspec.msgpack.Encoder().encode
+
+
+class Patient(msgspec.Struct, array_like=True):
+    """A patient: the studies that were stored under one patient key.
+
+    `updated` is the largest stamp that named it; attributes are of that store. `studies` counts.
+    """
+
+    id: int
+    key: str
+    attributes: Attributes
+    updated: int
+    studies: int = 0
+
+
+class Study(msgspec.Struct, array_like=True):
+    """A study and what is in it.
+
+    `created` and `updated` are the smallest and largest stamp of stores that named it; attributes
+    and patient are of the largest. `changed` is the feed number of the last change in it.
+    `modalities` counts series by Modality, `sop_classes` instances; `bytes` sums data sets.
+    """
+
+    id: int
+    patient_id: int
+    patient_key: str
+    uid: str
+    attributes: Attributes
+    created: int
+    updated: int
+    changed: int = 0
+    series: int = 0
+    instances: int = 0
+    bytes: int = 0
+    modalities: dict[str, int] = {}
+    sop_classes: dict[str, int] = {}
+
+
+class Series(msgspec.Struct, array_like=True):
+    """A series of a study; stamps, `changed` and `bytes` as for `Study`."""
+
+    id: int
+    study_id: int
+    uid: str
+    attributes: Attributes
+    created: int
+    updated: int
+    changed: int = 0
+    instances: int = 0
+    bytes: int = 0
+    modality: str = ""
+
+
+class Instance(msgspec.Struct, array_like=True):
+    """An instance that is alive.
+
+    `version` is current, `older` are the others, newest first. `stamps[n]` is the stamp of the
+    newest store of the bytes of `[version, *older][n]`.
+    """
+
+    id: int
+    study_id: int
+    series_id: int
+    uid: str
+    sop_class: str
+    attributes: Attributes
+    version: Version
+    older: list[Version]
+    stamps: list[int]
+
+
+class Tombstone(msgspec.Struct, array_like=True):
+    """A deleted instance: where it was and all its versions, newest first (as in `Instance`)."""
+
+    uid: str
+    study_uid: str
+    series_uid: str
+    sop_class: str
+    attributes: Attributes
+    version: Version
+    older: list[Version]
+    stamps: list[int]
+
+
+class Barrier(msgspec.Struct, frozen=True, array_like=True):
+    """Stores with a stamp not above `stamp` are dead; `reason` is the delete's."""
+
+    stamp: int
+    reason: str
+
+
+class Blob(msgspec.Struct, array_like=True):
+    """Where a blob is (None: not known yet) and how many versions need it."""
+
+    place: BlobPlace | None
+    refs: int
+
+
+class PackUse(msgspec.Struct, array_like=True):
+    """How far a pack is applied; bytes of its known blobs, and of those that a version needs."""
+
+    mark: int
+    live: int
+    total: int
+
+
+class ChangeKind(IntEnum):
+    """What happened to an instance."""
+
+    STORED = 1
+    UPDATED = 2
+    DELETED = 3
+
+
+class Change(msgspec.Struct, frozen=True, array_like=True):
+    """An entry of the feed: `stamp` is of the commit that caused it."""
+
+    seq: int
+    stamp: int
+    kind: ChangeKind
+    study_uid: str
+    series_uid: str
+    sop_uid: str
+
+
+class Counts(msgspec.Struct, array_like=True):
+    """How much there is.
+
+    `bytes` sums the data sets of current versions, `deleted` counts tombstones; `blobs` counts,
+    and `blob_bytes` sums as records in packs, the blobs that a version needs.
+    """
+
+    patients: int = 0
+    studies: int = 0
+    series: int = 0
+    instances: int = 0
+    bytes: int = 0
+    deleted: int = 0
+    blobs: int = 0
+    blob_bytes: int = 0
+
+
+class State(msgspec.Struct, array_like=True):
+    """The last id given at each level, the last feed number, and the counts."""
+
+    patient: int = 0
+    study: int = 0
+    series: int = 0
+    instance: int = 0
+    change: int = 0
+    counts: Counts = msgspec.field(default_factory=Counts)
+
+
+decode_patient = msgspec.msgpack.Decoder(Patient).decode
+decode_study = msgspec.msgpack.Decoder(Study).decode
+decode_series = msgspec.msgpack.Decoder(Series).decode
+decode_instance = msgspec.msgpack.Decoder(Instance).decode
+decode_tombstone = msgspec.msgpack.Decoder(Tombstone).decode
+decode_barrier = msgspec.msgpack.Decoder(Barrier).decode
+decode_blob = msgspec.msgpack.Decoder(Blob).decode
+decode_pack = msgspec.msgpack.Decoder(PackUse).decode
+decode_change = msgspec.msgpack.Decoder(Change).decode
+decode_state = msgspec.msgpack.Decoder(State).decode

@@ -1,0 +1,264 @@
+"""The LMDB environment of a process: opened once, checked, grown under its own transactions.
+
+LMDB may remap only while the process has no transaction. The *gate* counts them: a transaction
+enters it, a remap closes it, waits until they have ended, and opens it again. Other processes
+find out at their next transaction, and adopt the larger map the same way.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import lmdb
+import msgspec
+
+from vna.errors import Busy, Full, Unavailable
+from vna.index.layout import META_ARCHIVE, META_SCHEMA, SCHEMA_VERSION, Table
+from vna.index.settings import IndexSettings
+from vna.index.transaction import Transaction
+
+__all__ = ["Environment"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+PAGE = 4096
+
+
+class _Gate:
+    """Transactions pass together, a remap passes alone."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition(threading.Lock())
+        self._inside = 0
+        self._closed = False
+
+    def enter(self) -> None:
+        with self._changed:
+            while self._closed:
+                self._changed.wait()
+            self._inside += 1
+
+    def leave(self) -> None:
+        with self._changed:
+            self._inside -= 1
+            if not self._inside and self._closed:
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self, wait_s: float) -> Iterator[None]:
+        """Hold the gate closed and empty. Raises Busy when it does not empty in time."""
+        deadline = time.monotonic() + wait_s
+        with self._changed:
+            while self._closed:
+                self._changed.wait()
+            self._closed = True
+            while self._inside:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    self._open()
+                    raise Busy(
+                        f"the index map must grow, but {self._inside} transactions of this "
+                        f"process stayed open for {wait_s:g} s"
+                    )
+                self._changed.wait(left)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._open()
+
+    def _open(self) -> None:
+        self._closed = False
+        self._changed.notify_all()
+
+
+class Environment:
+    """Transactions on the environment at `settings.path`, from any thread of this process."""
+
+    # LMDB's locks belong to the process: a second environment on the same file in one process
+    # would release those of the first. So openers of one path share, and the last one closes.
+    _open: dict[Path, Environment] = {}  # noqa: RUF012
+    _open_lock = threading.Lock()
+
+    def __init__(self, settings: IndexSettings) -> None:
+        self.file = settings.path / "data.mdb"
+        self.settings = settings
+        self._gate = _Gate()
+        self._users = 1
+        self._pid = os.getpid()
+        self._writing = threading.Lock()
+        settings.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self._env = lmdb.open(
+                str(settings.path),
+                map_size=-(-settings.map_size_bytes // PAGE) * PAGE,
+                max_dbs=len(Table),
+                max_readers=settings.max_readers,
+                max_spare_txns=1,
+                metasync=False,
+                sync=settings.sync,
+                readahead=False,
+            )
+        except (lmdb.Error, OSError) as error:
+            raise Unavailable(f"index {self.file}: does not open: {error}") from error
+        try:
+            self._env.reader_check()
+            self._tables = self._retry(self._open_tables)
+        except BaseException:
+            self._env.close()
+            raise
+
+    @classmethod
+    def shared(cls, settings: IndexSettings) -> Environment:
+        """Return this process's environment at `settings.path`, opened if it is not yet.
+
+        Raises Unavailable when it cannot be opened, or is of another schema or archive.
+        """
+        with cls._open_lock:
+            path = settings.path.resolve()
+            env = cls._open.get(path)
+            if env is None:
+                env = cls._open[path] = cls(settings)
+            elif env.settings != settings:
+                raise Unavailable(f"index {env.file}: open in this process with other settings")
+            else:
+                env._users += 1
+            return env
+
+    def release(self) -> None:
+        """Give up one `shared`; the last one closes the file."""
+        with self._open_lock:
+            self._users -= 1
+            if self._users:
+                return
+            del self._open[self.settings.path.resolve()]
+        with self._writing, self._gate.alone(self.settings.remap_wait_s):
+            self._env.close()
+
+    @property
+    def map_size(self) -> int:
+        """Bytes of address space that the index may fill before the map must grow."""
+        self._gate.enter()
+        try:
+            return int(self._env.info()["map_size"])
+        finally:
+            self._gate.leave()
+
+    def begin_read(self) -> Transaction:
+        """Begin a snapshot; end it with `end_read`."""
+        self._check_process()
+        swept = False
+        while True:
+            self._gate.enter()
+            try:
+                return Transaction(self._env.begin(), self._tables)
+            except lmdb.MapResizedError:
+                self._gate.leave()
+                self._remap(0)
+            except lmdb.ReadersFullError as error:
+                self._gate.leave()
+                if swept:
+                    raise Busy(f"index {self.file}: all reader slots are taken") from error
+                swept = True
+                self._env.reader_check()
+            except BaseException as error:
+                self._gate.leave()
+                if isinstance(error, lmdb.Error):
+                    raise self._failed(error) from error
+                raise
+
+    def end_read(self, txn: Transaction) -> None:
+        """End a snapshot."""
+        try:
+            txn.abort()
+        finally:
+            self._gate.leave()
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a write transaction and commit it; run it again where the map had to grow.
+
+        Raises Full (no space, or the map is at its maximum), Busy, Unavailable.
+        """
+        self._check_process()
+        with self._writing:
+            return self._retry(lambda txn: work(Transaction(txn, self._tables)))
+
+    def sync(self) -> None:
+        """Make all that was committed durable, the last meta page included."""
+        self._check_process()
+        self._gate.enter()
+        try:
+            self._env.sync(True)
+        except lmdb.Error as error:
+            raise self._failed(error) from error
+        finally:
+            self._gate.leave()
+
+    def _retry(self, work: Callable[[lmdb.Transaction[bytes]], T]) -> T:
+        while True:
+            self._gate.enter()
+            try:
+                size = int(self._env.info()["map_size"])
+                with self._env.begin(write=True) as txn:
+                    return work(txn)
+            except lmdb.MapResizedError:
+                wanted = 0
+            except lmdb.MapFullError as error:
+                wanted = min(2 * size, self.settings.max_map_size_bytes)
+                if wanted <= size:
+                    raise Full(f"index {self.file}: full at its maximum of {size} bytes") from error
+            except lmdb.Error as error:
+                raise self._failed(error) from error
+            finally:
+                self._gate.leave()
+            self._remap(wanted)
+
+    def _remap(self, size: int) -> None:
+        """Set the map to `size` bytes, 0 for what another process made it."""
+        with self._gate.alone(self.settings.remap_wait_s):
+            try:
+                self._env.set_mapsize(size)
+            except lmdb.Error as error:
+                raise self._failed(error) from error
+            adopted = self._env.info()["map_size"]
+        log.info("index map is %d bytes (%s)", adopted, "grown" if size else "adopted")
+
+    def _open_tables(self, txn: lmdb.Transaction[bytes]) -> dict[Table, Any]:
+        meta = self._env.open_db(Table.META.encode(), txn=txn)
+        schema = txn.get(META_SCHEMA, db=meta)
+        ours = (
+            msgspec.msgpack.encode(SCHEMA_VERSION),
+            msgspec.msgpack.encode(self.settings.archive_uuid),
+        )
+        if schema is None:
+            txn.put(META_SCHEMA, ours[0], db=meta)
+            txn.put(META_ARCHIVE, ours[1], db=meta)
+        elif schema != ours[0]:
+            raise Unavailable(
+                f"index {self.file}: has schema version {msgspec.msgpack.decode(schema)}, expected "
+                f"{SCHEMA_VERSION}; rebuild it from the packs"
+            )
+        elif (archive := txn.get(META_ARCHIVE, db=meta)) != ours[1]:
+            raise Unavailable(
+                f"index {self.file}: belongs to archive {msgspec.msgpack.decode(archive or ours[1])!r}, "
+                f"expected {self.settings.archive_uuid!r}"
+            )
+        return {table: self._env.open_db(table.encode(), txn=txn) for table in Table}
+
+    def _failed(self, error: lmdb.Error) -> Full | Unavailable:
+        if isinstance(error, lmdb.DiskError):  # LMDB's name for ENOSPC
+            return Full(f"index {self.file}: {error}")
+        return Unavailable(f"index {self.file}: {error}")
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise Unavailable(f"index {self.file}: was opened before a fork; open it after")

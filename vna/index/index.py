@@ -1,0 +1,88 @@
+"""The index of a process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Self
+
+from vna.index.apply import apply_group, load_state
+from vna.index.dump import Line, dump_lines
+from vna.index.environment import Environment
+from vna.index.mutation import Applied, Mutation
+from vna.index.reader import Reader
+from vna.index.secondary import SecondaryKeys
+from vna.index.settings import IndexSettings, Keyer
+from vna.types import PackId
+
+__all__ = ["Index"]
+
+
+class Index:
+    """What the archive holds; safe from all threads, beside other processes.
+
+    Open it after any fork. Openers of one path in one process share the environment.
+    """
+
+    def __init__(self, environment: Environment, keyer: Keyer) -> None:
+        self._environment = environment
+        self._keyer = keyer
+        self._closed = False
+
+    @classmethod
+    def open(cls, settings: IndexSettings, keyer: Keyer) -> Self:
+        """Open the index at `settings.path`, made when there is none.
+
+        Raises Unavailable, naming file, found and expected, for an index of another schema version
+        or archive, and for a file that LMDB does not open.
+        """
+        return cls(Environment.shared(settings), keyer)
+
+    def close(self) -> None:
+        """Let go of the index; all readers must have ended."""
+        if not self._closed:
+            self._closed = True
+            self._environment.release()
+
+    def apply(
+        self,
+        mutations: Sequence[Mutation],
+        marks: Mapping[PackId, int],
+        *,
+        replay: bool = False,
+    ) -> list[Applied]:
+        """Fold a group of mutations into the index, all or none; return what became of each.
+
+        The only way the index changes. Idempotent; with `replay` the result depends on the set of
+        mutations alone, not on order or grouping: policies were judged when the commits were made,
+        so stores are taken unless a void (applied before, or in this group) refuses them. `marks`
+        are the offsets up to which each pack's commit records are applied with this group.
+        Committed on return; durable unless the machine loses power (docs/format/index.md says why
+        that is enough). Must not be called by a thread that holds a `Reader`.
+
+        Raises Full, Busy, Unavailable, or Invalid for a commit that no index can take; then
+        nothing of the group was applied.
+        """
+        return self._environment.write(
+            lambda txn: apply_group(txn, self._keyer, mutations, marks, replay=replay)
+        )
+
+    def read(self) -> Reader:
+        """Return a snapshot to be used in a `with` statement."""
+        return Reader(self._environment)
+
+    def sync(self) -> None:
+        """Make everything applied durable, the last transaction included."""
+        self._environment.sync()
+
+    def dump(self) -> Iterator[Line]:
+        """Yield the logical content, from one snapshot; equal for indexes of the same commits."""
+        txn = self._environment.begin_read()
+        try:
+            yield from dump_lines(txn, SecondaryKeys(txn, self._keyer), load_state(txn).counts)
+        finally:
+            self._environment.end_read(txn)
+
+    @property
+    def map_size(self) -> int:
+        """Bytes that the index may fill before its map grows."""
+        return self._environment.map_size

@@ -1,0 +1,127 @@
+"""Tables and keys, as docs/format/index.md draws them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from hashlib import blake2b
+from struct import Struct
+from typing import TypeAlias
+
+from vna.errors import Invalid
+from vna.types import Level
+
+__all__ = [
+    "MAX_KEY",
+    "MAX_UID",
+    "SCHEMA_VERSION",
+    "EntityId",
+    "Table",
+    "barrier_key",
+    "gone_series_key",
+    "ids_of",
+    "name_key",
+    "patient_studies_key",
+    "row_key",
+    "secondary_key",
+    "series_key",
+    "void_key",
+]
+
+SCHEMA_VERSION = 1
+
+EntityId: TypeAlias = tuple[int, ...]
+"""Ids from the top: (patient,), (study,), (study, series) or (study, series, instance)."""
+
+MAX_KEY = 400
+MAX_UID = 128
+
+META_SCHEMA = b"schema"
+META_ARCHIVE = b"archive"
+META_STATE = b"state"
+
+_PACKED = [Struct(">"), Struct(">Q"), Struct(">QQ"), Struct(">QQQ")]
+_PARTS = {Level.PATIENT: 1, Level.STUDY: 1, Level.SERIES: 2, Level.INSTANCE: 3}
+_LEVEL = {level: bytes([level]) for level in Level}
+_FOUR = b"\x04"
+
+
+class Table(StrEnum):
+    """The named databases of the environment."""
+
+    META = "meta"
+    PATIENTS = "patients"
+    STUDIES = "studies"
+    SERIES = "series"
+    INSTANCES = "instances"
+    UIDS = "uids"
+    KEYS = "keys"
+    GONE = "gone"
+    BARRIERS = "barriers"
+    BLOBS = "blobs"
+    PACKS = "packs"
+    FEED = "feed"
+
+
+def row_key(*ids: int) -> bytes:
+    """Return the key of a row; also of a pack, a change, and the prefix of a parent's rows."""
+    return _PACKED[len(ids)].pack(*ids)
+
+
+def ids_of(key: bytes) -> EntityId:
+    """Return the ids in a row key."""
+    return _PACKED[len(key) // 8].unpack(key)
+
+
+def _text(uid: str) -> bytes:
+    encoded = uid.encode()
+    if not 0 < len(encoded) <= MAX_UID or 0 in encoded:
+        raise Invalid(f"UID {uid!r}: 1 to {MAX_UID} bytes, none of them zero, are allowed")
+    return encoded
+
+
+def name_key(level: Level, name: str) -> bytes:
+    """Return the key of a patient key, Study or SOP Instance UID in `uids` and `gone`.
+
+    For a Series Instance UID it is the prefix of its keys in all studies.
+    """
+    if level is Level.PATIENT:
+        return _LEVEL[level] + blake2b(name.encode(), digest_size=16).digest()
+    if level is Level.SERIES:
+        return _LEVEL[level] + _text(name) + b"\0"
+    return _LEVEL[level] + _text(name)
+
+
+def series_key(uid: str, study_id: int) -> bytes:
+    """Return the key of a living series in `uids`."""
+    return name_key(Level.SERIES, uid) + row_key(study_id)
+
+
+def gone_series_key(uid: str, study_uid: str) -> bytes:
+    """Return the key of a series in `gone`."""
+    return name_key(Level.SERIES, uid) + _text(study_uid)
+
+
+def secondary_key(level: Level, key: bytes, row: bytes = b"") -> bytes:
+    """Return the key of an entry in `keys`, or without `row` the prefix of a secondary key."""
+    return b"%b%b\0%b" % (_LEVEL[level], key, row)
+
+
+def secondary_parts(level: Level, entry: bytes) -> tuple[bytes, EntityId]:
+    """Return secondary key and ids of an entry in `keys`."""
+    cut = len(entry) - 8 * _PARTS[level]
+    return entry[1 : cut - 1], ids_of(entry[cut:])
+
+
+def patient_studies_key(patient_id: int, *study_id: int) -> bytes:
+    """Return the key that lists a study under its patient in `keys`, or the patient's prefix."""
+    return _FOUR + row_key(patient_id, *study_id)
+
+
+def barrier_key(level: Level, uid: str) -> bytes:
+    """Return the key of a delete in `barriers`."""
+    return _LEVEL[level] + _text(uid)
+
+
+def void_key(sop_uid: str, stamp: int) -> bytes:
+    """Return the key of a void in `barriers`."""
+    return b"%b%b\0%b" % (_FOUR, _text(sop_uid), row_key(stamp))

@@ -1,0 +1,241 @@
+"""Snapshots: everything that can be asked of the index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from types import TracebackType
+from typing import Self, TypeVar
+
+from vna.index.apply import load_state
+from vna.index.entities import (
+    Barrier,
+    Change,
+    Counts,
+    Instance,
+    PackUse,
+    Patient,
+    Series,
+    Study,
+    Tombstone,
+    decode_barrier,
+    decode_blob,
+    decode_change,
+    decode_instance,
+    decode_pack,
+    decode_patient,
+    decode_series,
+    decode_study,
+    decode_tombstone,
+)
+from vna.index.environment import Environment
+from vna.index.layout import (
+    EntityId,
+    Table,
+    barrier_key,
+    ids_of,
+    name_key,
+    patient_studies_key,
+    row_key,
+    secondary_key,
+    secondary_parts,
+    series_key,
+)
+from vna.index.transaction import Transaction
+from vna.types import BlobPlace, Level, PackId
+
+__all__ = ["Reader"]
+
+T = TypeVar("T")
+
+
+class Reader:
+    """One consistent snapshot, from `with` to its end; iterators live inside it.
+
+    Used by one thread at a time, which need not be the same one. Hold it for a look-up or a page of
+    answers: it keeps old pages from being reused and the map from growing. Rows come in the order
+    of their ids, which is the order of arrival; `after` begins behind an id, so that a listing can
+    go on in a later snapshot.
+    """
+
+    _txn: Transaction
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+
+    def __enter__(self) -> Self:
+        self._txn = self._environment.begin_read()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._environment.end_read(self._txn)
+        del self._txn
+
+    # by name ----------------------------------------------------------------------------------
+    def patient(self, key: str) -> Patient | None:
+        """Return the patient with this patient key."""
+        return self._named(Table.PATIENTS, name_key(Level.PATIENT, key), decode_patient)
+
+    def study(self, uid: str) -> Study | None:
+        """Return the study with this Study Instance UID."""
+        return self._named(Table.STUDIES, name_key(Level.STUDY, uid), decode_study)
+
+    def series(self, uid: str, study_id: int | None = None) -> Series | None:
+        """Return the series with this UID, in one study or in the first that has it.
+
+        A series UID in two studies is against the standard, and occurs while one is corrected.
+        """
+        if study_id is not None:
+            return self._named(Table.SERIES, series_key(uid, study_id), decode_series)
+        for _, row in self._txn.scan(Table.UIDS, name_key(Level.SERIES, uid)):
+            return self._get(Table.SERIES, row, decode_series)
+        return None
+
+    def instance(self, sop_uid: str) -> Instance | None:
+        """Return the living instance with this SOP Instance UID."""
+        return self._named(Table.INSTANCES, name_key(Level.INSTANCE, sop_uid), decode_instance)
+
+    def tombstone(self, sop_uid: str) -> Tombstone | None:
+        """Return the instance with this UID if it is deleted."""
+        return self._get(Table.GONE, name_key(Level.INSTANCE, sop_uid), decode_tombstone)
+
+    def deleted_study(self, uid: str) -> bool:
+        """Return whether the study was here and has nothing alive now."""
+        return self._txn.get(Table.GONE, name_key(Level.STUDY, uid)) is not None
+
+    def deleted_series(self, uid: str) -> bool:
+        """Return whether the series was here, in some study, and has nothing alive there now."""
+        return any(True for _ in self._txn.scan(Table.GONE, name_key(Level.SERIES, uid)))
+
+    def barrier(self, level: Level, uid: str) -> Barrier | None:
+        """Return stamp and reason of the last delete that named this UID."""
+        return self._get(Table.BARRIERS, barrier_key(level, uid), decode_barrier)
+
+    # by id ------------------------------------------------------------------------------------
+    def patient_by_id(self, patient_id: int) -> Patient | None:
+        """Return a patient; None when it has gone since the id was read."""
+        return self._get(Table.PATIENTS, row_key(patient_id), decode_patient)
+
+    def study_by_id(self, study_id: int) -> Study | None:
+        """Return a study; None when it has gone."""
+        return self._get(Table.STUDIES, row_key(study_id), decode_study)
+
+    def series_by_id(self, study_id: int, series_id: int) -> Series | None:
+        """Return a series; None when it has gone."""
+        return self._get(Table.SERIES, row_key(study_id, series_id), decode_series)
+
+    def instance_by_id(self, study_id: int, series_id: int, instance_id: int) -> Instance | None:
+        """Return an instance; None when it has gone."""
+        row = row_key(study_id, series_id, instance_id)
+        return self._get(Table.INSTANCES, row, decode_instance)
+
+    # lists ------------------------------------------------------------------------------------
+    def patients(self, after: int = 0) -> Iterator[Patient]:
+        """Yield patients with ids above `after`."""
+        return self._rows(Table.PATIENTS, b"", row_key(after + 1), decode_patient)
+
+    def studies(self, after: int = 0) -> Iterator[Study]:
+        """Yield studies with ids above `after`."""
+        return self._rows(Table.STUDIES, b"", row_key(after + 1), decode_study)
+
+    def studies_of(self, patient_id: int, after: int = 0) -> Iterator[Study]:
+        """Yield the studies of a patient."""
+        start = patient_studies_key(patient_id, after + 1)
+        for key, _ in self._txn.scan(Table.KEYS, patient_studies_key(patient_id), start):
+            study = self._get(Table.STUDIES, key[9:], decode_study)
+            assert study is not None, "a patient's study is alive"
+            yield study
+
+    def series_of(self, study_id: int, after: int = 0) -> Iterator[Series]:
+        """Yield the series of a study."""
+        start = row_key(study_id, after + 1)
+        return self._rows(Table.SERIES, row_key(study_id), start, decode_series)
+
+    def instances_of(
+        self, study_id: int, series_id: int | None = None, after: EntityId = ()
+    ) -> Iterator[Instance]:
+        """Yield the instances of a study, series by series, or of one of its series.
+
+        `after` is the `(study, series, instance)` of the last one seen.
+        """
+        prefix = row_key(study_id) if series_id is None else row_key(study_id, series_id)
+        start = row_key(*after[:2], after[2] + 1) if after else prefix
+        return self._rows(Table.INSTANCES, prefix, start, decode_instance)
+
+    def ids(
+        self, level: Level, low: bytes, high: bytes, after: tuple[bytes, EntityId] | None = None
+    ) -> Iterator[EntityId]:
+        """Yield the ids of entities with a secondary key in `[low, high)`, in order of key, then id.
+
+        An id leads to the entity and its parents: `(patient,)`, `(study,)`, `(study, series)` or
+        `(study, series, instance)`. An entity with several keys in the range comes as often.
+        """
+        return (ids for _, ids in self.entries(level, low, high, after))
+
+    def entries(
+        self, level: Level, low: bytes, high: bytes, after: tuple[bytes, EntityId] | None = None
+    ) -> Iterator[tuple[bytes, EntityId]]:
+        """Yield `(secondary key, ids)` as `ids` does; the last entry seen is an `after`."""
+        if after is not None:
+            key, ids = after
+            start = secondary_key(level, key, row_key(*ids[:-1], ids[-1] + 1))
+        else:
+            start = bytes([level]) + low
+        for entry, _ in self._txn.scan(Table.KEYS, bytes([level]), start):
+            key, ids = secondary_parts(level, entry)
+            if key >= high:
+                return
+            yield key, ids
+
+    # blobs, packs, feed, counts -----------------------------------------------------------------
+    def blob(self, digest: bytes) -> BlobPlace | None:
+        """Return where a blob is."""
+        blob = self._get(Table.BLOBS, digest, decode_blob)
+        return blob.place if blob is not None else None
+
+    def refs(self, digest: bytes) -> int:
+        """Return how many versions, alive or deleted, need a blob."""
+        blob = self._get(Table.BLOBS, digest, decode_blob)
+        return blob.refs if blob is not None else 0
+
+    def packs(self) -> dict[PackId, PackUse]:
+        """Return what is applied and used of each pack."""
+        return {
+            ids_of(key)[0]: decode_pack(value) for key, value in self._txn.scan(Table.PACKS, b"")
+        }
+
+    def marks(self) -> dict[PackId, int]:
+        """Return the offset of each pack up to which its commit records are applied."""
+        return {pack: use.mark for pack, use in self.packs().items()}
+
+    def changes(self, after: int, limit: int) -> list[Change]:
+        """Return up to `limit` changes behind number `after`; their numbers have no gap."""
+        rows = self._rows(Table.FEED, b"", row_key(after + 1), decode_change)
+        return list(islice(rows, limit))
+
+    def last_change(self) -> int:
+        """Return the number of the newest change."""
+        return load_state(self._txn).change
+
+    def counts(self) -> Counts:
+        """Return how much there is, in constant time."""
+        return load_state(self._txn).counts
+
+    # inside -----------------------------------------------------------------------------------
+    def _get(self, table: Table, key: bytes, decode: Callable[[bytes], T]) -> T | None:
+        value = self._txn.get(table, key)
+        return decode(value) if value is not None else None
+
+    def _named(self, table: Table, name: bytes, decode: Callable[[bytes], T]) -> T | None:
+        row = self._txn.get(Table.UIDS, name)
+        return self._get(table, row, decode) if row is not None else None
+
+    def _rows(
+        self, table: Table, prefix: bytes, start: bytes, decode: Callable[[bytes], T]
+    ) -> Iterator[T]:
+        return (decode(value) for _, value in self._txn.scan(table, prefix, start))

@@ -1,0 +1,66 @@
+"""One LMDB transaction, with tables by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import lmdb
+
+from vna.errors import Corrupt
+from vna.index.layout import Table
+
+__all__ = ["Transaction"]
+
+
+class Transaction:
+    """Gets, puts and scans; values are copies, valid beyond the transaction."""
+
+    __slots__ = ("_tables", "_txn")
+
+    def __init__(self, txn: lmdb.Transaction[bytes], tables: Mapping[Table, Any]) -> None:
+        self._txn = txn
+        self._tables = tables
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        """Return the value at `key`, or None."""
+        return self._txn.get(key, db=self._tables[table])
+
+    def row(self, table: Table, key: bytes) -> bytes:
+        """Return the value that another entry says is at `key`. Raises Corrupt if it is not."""
+        value = self._txn.get(key, db=self._tables[table])
+        if value is None:
+            raise Corrupt(f"index: no entry {key.hex()} in {table}; rebuild it from the packs")
+        return value
+
+    def put(self, table: Table, key: bytes, value: bytes) -> None:
+        """Set the value at `key`."""
+        self._txn.put(key, value, db=self._tables[table])
+
+    def append(self, table: Table, key: bytes, value: bytes) -> None:
+        """Set the value at a key that is larger than all others: pages fill up completely."""
+        self._txn.put(key, value, append=True, db=self._tables[table])
+
+    def delete(self, table: Table, key: bytes) -> None:
+        """Remove the entry at `key`, if there."""
+        self._txn.delete(key, db=self._tables[table])
+
+    def scan(
+        self, table: Table, prefix: bytes = b"", start: bytes = b""
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the entries whose key has `prefix`, from `start` on; the table must not change."""
+        with self._txn.cursor(db=self._tables[table]) as cursor:
+            if not cursor.set_range(start or prefix):
+                return
+            for key, value in cursor:
+                if not key.startswith(prefix):
+                    return
+                yield key, value
+
+    def entries(self, table: Table) -> int:
+        """Return how many entries a table has, in constant time."""
+        return self._txn.stat(db=self._tables[table])["entries"]
+
+    def abort(self) -> None:
+        """End it without effect."""
+        self._txn.abort()

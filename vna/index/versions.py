@@ -1,0 +1,76 @@
+"""The versions of one instance, folded from its stores; pure, and the same for every order.
+
+A *history* lists contents, newest first by the stamp of their newest store. A content's version is
+that of its oldest store, so bytes that come again are not stored again.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from vna.types import Version
+
+__all__ = ["Held", "History", "Merge", "content", "history_of", "merge"]
+
+
+class Held(NamedTuple):
+    """A content of an instance: its first version, and the stamp of its newest store."""
+
+    stamp: int
+    version: Version
+
+    @property
+    def order(self) -> tuple[int, bytes, str]:
+        """Sorts contents by age; equal stamps by digest."""
+        return self.stamp, *content(self.version)
+
+
+History = tuple[Held, ...]
+
+
+class Merge(NamedTuple):
+    """What a store makes of a history.
+
+    `repeated`: its bytes were there. `seen`: this store, or an older and a newer one of the same
+    bytes, were there. `newest`: it says where the instance is and what its attributes are.
+    `added` and `removed` are the versions that begin and cease to be held.
+    """
+
+    history: History
+    repeated: bool
+    seen: bool
+    newest: bool
+    added: Version | None
+    removed: Version | None
+
+
+def content(version: Version) -> tuple[bytes, str]:
+    """Return what makes two stores of an instance the same bytes."""
+    return version.digest, version.transfer_syntax
+
+
+def history_of(version: Version, older: list[Version], stamps: list[int]) -> History:
+    """Return the history that an instance or tombstone keeps."""
+    return tuple(map(Held, stamps, [version, *older]))
+
+
+def merge(history: History, version: Version) -> Merge:
+    """Return `history` with the store of `version` in it."""
+    stamp = version.stamp
+    same = next((held for held in history if content(held.version) == content(version)), None)
+    if same is None:
+        held, added, removed = Held(stamp, version), version, None
+    elif stamp < same.version.stamp:
+        held, added, removed = Held(same.stamp, version), version, same.version
+    else:
+        held, added, removed = Held(max(stamp, same.stamp), same.version), None, None
+    others = [other for other in history if other is not same]
+    merged = tuple(sorted([held, *others], key=lambda h: h.order, reverse=True))
+    return Merge(
+        history=merged,
+        repeated=same is not None,
+        seen=same is not None and same.version.stamp <= stamp <= same.stamp,
+        newest=merged[0] is held and held.stamp == stamp,
+        added=added,
+        removed=removed,
+    )
