@@ -85,8 +85,8 @@ def _dicomweb(prefix: str) -> list[web.RouteDef]:
     ]
 
 
-def make_runner(app: web.Application) -> web.AppRunner:
-    """Return the runner of an app: its sites take sockets, its `cleanup` drains them.
+def make_runner(app: web.Application, drain_s: float = 30.0) -> web.AppRunner:
+    """Return the runner of an app: its sites take sockets, its `cleanup` drains for up to `drain_s`.
 
     aiohttp's own access log is off, as it would write query values, which are patient data. A
     client that hangs up does not cancel its handler: an ingest cleans up after itself.
@@ -98,4 +98,5 @@ def make_runner(app: web.Application) -> web.AppRunner:
         keepalive_timeout=app[SETTINGS].keepalive_timeout_s,
         read_bufsize=READ_BUFFER_BYTES,
         handler_cancellation=False,
+        shutdown_timeout=drain_s,
     )

@@ -158,8 +158,9 @@ def accepted(request: web.BaseRequest) -> list[MediaRange]:
         if name == "accept"
     ]
     header = ",".join(request.headers.getall("Accept", []))
-    ranges = _ordered(parse_media_ranges(",".join(query))) + _ordered(parse_media_ranges(header))
-    return ranges or [MediaRange("*/*", {})]
+    if not query and not header.strip():
+        return [MediaRange("*/*", {})]
+    return _ordered(parse_media_ranges(",".join(query))) + _ordered(parse_media_ranges(header))
 
 
 def _ordered(ranges: Iterable[MediaRange]) -> list[MediaRange]:
