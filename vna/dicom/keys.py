@@ -1,7 +1,7 @@
 """Secondary keys: bytes under which the index finds entities, and the plan that uses them.
 
-A key is the attribute's code (two bytes, big-endian), the normalised value cut to MAX_VALUE bytes,
-and a NUL. A range of keys is a superset filter: every entity that matches is in it, matching still
+A key is the attribute's code (one byte), the normalised value cut to MAX_VALUE bytes, and 01; it
+holds no 00, which the index keeps for itself. A range of keys is a superset filter: every entity that matches is in it, matching still
 decides. Names are filed by each group whole, and word by word under the code with WORD set.
 """
 
@@ -32,14 +32,16 @@ MAX_VALUE: Final = 300
 """Bytes of a value in a key; longer values share keys with what begins alike."""
 MAX_RANGES: Final = 512
 """Ranges of one plan; a longer list of values is matched by another key or by looking at all."""
-WORD: Final = 0x4000
+WORD: Final = 0x80
 
+_STOP: Final = b"\1"
+_NO_CONTROLS: Final = bytes([2, 2, *range(2, 256)])
 _END: Final = b"\xff"
 """Sorts after every value: it is no byte of UTF-8."""
 
 _KEYED: Final[tuple[tuple[tuple[int, str, bytes, bytes], ...], ...]] = tuple(
     tuple(
-        (row.path, row.vr, row.code.to_bytes(2, "big"), (row.code | WORD).to_bytes(2, "big"))
+        (row.path, row.vr, bytes([row.code]), bytes([row.code | WORD]))
         for row in TABLE
         if row.code and row.level is level
     )
@@ -91,15 +93,15 @@ def keys_of(level: Level, attributes: Attributes) -> list[bytes]:
             if vr == "PN":
                 for group in groups(text):
                     if group:
-                        keys.append(code + _encode(group) + b"\0")
+                        keys.append(code + _encode(group) + _STOP)
                         for component in group.split("^"):
-                            keys += [word_code + _encode(word) + b"\0" for word in words(component)]
+                            keys += [word_code + _encode(word) + _STOP for word in words(component)]
             elif vr == "DA":
                 day = date(text)
                 if day is not None:
-                    keys.append(code + b"%08d\0" % day)
+                    keys.append(code + b"%08d\1" % day)
             elif text:
-                keys.append(code + _encode(text) + b"\0")
+                keys.append(code + _encode(text) + _STOP)
     return list(dict.fromkeys(keys)) if len(keys) > 1 else keys
 
 
@@ -132,7 +134,7 @@ def plan(query: Query) -> Plan:
 
 def _ranged(row: Attribute, value: str, fuzzy: bool) -> tuple[bool, Range | None]:
     """Return whether `value` names few entities, and the range they are in; None: no range."""
-    code = row.code.to_bytes(2, "big")
+    code = bytes([row.code])
     if row.vr == "PN":
         return _ranged_name(row, value, fuzzy)
     if row.vr == "DA":
@@ -140,7 +142,7 @@ def _ranged(row: Attribute, value: str, fuzzy: bool) -> tuple[bool, Range | None
         if days is None:
             return False, None
         low = code + (b"%08d" % days[0] if days[0] else b"")
-        high = code + (b"%08d\1" % days[1] if days[1] < END else _END)
+        high = code + (b"%08d\2" % days[1] if days[1] < END else _END)
         return bool(days[0]) and days[1] < END, (low, high)
     if row.vr in WILDCARD_VRS and has_wildcard(value):
         return False, _prefixed(code, literal_prefix(value))
@@ -154,9 +156,9 @@ def _ranged_name(row: Attribute, value: str, fuzzy: bool) -> tuple[bool, Range |
         if fuzzy:
             found = _ranged_words(row, body)
         elif free or has_wildcard(body):
-            found = _prefixed(row.code.to_bytes(2, "big"), literal_prefix(body))
+            found = _prefixed(bytes([row.code]), literal_prefix(body))
         elif body:
-            return True, _exactly(row.code.to_bytes(2, "big"), body)
+            return True, _exactly(bytes([row.code]), body)
         else:
             continue
         if found is not None:
@@ -170,12 +172,12 @@ def _ranged_words(row: Attribute, body: str) -> Range | None:
         return None
     asked = [word for component in body.rstrip("*").split("^") for word in words(component)]
     longest = max(asked, key=len, default="")
-    return _prefixed((row.code | WORD).to_bytes(2, "big"), longest)
+    return _prefixed(bytes([row.code | WORD]), longest)
 
 
 def _exactly(code: bytes, text: str) -> Range:
     key = code + _encode(text)
-    return key + b"\0", key + b"\1"
+    return key + _STOP, key + b"\2"
 
 
 def _prefixed(code: bytes, text: str) -> Range | None:
@@ -184,4 +186,4 @@ def _prefixed(code: bytes, text: str) -> Range | None:
 
 
 def _encode(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")[:MAX_VALUE]
+    return text.encode("utf-8", "surrogatepass")[:MAX_VALUE].translate(_NO_CONTROLS)

@@ -108,8 +108,10 @@ def compile_query(query: Query) -> CompiledQuery:
 def matchable(path: int, level: Level) -> Attribute | None:
     """Return the attribute behind a path key if a query at `level` can match on it."""
     row = BY_PATH.get(path)
-    if row is None or row.level > level or (row.computed and row.level is Level.PATIENT):
+    if row is None or row.level > level or path in NEVER_MATCHED:
         return None
+    if row.computed and row.level is Level.PATIENT:
+        return None  # known when the answer is made
     return row
 
 

@@ -87,7 +87,7 @@ def _tag(part: str, text: str) -> int:
     hexadecimal = _HEX_TAG.fullmatch(part)
     if hexadecimal:
         return int(hexadecimal[1] + hexadecimal[2], 16)
-    tag = tag_for_keyword(part)
+    tag = tag_for_keyword(part) if part else None  # some retired attributes have no keyword
     if tag is None:
         raise Invalid(f"{text[:64]!r} is not the keyword or tag of an attribute")
     return int(tag)

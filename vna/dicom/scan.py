@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vna import _native
-from vna._native import Buffer
 from vna.dicom.attributes import (
     INTEREST,
     SERIES_INSTANCE_UID,
@@ -20,6 +20,9 @@ from vna.dicom.paths import tag_name
 from vna.dicom.uids import MEDIA_STORAGE_DIRECTORY, is_uid
 from vna.errors import Invalid
 from vna.types import Attributes, Frames, Hole, Value
+
+if TYPE_CHECKING:
+    from vna._native import Buffer  # a name of the stub, not of the extension
 
 __all__ = ["ObjectScan", "Scanned", "header_json", "inflated"]
 
