@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := build
 
 PYTHON ?= python3
+CONFIG ?=
 DATA ?= data
 DIMSE_PORT ?= 11112
 HTTP_PORT ?= 8080
@@ -28,7 +29,8 @@ $(BUILT): pyproject.toml $(NATIVE)
 	@touch $@
 
 serve: build
-	@exec $(VENV)/bin/vna serve --data '$(DATA)' --dimse-port $(DIMSE_PORT) --http-port $(HTTP_PORT)
+	@exec $(VENV)/bin/vna serve $(if $(CONFIG),--config '$(CONFIG)') \
+	  --data '$(DATA)' --dimse-port $(DIMSE_PORT) --http-port $(HTTP_PORT)
 
 test: build test-tools
 	cargo test --quiet $(MANIFEST) --package vna-core

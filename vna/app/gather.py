@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
 __all__ = ["Noted", "Why", "gather", "is_part10", "read_dicomdir"]
 
 DICOMDIR_CLASS = b"1.2.840.10008.1.3.10"
 """Media Storage Directory Storage."""
+REFERENCED_FILE_ID = 0x0004_1500
 META_BYTES = 4096
 """The Media Storage SOP Class UID stands within the first bytes of any real file."""
 
@@ -96,17 +97,23 @@ def read_dicomdir(path: Path) -> Iterator[Path | Noted]:
     """Yield the files that a DICOMDIR lists (Referenced File ID, PS3.10 8.2)."""
     try:
         records = dcmread(path).get("DirectoryRecordSequence") or []
-        listed = [record.get("ReferencedFileID") for record in records]
+        listed = [_file_id(record) for record in records]
     except (InvalidDicomError, OSError, ValueError, AttributeError, KeyError) as error:
         yield Noted(path, "refused", f"its list of files cannot be read: {error}")
         return
-    for file_id in filter(None, listed):
-        parts = [file_id] if isinstance(file_id, str) else [str(part) for part in file_id]
+    for parts in filter(None, listed):
         if any(part in ("", ".", "..") or "/" in part for part in parts):
             yield Noted(path, "refused", f"lists {'/'.join(parts)!r}, which is no file ID")
             continue
         found = _resolve(path.parent, parts)
         yield found or Noted(path.parent.joinpath(*parts), "missing", f"is listed by {path}")
+
+
+def _file_id(record: Dataset) -> list[str]:
+    """Return the components as they stand: names in lower case are no reason to refuse a disc."""
+    element = record.get_item(REFERENCED_FILE_ID)
+    value = element.value if element is not None else None
+    return value.decode("latin-1").rstrip(" \0").split("\\") if isinstance(value, bytes) else []
 
 
 def _resolve(folder: Path, parts: list[str]) -> Path | None:

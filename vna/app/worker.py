@@ -23,7 +23,7 @@ from vna.config import Config, validate
 from vna.dimse import DimseServer, serve
 from vna.errors import VnaError
 from vna.observe import start_logging
-from vna.web import make_runner
+from vna.web import make_app, make_runner
 
 __all__ = ["main"]
 
@@ -66,7 +66,8 @@ class Worker:
         loop.add_signal_handler(signal.SIGTERM, self._stop)
         loop.add_reader(sys.stdin.fileno(), self._supervisor_gone)
         dimse = await serve(self._archive, self._config.dimse, [self._listeners.dimse])
-        runner = make_runner(self._archive, self._config.web, self._ready)
+        app = make_app(self._archive, self._config.web, self._ready)
+        runner = make_runner(app, self._config.process.drain_s)
         await runner.setup()
         await web.SockSite(runner, self._listeners.http, backlog=BACKLOG).start()
         self._serving = True
@@ -99,8 +100,7 @@ class Worker:
 
     async def _drain(self, dimse: DimseServer, runner: web.BaseRunner) -> None:
         """Stop accepting, then wait for what has begun, up to the drain time."""
-        limit_s = self._config.process.drain_s
-        await asyncio.gather(dimse.close(limit_s), runner.cleanup())
+        await asyncio.gather(dimse.close(self._config.process.drain_s), runner.cleanup())
 
 
 if __name__ == "__main__":

@@ -6,5 +6,6 @@ Glossary
 """
 
 from vna.cli.main import app, main
+from vna.cli.page import commands, commands_page
 
-__all__ = ["app", "main"]
+__all__ = ["app", "commands", "commands_page", "main"]

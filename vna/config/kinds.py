@@ -156,7 +156,7 @@ class Several:
     @property
     def allowed(self) -> str:
         """What a value may be."""
-        return f"a list, each {self.each.allowed}"
+        return f"a list, no value twice, each value {self.each.allowed}"
 
     def take(self, value: object) -> tuple[object, ...]:
         """Return the values, or raise NotAllowedError."""

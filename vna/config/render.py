@@ -25,7 +25,9 @@ def _toml(document: Mapping[str, object]) -> Iterator[str]:
         yield f"# {section.about}"
         yield f"[{section.name}]"
         values = cast("Mapping[str, object]", document[section.name])
-        for setting in section.settings:
+        for number, setting in enumerate(section.settings):
+            if number:
+                yield ""
             yield from _comment(setting)
             yield f"{setting.name} = {written(values[setting.name])}"
     yield ""
@@ -41,10 +43,8 @@ def _toml(document: Mapping[str, object]) -> Iterator[str]:
 
 
 def _comment(setting: Setting) -> Iterator[str]:
-    lines = setting.about.split("\n")
-    allowed = setting.kind.allowed
-    yield from (f"# {line}" for line in lines)
-    yield f"# Allowed: {allowed}."
+    yield from (f"# {line}" for line in setting.about.split("\n"))
+    yield f"# Allowed: {setting.kind.allowed}."
 
 
 def settings_page() -> str:

@@ -387,7 +387,7 @@ REMOTE = Section(
     "A known application entity, one [[remote]] table for each. C-MOVE sends to remotes only.",
     (
         Setting("ae_title", AE_TITLE, None, "Its AE title, unique among the remotes."),
-        Setting("host", HOST, None, "Where it listens; also the host it calls from."),
+        Setting("host", HOST, None, "Where it listens."),
         Setting("port", Whole(1, 65_535), None, "The TCP port on which it listens."),
         Setting(
             "may",

@@ -42,15 +42,13 @@ def start_logging(settings: LogSettings, process: str) -> None:
     logging.captureWarnings(capture=True)
 
 
-def only_labels(record: logging.LogRecord) -> logging.LogRecord:
-    """Replace arguments that are not labels by the names of their types."""
-    if isinstance(record.args, tuple) and record.args:
-        record = logging.makeLogRecord(record.__dict__)
-        record.args = tuple(map(_label, record.args or ()))
+def only_labels(record: logging.LogRecord) -> bool:
+    """Replace arguments that are not labels by the names of their types; let the record pass."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(map(_label, record.args))
     elif isinstance(record.args, Mapping):
-        record = logging.makeLogRecord(record.__dict__)
-        record.args = {name: _label(value) for name, value in dict(record.args or {}).items()}
-    return record
+        record.args = {name: _label(value) for name, value in record.args.items()}
+    return True
 
 
 def _label(value: object) -> object:

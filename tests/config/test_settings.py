@@ -1,0 +1,100 @@
+"""The table of settings, the sample file and the page agree with the rooms and with each other."""
+
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from vna.archive import ArchiveSettings
+from vna.config import ListenSettings, ProcessSettings, load, settings_page, toml, validate
+from vna.config.table import REMOTE, SECTIONS
+from vna.dimse import DimseSettings
+from vna.observe import LogSettings
+from vna.web import WebSettings
+
+ROOMS = {
+    "listen": ListenSettings,
+    "process": ProcessSettings,
+    "log": LogSettings,
+    "archive": ArchiveSettings,
+    "dimse": DimseSettings,
+    "web": WebSettings,
+}
+DERIVED = {("dimse", "remotes"), ("web", "ae_title")}
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.name)
+def test_each_field_of_a_room_is_a_setting(section):
+    wanted = {field.name for field in fields(ROOMS[section.name])}
+    known = {setting.name for setting in section.settings}
+    assert known == wanted - {name for room, name in DERIVED if room == section.name}
+
+
+def test_defaults_are_the_rooms_own():
+    config = load()
+    assert config.listen == ListenSettings()
+    assert config.process == ProcessSettings()
+    assert config.log == LogSettings()
+    assert config.archive == ArchiveSettings(data=Path("data"))
+    assert config.dimse == DimseSettings()
+    assert config.web == WebSettings()
+
+
+def test_sample_file_is_complete_and_holds_the_defaults(root):
+    sample = root / "config/vna.toml"
+    assert sample.read_text() == toml(load()), "run `make docs`"
+    document = tomllib.loads(sample.read_text())
+    assert document == {
+        section.name: {
+            setting.name: document[section.name][setting.name] for setting in section.settings
+        }
+        for section in SECTIONS
+    }
+    assert load(sample) == load()
+
+
+def test_commented_remote_of_the_sample_is_valid(root, tmp_path):
+    text = (root / "config/vna.toml").read_text()
+    head, mark, tail = text.partition("# [[remote]]")
+    assert mark
+    settings = [
+        line for line in tail.splitlines() if " = " in line and not line.startswith("# Allowed")
+    ]
+    file = tmp_path / "vna.toml"
+    file.write_text(head + "[[remote]]\n" + "\n".join(line.removeprefix("# ") for line in settings))
+    (remote,) = load(file).remotes
+    assert remote.ae_title == "WORKSTATION"
+    assert len(settings) == len(REMOTE.settings)
+
+
+def test_page_is_up_to_date_and_names_every_setting(root):
+    page = (root / "docs/settings.md").read_text()
+    assert page == settings_page(), "run `make docs`"
+    for section in (*SECTIONS, REMOTE):
+        for setting in section.settings:
+            assert f"| `{setting.name}` |" in page
+
+
+def test_a_document_makes_an_equal_configuration(tmp_path):
+    file = tmp_path / "vna.toml"
+    file.write_text(
+        '[listen]\nbind = "::1"\n[web]\nallowed_origins = ["https://a.example"]\n'
+        '[[remote]]\nae_title = "A"\nhost = "h"\nport = 104\nmay = ["store", "echo"]\n'
+    )
+    config = load(file, {"--data": tmp_path / "d", "--workers": 3})
+    again = validate(config.document(), "again")
+    assert again == config
+    assert again.archive.data == tmp_path / "d"
+    assert again.dimse.remotes[0].may == {"store", "echo"}
+    assert again.web.allowed_origins == ("https://a.example",)
+    assert again.process.worker_count == 3
+
+
+def test_printed_settings_load_again(tmp_path):
+    first = tmp_path / "first.toml"
+    first.write_text('[dimse]\nae_title = "PACS"\n[archive]\ndata = "/d \\"q\\""\n')
+    config = load(first)
+    second = tmp_path / "second.toml"
+    second.write_text(toml(config))
+    assert load(second) == config

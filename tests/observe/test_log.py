@@ -1,0 +1,63 @@
+"""A log line is one line, made of labels only."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset
+
+from vna.observe import LogSettings, start_logging
+
+
+@pytest.fixture
+def logger():
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield logging.getLogger("vna.test")
+    root.handlers[:], _ = before
+    root.setLevel(before[1])
+    logging.captureWarnings(capture=False)
+
+
+def test_text_line(logger, capsys):
+    start_logging(LogSettings(), "worker-1")
+    logger.info("stored sop=%s bytes=%d from=%s", "1.2.3", 42, Path("/a"))
+    logger.debug("not at this level")
+    (line,) = capsys.readouterr().err.splitlines()
+    stamp, rest = line.split(" ", 1)
+    assert rest == "INFO worker-1 vna.test: stored sop=1.2.3 bytes=42 from=/a"
+    assert stamp.endswith("Z")
+
+
+def test_json_line_with_error(logger, capsys):
+    start_logging(LogSettings(level="warning", form="json"), "supervisor")
+    logger.info("not at this level")
+    try:
+        raise ValueError("because")
+    except ValueError:
+        logger.exception("failed count=%d", 3)
+    (line,) = capsys.readouterr().err.splitlines()
+    event = json.loads(line)
+    assert event["level"] == "error"
+    assert event["process"] == "supervisor"
+    assert event["message"] == "failed count=3"
+    assert "ValueError: because" in event["error"]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_data_set_cannot_reach_the_log(logger, capsys, form):
+    patient = Dataset()
+    patient.PatientName = "Secret^Name"
+    start_logging(LogSettings(form=form), "p")
+    logger.warning("odd %s %s %s", patient, [patient.PatientName], b"Secret")
+    logger.warning("odd %(it)s", {"it": patient})
+    written = capsys.readouterr().err
+    assert "Secret" not in written
+    assert "<Dataset> <list> <bytes>" in written
+
+
+def test_a_label_cannot_pass_for_a_second_line(logger, capsys):
+    start_logging(LogSettings(), "p")
+    logger.warning("called by %s", "AE\n2026-01-01T00:00:00.000Z INFO p vna: forged")
+    assert len(capsys.readouterr().err.splitlines()) == 1
