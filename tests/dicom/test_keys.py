@@ -27,14 +27,14 @@ def test_keys_of_a_patient():
     }
     assert sorted(keys_of(Level.PATIENT, patient)) == sorted(
         [
-            b"\0\1muller-lud^jorg\0",
-            b"\0\1" + "山田".encode() + b"\0",
-            b"\x40\1muller\0",
-            b"\x40\1lud\0",
-            b"\x40\1jorg\0",
-            b"\x40\1" + "山田".encode() + b"\0",
-            b"\0\2Ab 12\0",
-            b"\0\x0319800203\0",
+            b"\1muller-lud^jorg\1",
+            b"\1" + "山田".encode() + b"\1",
+            b"\x81muller\1",
+            b"\x81lud\1",
+            b"\x81jorg\1",
+            b"\x81" + "山田".encode() + b"\1",
+            b"\2Ab 12\1",
+            b"\x0319800203\1",
         ]
     )
     assert keys_of(Level.STUDY, patient) == []

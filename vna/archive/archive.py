@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import ParamSpec, Self, TypeVar
@@ -55,11 +55,17 @@ class Archive:
         self.identity = identity
         self._store = BlobStore(
             StorageSettings(
-                path=settings.data / "packs", node=identity.node, pack_size_bytes=settings.pack_size_bytes
+                path=settings.data / "packs",
+                node=identity.node,
+                pack_size_bytes=settings.pack_size_bytes,
             )
         )
         self._index = Index.open(
-            IndexSettings(path=settings.data / "index", map_size_bytes=settings.index_map_bytes),
+            IndexSettings(
+                path=settings.data / "index",
+                archive_uuid=str(identity.archive),
+                map_size_bytes=settings.index_map_bytes,
+            ),
             keys_of,
         )
         self._committer = Committer(self._store, self._index, clock)
@@ -98,7 +104,7 @@ class Archive:
         """Return what blocking `work` returns, off the event loop."""
         return await self._offload.run(work, *args, **kwargs)
 
-    def stream(self, pieces: Iterator[T]) -> AsyncIterator[T]:
+    def stream(self, pieces: Iterator[T]) -> AsyncGenerator[T, None]:
         """Yield what a blocking iterator yields, read ahead by one, off the event loop."""
         return self._offload.stream(pieces)
 
@@ -145,6 +151,7 @@ class Archive:
         return applied.count
 
     def _must_exist(self, level: Level, uid: str) -> None:
+        found: object
         with self._index.read() as reader:
             if level is Level.STUDY:
                 found, gone = reader.study(uid), reader.deleted_study(uid)
@@ -153,7 +160,9 @@ class Archive:
             else:
                 found, gone = reader.instance(uid), reader.tombstone(uid) is not None
         if found is None:
-            raise (Deleted if gone else NotFound)(f"{level.name.lower()} {uid} is not in the archive")
+            raise (Deleted if gone else NotFound)(
+                f"{level.name.lower()} {uid} is not in the archive"
+            )
 
     # find -------------------------------------------------------------------------------------
     def query(self, query: Query) -> Iterator[Match]:
@@ -189,7 +198,9 @@ class Archive:
         """Return what the bulk value at `path` is. Raises NotFound."""
         return self._retrieval.bulk(stored, path)
 
-    def bulk_range(self, stored: StoredObject, hole: Hole, start: int, stop: int) -> Iterator[Piece]:
+    def bulk_range(
+        self, stored: StoredObject, hole: Hole, start: int, stop: int
+    ) -> Iterator[Piece]:
         """Yield bytes `[start, stop)` of a bulk value as stored."""
         return self._retrieval.bulk_range(stored, hole, start, stop)
 
@@ -201,7 +212,7 @@ class Archive:
     def changes(self, after: int, limit: int) -> list[Change]:
         """Return up to `limit` changes that follow number `after`, without gaps."""
         with self._index.read() as reader:
-            return list(reader.changes(after, limit))
+            return reader.changes(after, limit)
 
     def stats(self) -> Stats:
         """Return how much the archive holds."""

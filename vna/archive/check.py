@@ -68,7 +68,11 @@ def _instances(index: Index) -> Iterator[Instance]:
 
 
 def _faults(
-    store: BlobStore, index: Index, version: Version, verdicts: dict[bytes, str], report: CheckReport
+    store: BlobStore,
+    index: Index,
+    version: Version,
+    verdicts: dict[bytes, str],
+    report: CheckReport,
 ) -> Iterator[str]:
     table = version.frames.table if version.frames else None
     wanted = [version.header, *(hole.blob for hole in version.holes), *([table] if table else [])]

@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from vna.clock import Clock
-from vna.errors import Full, Unavailable, VnaError
+from vna.errors import Full, Unavailable
 from vna.index import Applied, Index, Mutation, Outcome
 from vna.storage import BlobStore, EncodedBlob, PackWriter
 from vna.types import BlobPlace, Commit, PackId, StoreCommit, VoidCommit
@@ -119,7 +119,9 @@ class Committer:
         except Exception as error:  # loop boundary: every caller waits for an answer
             log.exception("commit of %d mutations failed", len(group))
             self._broken = self._broken or f"a commit failed: {error}"
-            refusal = Unavailable(f"the archive takes no changes until it is restarted: {self._broken}")
+            refusal = Unavailable(
+                f"the archive takes no changes until it is restarted: {self._broken}"
+            )
             for proposal in group:
                 if not proposal.done.done():
                     proposal.done.set_exception(refusal)
@@ -139,8 +141,11 @@ class Committer:
             except Full as full:
                 proposal.done.set_exception(full)
                 continue
-            blobs = [(blob.digest, place) for blob, place in zip(proposal.blobs, places, strict=True)]
+            blobs = [
+                (blob.digest, place) for blob, place in zip(proposal.blobs, places, strict=True)
+            ]
             mutations.append(Mutation(commit, [*blobs, *proposal.placed]))
+            marks |= {place.pack: place.offset + place.size for _, place in proposal.placed}
             marks[mark.pack] = mark.end
             appended.append(proposal)
         if not appended:

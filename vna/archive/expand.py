@@ -40,15 +40,15 @@ def expand(deflated: bytes, limit: int, sop_uid: str) -> Expanded:
     try:
         data = inflated(deflated, limit)
     except ValueError as error:
-        raise Corrupt(f"instance {sop_uid}: its deflated data set does not inflate: {error}") from error
+        raise Corrupt(
+            f"instance {sop_uid}: its deflated data set does not inflate: {error}"
+        ) from error
     scan = ObjectScan("dataset", EXPLICIT_VR_LITTLE_ENDIAN)
     starts: dict[int, int] = {}
     for hole, start, _ in scan.feed(data):
         starts.setdefault(hole, start)
     scanned = scan.finish(identify=False)
-    frames = None
-    if scanned.frames is not None:
-        found = scanned.frames
-        frames = Frames(found.kind, found.hole, found.count, found.frame_bits, found.offsets, None)
     holes = scanned.holes
-    return Expanded(data, scanned.header, holes, [starts.get(i, 0) for i in range(len(holes))], frames)
+    return Expanded(
+        data, scanned.header, holes, [starts.get(i, 0) for i in range(len(holes))], scanned.frames
+    )

@@ -20,7 +20,9 @@ ITEM = struct.Struct("<HHI")
 ITEM_TAG = (0xFFFE, 0xE000)
 
 
-def cut_frame(frames: Frames | None, number: int, pixels: Range, table: Range, sop_uid: str) -> Piece:
+def cut_frame(
+    frames: Frames | None, number: int, pixels: Range, table: Range, sop_uid: str
+) -> Piece:
     """Return frame `number` (from 1): native bytes, or the joined payload of its fragments.
 
     `pixels` reads the pixel data value, `table` the blob of frame offsets. A native frame that
@@ -46,9 +48,7 @@ def _native(frame_bits: int, number: int, pixels: Range) -> Piece:
     return bits.to_bytes((frame_bits + 7) // 8, "little")
 
 
-def _encapsulated(
-    frames: Frames, number: int, pixels: Range, table: Range, sop_uid: str
-) -> Piece:
+def _encapsulated(frames: Frames, number: int, pixels: Range, table: Range, sop_uid: str) -> Piece:
     at = (number - 1) * 8
     entry = frames.offsets[at : at + 16] if frames.table is None else table(at, at + 16)
     if len(entry) != ENTRY.size:

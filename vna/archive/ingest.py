@@ -26,9 +26,7 @@ from vna.types import (
     BlobPlace,
     Commit,
     DuplicatePolicy,
-    FrameKind,
     Frames,
-    Hole,
     StoreCommit,
     Version,
 )
@@ -105,7 +103,12 @@ class Ingest:
     """
 
     def __init__(
-        self, room: IngestRoom, form: Form, transfer_syntax: str | None, source: str, expected: Expected
+        self,
+        room: IngestRoom,
+        form: Form,
+        transfer_syntax: str | None,
+        source: str,
+        expected: Expected,
     ) -> None:
         self._room = room
         self._source = source
@@ -114,9 +117,11 @@ class Ingest:
         self._bulks: list[_Bulk] = []
         self._held = 0
         self._ended = False
-        self.identity = Identified(expected.sop_class or "", expected.sop_uid or "", expected.study_uid or "")
+        self.identity = Identified(
+            expected.sop_class or "", expected.sop_uid or "", expected.study_uid or ""
+        )
 
-    async def write(self, piece: bytes) -> None:
+    async def write(self, piece: Buffer) -> None:
         """Take the next piece. Returns when there is room for more: that is the back-pressure."""
         self._open()
         if len(piece) <= SMALL_PIECE:
@@ -146,14 +151,14 @@ class Ingest:
             )
         elif bulk.batch < STREAM_BATCH:
             return
-        await self._drain(bulk)
+        await self._drain(bulk, bulk.stream)
 
-    async def _drain(self, bulk: _Bulk) -> None:
+    async def _drain(self, bulk: _Bulk, stream: BlobStream) -> None:
         parts, bulk.parts = bulk.parts, []
         self._held -= bulk.batch
         bulk.batch = 0
         if parts:
-            await self._room.offload.run(_write_all, bulk.stream, parts)
+            await self._room.offload.run(_write_all, stream, parts)
 
     async def commit(self) -> Stored:
         """Make the object durable and findable; return only then.
@@ -178,7 +183,9 @@ class Ingest:
             applied = await self._submit(scanned)
             standing = applied.outcome
         if standing is Outcome.REJECTED:
-            raise Conflict(f"SOP Instance UID {scanned.sop_uid} is stored already with other content")
+            raise Conflict(
+                f"SOP Instance UID {scanned.sop_uid} is stored already with other content"
+            )
         return Stored(standing, self.identity, scanned.problem)
 
     def _standing(self, scanned: Scanned) -> Outcome | None:
@@ -190,14 +197,17 @@ class Ingest:
         current = instance.version
         if (current.digest, current.transfer_syntax) == (scanned.digest, scanned.transfer_syntax):
             return Outcome.DUPLICATE
-        refusals: dict[DuplicatePolicy, Outcome] = {"keep": Outcome.KEPT, "reject": Outcome.REJECTED}
+        refusals: dict[DuplicatePolicy, Outcome] = {
+            "keep": Outcome.KEPT,
+            "reject": Outcome.REJECTED,
+        }
         return refusals.get(self._room.settings.duplicates)
 
     async def _submit(self, scanned: Scanned) -> Applied:
         placed: list[tuple[bytes, BlobPlace]] = []
         for bulk, hole in zip(self._bulks, scanned.holes, strict=True):
             if bulk.stream is not None and not self._known(hole.blob):
-                await self._drain(bulk)
+                await self._drain(bulk, bulk.stream)
                 place = await self._room.offload.run(bulk.stream.finish, hole.blob)
                 placed.append((hole.blob, place))
         frames, table = _frames(scanned)
@@ -232,7 +242,7 @@ class Ingest:
         for kind, digest, parts, chunk_length in wanted:
             if digest not in known and digest not in encoded:
                 encoded[digest] = encode_blob(
-                    kind, digest, parts, chunk_length, codec, self._room.settings.zstd_level
+                    kind, digest, parts, chunk_length, codec, level=self._room.settings.zstd_level
                 )
         return list(encoded.values())
 
@@ -270,13 +280,11 @@ def _check(expected: Expected, found: Identified) -> None:
 
 def _frames(scanned: Scanned) -> tuple[Frames | None, bytes]:
     """Return the frame table as the index keeps it, and the bytes of its blob if it needs one."""
-    found = scanned.frames
-    if found is None:
-        return None, b""
-    if found.kind == FrameKind.NATIVE or found.count <= INLINE_OFFSETS:
-        return Frames(found.kind, found.hole, found.count, found.frame_bits, found.offsets, None), b""
-    table = found.offsets
-    return Frames(found.kind, found.hole, found.count, 0, b"", digest_of(table)), table
+    frames = scanned.frames
+    if frames is None or len(frames.offsets) <= 8 * INLINE_OFFSETS:
+        return frames, b""
+    table = frames.offsets
+    return msgspec.structs.replace(frames, offsets=b"", table=digest_of(table)), table
 
 
 def _recorder(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
@@ -28,7 +28,7 @@ class Offload:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, lambda: work(*args, **kwargs))
 
-    async def stream(self, pieces: Iterator[T]) -> AsyncIterator[T]:
+    async def stream(self, pieces: Iterator[T]) -> AsyncGenerator[T, None]:
         """Yield what `pieces` yields; the next piece is fetched while the caller uses this one.
 
         At most two pieces are in memory. Leaving early closes the iterator after the fetch in

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from vna.dicom.attributes import (
+    AVAILABLE_TRANSFER_SYNTAX_UID,
     INSTANCE_AVAILABILITY,
     MODALITIES_IN_STUDY,
     NUMBER_OF_PATIENT_RELATED_INSTANCES,
@@ -27,7 +28,6 @@ from vna.dicom.attributes import (
     SOP_CLASSES_IN_STUDY,
     SOP_INSTANCE_UID,
     STUDY_INSTANCE_UID,
-    AVAILABLE_TRANSFER_SYNTAX_UID,
 )
 from vna.dicom.keys import plan
 from vna.dicom.matching import CompiledQuery, compile_query
@@ -61,7 +61,9 @@ def _candidates(index: Index, query: Query, walk: _Walk) -> Iterator[Match]:
         yield from _scan(index, query, walk)
         return
     with index.read() as reader:
-        ids = sorted({id_ for low, high in path.ranges for id_ in reader.ids(path.level, low, high)})
+        rows = {row for low, high in path.ranges for row in reader.ids(path.level, low, high)}
+        rows.update(row for uid in path.uids for row in _named(reader, path.level, uid))
+    ids = sorted(rows)
     for at in range(0, len(ids), SNAPSHOT_CANDIDATES):
         with index.read() as reader:
             found = [
@@ -70,6 +72,16 @@ def _candidates(index: Index, query: Query, walk: _Walk) -> Iterator[Match]:
                 for match in walk.from_id(reader, path.level, id_)
             ]
         yield from found
+
+
+def _named(reader: Reader, level: Level, uid: str) -> Iterator[tuple[int, ...]]:
+    """Yield the ids of the entity of `level` with this UID."""
+    if level is Level.STUDY and (study := reader.study(uid)):
+        yield (study.id,)
+    elif level is Level.SERIES and (series := reader.series(uid)):
+        yield series.study_id, series.id
+    elif level is Level.INSTANCE and (instance := reader.instance(uid)):
+        yield instance.study_id, instance.series_id, instance.id
 
 
 def _scan(index: Index, query: Query, walk: _Walk) -> Iterator[Match]:
@@ -99,26 +111,30 @@ class _Walk:
     query: Query
     compiled: CompiledQuery
 
-    def from_id(self, reader: Reader, level: Level, id_: tuple[int, ...]) -> Iterable[Match]:
+    def from_id(self, reader: Reader, level: Level, ids: tuple[int, ...]) -> Iterable[Match]:
+        """Walk from the entity with these ids, unless it has gone since they were read."""
         if level is Level.PATIENT:
-            patient = reader.patient_by_id(*id_)
+            patient = reader.patient_by_id(*ids)
             return self.patient(reader, patient) if patient else ()
-        study = reader.study_by_id(id_[0])
-        if study is None:
-            return ()
-        if level is Level.STUDY:
-            return self.study(reader, study)
+        study = reader.study_by_id(ids[0])
+        if level is Level.STUDY or study is None:
+            return self.study(reader, study) if study else ()
+        return self._from_below_study(reader, level, study, ids)
+
+    def _from_below_study(
+        self, reader: Reader, level: Level, study: Study, ids: tuple[int, ...]
+    ) -> Iterable[Match]:
         above = self._above_series(reader, study)
-        series = reader.series_by_id(*id_[:2])
+        series = reader.series_by_id(*ids[:2])
         if above is None or series is None:
-            return ()
+            return
         if level is Level.SERIES:
-            return self.series(reader, above, study, series)
-        instance = reader.instance_by_id(*id_)
+            yield from self.series(reader, above, study, series)
+            return
         upper = self._with_series(above, series)
-        if instance is None or upper is None:
-            return ()
-        return self.instance(upper, study, series, instance)
+        instance = reader.instance_by_id(*ids)
+        if upper is not None and instance is not None:
+            yield from self.instance(upper, study, series, instance)
 
     def patient(self, reader: Reader, patient: Patient) -> Iterable[Match]:
         if not self.compiled.matches(Level.PATIENT, patient.attributes):

@@ -12,7 +12,7 @@ import msgspec
 
 from vna.errors import Corrupt
 from vna.index import Index, Mutation
-from vna.storage import BlobRecord, BlobStore, OrphanPack
+from vna.storage import BlobRecord, BlobStore, CommitRecord, DamagedRecord, OrphanPack
 from vna.types import BlobPlace, Commit, PackId, VoidCommit
 
 __all__ = ["Recovered", "decode_commit", "recover"]
@@ -38,43 +38,60 @@ def recover(store: BlobStore, index: Index) -> Recovered:
     """Apply what abandoned packs hold beyond their marks, cut torn tails, seal the packs.
 
     Packs that another process is writing are left alone. Idempotent; safe to be killed anywhere.
+    An empty index is made again from all packs this way. Newest pack first: a void is never in an
+    older pack than its store, and must be applied before it.
     """
     with index.read() as reader:
         marks = reader.marks()
     packs = mutations = torn = 0
-    for pack in store.packs():
-        if marks.get(pack.id) == pack.size:
+    for pack in reversed(store.packs()):
+        mark = marks.get(pack.id, 0)
+        if mark == pack.size:
             continue
         with store.claim(pack.id) as orphan:
             if orphan is None:
                 continue
-            applied, cut = _settle(orphan, pack.id, marks.get(pack.id, 0), index)
+            _apply_voids(store, index, pack.id, mark)
+            applied = _apply_rest(orphan, index, mark)
+            cut = orphan.truncate_torn_tail()
+            if end := orphan.seal():
+                index.apply([], {pack.id: end})
         packs, mutations, torn = packs + 1, mutations + applied, torn + cut
-        if applied or cut:
-            log.warning("recovered pack=%016x mutations=%d torn_bytes=%d", pack.id, applied, cut)
+        log.info("recovered pack=%016x mutations=%d torn_bytes=%d", pack.id, applied, cut)
     return Recovered(packs, mutations, torn)
 
 
-def _settle(orphan: OrphanPack, pack: PackId, mark: int, index: Index) -> tuple[int, int]:
-    voided: set[tuple[int, str]] = set()
-    waiting: list[Mutation] = []
+def _apply_voids(store: BlobStore, index: Index, pack: PackId, mark: int) -> None:
+    commits = (_decode(pack, r) for r in store.records(pack, mark) if isinstance(r, CommitRecord))
+    voids = [Mutation(commit) for commit in commits if isinstance(commit, VoidCommit)]
+    if voids:
+        index.apply(voids, {}, replay=True)
+
+
+def _apply_rest(orphan: OrphanPack, index: Index, mark: int) -> int:
+    """Apply all mutations of a pack beyond its mark, in bounded groups; return how many."""
+    count = 0
+    group: list[Mutation] = []
     blobs: list[tuple[bytes, BlobPlace]] = []
     for record in orphan.records(mark):
         if isinstance(record, BlobRecord):
             blobs.append((record.digest, record.place))
-            continue
-        try:
-            commit: Commit = decode_commit(record.payload)
-        except msgspec.MsgspecError as error:
-            raise Corrupt(f"pack {pack:016x}, offset {record.offset}: commit record: {error}") from error
-        if isinstance(commit, VoidCommit):
-            voided.add((commit.voided, commit.sop_uid))
-        waiting.append(Mutation(commit, blobs))
-        blobs = []
-    cut = orphan.truncate_torn_tail()
-    end = orphan.seal()
-    kept = [m for m in waiting if (m.commit.stamp, getattr(m.commit, "sop_uid", "")) not in voided]
-    for at in range(0, len(kept), GROUP):
-        index.apply(kept[at : at + GROUP], {})
-    index.apply([], {pack: end})
-    return len(kept), cut
+        elif isinstance(record, DamagedRecord):
+            log.error("damage pack=%016x from=%d to=%d", orphan.pack, record.offset, record.end)
+        else:
+            group.append(Mutation(_decode(orphan.pack, record), blobs))
+            count, blobs = count + 1, []
+        if len(group) == GROUP:
+            index.apply(group, {}, replay=True)
+            group = []
+    index.apply([*group, Mutation(None, blobs)], {}, replay=True)
+    return count
+
+
+def _decode(pack: PackId, record: CommitRecord) -> Commit:
+    try:
+        commit: Commit = decode_commit(record.payload)
+    except msgspec.MsgspecError as error:
+        where = f"pack {pack:016x}, offset {record.offset}"
+        raise Corrupt(f"{where}: the commit record does not decode: {error}") from error
+    return commit

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from vna.archive.expand import Expanded, expand
 from vna.archive.frames import cut_frame
 from vna.dicom.part10 import file_prefix
-from vna.dicom.paths import bulk_path_text
+from vna.dicom.paths import bulk_path
 from vna.dicom.scan import header_json
 from vna.errors import Corrupt, Deleted, Invalid, NotFound
 from vna.index import Index, Instance, Reader
@@ -78,12 +78,14 @@ class Retrieval:
                 series_of = {series.id: series.uid for series in reader.series_of(study.id)}
                 found = reader.instances_of(study.id)
             else:
-                series = reader.series(series_uid)
-                if series is None or series.study_id != study.id:
+                series = reader.series(series_uid, study.id)
+                if series is None:
                     raise _absent(reader.deleted_series(series_uid), "series", series_uid)
                 series_of = {series.id: series.uid}
                 found = reader.instances_of(study.id, series.id)
-            return [_stored(study_uid, series_of[instance.series_id], instance) for instance in found]
+            return [
+                _stored(study_uid, series_of[instance.series_id], instance) for instance in found
+            ]
 
     def _instance(
         self, reader: Reader, study_id: int, series_uid: str | None, sop_uid: str
@@ -173,7 +175,7 @@ class Retrieval:
         for hole in holes:
             if hole.path == path:
                 return hole
-        raise NotFound(f"instance {stored.sop_uid} has no bulk value at {bulk_path_text(path)}")
+        raise NotFound(f"instance {stored.sop_uid} has no bulk value at {bulk_path(path)}")
 
     def bulk_range(
         self, stored: StoredObject, hole: Hole, start: int, stop: int
@@ -193,7 +195,9 @@ class Retrieval:
         """
         if stored.version.deflated:
             expanded = self._expanded(stored)
-            return header_json(expanded.header, 0, expanded.transfer_syntax, expanded.holes, bulk_uri)
+            return header_json(
+                expanded.header, 0, expanded.transfer_syntax, expanded.holes, bulk_uri
+            )
         version = stored.version
         header = self._read(stored, version.header)
         return header_json(header, version.prefix, version.transfer_syntax, version.holes, bulk_uri)
@@ -229,4 +233,3 @@ def _place(reader: Reader, digest: bytes, stored: StoredObject) -> BlobPlace:
     if place is None:
         raise Corrupt(f"instance {stored.sop_uid}: blob {digest.hex()} is not in the index")
     return place
-
