@@ -17,7 +17,7 @@ then the commit that needs them), `PackWriter.sync`. Large blobs come first, by 
 """
 
 from vna.storage.codecs import CodecName
-from vna.storage.encode import EncodedBlob, encode_blob
+from vna.storage.encode import EncodedBlob, digest_of, encode_blob
 from vna.storage.orphan import OrphanPack
 from vna.storage.store import BlobStore, PackInfo, StorageSettings
 from vna.storage.stream import BlobStream
@@ -43,5 +43,6 @@ __all__ = [
     "RecordWalk",
     "StorageSettings",
     "Tier",
+    "digest_of",
     "encode_blob",
 ]

@@ -19,10 +19,6 @@ CodecName: TypeAlias = Literal["raw", "zstd"]
 RAW: Final = 0
 ZSTD: Final = 1
 
-# Measured in docs/format/pack.md: what compresses does so from its first rows on.
-_PROBE_FROM: Final = 256 << 10
-_PROBE: Final = 16 << 10
-
 
 class Codec(Protocol):
     """One way to store a chunk. Thread-safe."""
@@ -62,11 +58,8 @@ class _Zstd:
         self._contexts = _Contexts()
 
     def encode(self, raw: Buffer, level: int) -> bytes | None:
-        compress = self._contexts.compressor(level).compress
-        if len(raw) > _PROBE_FROM and not _wins(compress(memoryview(raw)[:_PROBE]), _PROBE):
-            return None
-        stored = compress(raw)
-        return stored if _wins(stored, len(raw)) else None
+        stored = self._contexts.compressor(level).compress(raw)
+        return stored if len(stored) * 10 <= len(raw) * 9 else None
 
     def decode(self, stored: Buffer, length: int) -> Buffer:
         try:
@@ -82,7 +75,3 @@ class _Zstd:
 
 CODECS: Final[dict[int, Codec]] = {RAW: _Raw(), ZSTD: _Zstd()}
 CODEC_IDS: Final[dict[CodecName, int]] = {"raw": RAW, "zstd": ZSTD}
-
-
-def _wins(stored: bytes, length: int) -> bool:
-    return len(stored) * 10 <= length * 9

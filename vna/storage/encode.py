@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from vna._native import blake3
 from vna.storage.codecs import CODEC_IDS, CODECS, RAW, CodecName
 from vna.storage.format import NO_DIGEST, SEAL, RecordHeader, chunk_entry
 from vna.types import BlobKind, PackId
@@ -51,13 +52,17 @@ class EncodedBlob:
         return [self.header.placed(pack, offset, synced), *self.parts]
 
 
-def encode_blob(
+def digest_of(data: Buffer) -> bytes:
+    """Return the name of a blob: its BLAKE3-256."""
+    return blake3(data)
+
+
+def encode_blob(  # noqa: PLR0917
     kind: BlobKind,
     digest: bytes,
     parts: Sequence[Buffer],
     chunk_length: int,
     codec: CodecName = "zstd",
-    *,
     level: int = 1,
 ) -> EncodedBlob:
     """Return the record of the blob that is `parts` run together.

@@ -13,15 +13,12 @@ from vna.storage.tier import write_all
 from vna.storage.walk import RecordWalk
 
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
-
     from vna.storage.tier import PackFile, Tier
     from vna.types import PackId
 
 
 class OrphanPack:
-    """A claimed pack: nobody else writes or recovers it until this context is left.
+    """A claimed pack: nobody else writes or recovers it until it is let go.
 
     Walk `records` to the end, then `truncate_torn_tail`, then `seal`.
     """
@@ -31,17 +28,6 @@ class OrphanPack:
         self._tier = tier
         self._file = file
         self._walk: RecordWalk | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._file.close()
 
     @property
     def sealed(self) -> bool:
@@ -72,18 +58,23 @@ class OrphanPack:
                 raise self._error(error) from error
         return max(torn, 0)
 
-    def seal(self) -> None:
-        """Make the pack durable and say in it that it is complete; remove it if it is empty."""
+    def seal(self) -> int:
+        """Make the pack durable and say in it that it is complete; return where it now ends.
+
+        A pack without any record is removed; it ends at 0.
+        """
         end = self._valid_end()
         try:
             if end <= PACK_HEADER.size:
                 self._tier.remove(self.pack)
-            elif not self._walked().sealed:
+                return 0
+            if not self._walked().sealed:
                 self._file.sync()
-                write_all(self._file, SEAL_RECORD.placed(self.pack, end, end), end)
+                end = write_all(self._file, SEAL_RECORD.placed(self.pack, end, end), end)
                 self._file.sync()
         except OSError as error:
             raise self._error(error) from error
+        return end
 
     def _walked(self) -> RecordWalk:
         if self._walk is None or not self._walk.finished:

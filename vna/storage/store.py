@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -135,11 +136,18 @@ class BlobStore:
         """Walk the records of a pack from `start` on, blobs by their headers alone."""
         return RecordWalk(self._packs.pin(pack), pack, start)
 
-    def claim(self, pack: PackId) -> OrphanPack | None:
+    @contextmanager
+    def claim(self, pack: PackId) -> Iterator[OrphanPack | None]:
         """Own a pack to recover it; None if a live process writes it, or if it is gone."""
         with reading(pack):
             file = self._tier.claim(pack)
-        return OrphanPack(self._tier, pack, file) if file else None
+        if file is None:
+            yield None
+            return
+        try:
+            yield OrphanPack(self._tier, pack, file)
+        finally:
+            file.close()
 
     def _pieces(
         self, place: BlobPlace, start: int, stop: int, piece_length: int

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from vna.errors import Unavailable, VnaError
@@ -13,6 +14,8 @@ from vna.storage.format import CHUNK_ENTRY, RECORD_HEADER, TABLE_LAST, RecordHea
 from vna.types import BlobKind, BlobPlace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from vna._native import Buffer
     from vna.storage.tier import Tier
     from vna.storage.writer import OwnedPack
@@ -21,10 +24,11 @@ _SYNC_EVERY: Final = 64 << 20
 
 
 class BlobStream:
-    """A blob under way; one thread at a time.
+    """A blob under way; one thread at a time, but `abort` from any.
 
-    Holds one chunk in memory, and 16 bytes for each chunk that is written. The record's header is written last, so until `finish` the pack holds no record. After any
-    error only `abort` is left.
+    Holds one chunk in memory, and 16 bytes for each chunk that is written. The record's header
+    is written last, so until `finish` the pack holds no record. After any error only `abort` is
+    left.
     """
 
     def __init__(
@@ -49,10 +53,52 @@ class BlobStream:
         self._stored = 0
         self._unsynced = 0
         self._failed = False
+        self._aborted = False
+        self._lock = threading.Lock()
 
     def write(self, data: Buffer) -> None:
         """Take the next bytes of the blob. Full or Unavailable."""
-        rest = memoryview(data).cast("B")
+        with self._exclusive():
+            self._write(memoryview(data).cast("B"))
+
+    def finish(self, digest: bytes) -> BlobPlace:
+        """Say that the blob is complete and has this BLAKE3; return its place once it is durable."""
+        with self._exclusive():
+            return self._finish(digest)
+
+    def abort(self) -> None:
+        """Remove what was written. Does nothing after `finish` or a second time.
+
+        While another thread is at work here this does not wait: that thread removes the pack when
+        it is done. (It must not be closed under it: the descriptor may be another file's by then.)
+        """
+        self._aborted = True
+        self._discard()
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        try:
+            with self._lock:
+                yield
+        finally:
+            if self._aborted:
+                self._discard()
+
+    def _discard(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            pack, self._pack = self._pack, None
+            if pack is not None:
+                # What cannot be removed now holds no record, and recovery removes it.
+                with suppress(OSError):
+                    self._tier.remove(pack.pack)
+                pack.close()
+        finally:
+            self._lock.release()
+
+    def _write(self, rest: memoryview) -> None:
+        self._open_pack()
         self._length += len(rest)
         while len(rest):
             if not self._chunk and len(rest) >= self._stride:
@@ -65,8 +111,7 @@ class BlobStream:
             if len(self._chunk) == self._stride:
                 self._put_chunk()
 
-    def finish(self, digest: bytes) -> BlobPlace:
-        """Say that the blob is complete and has this BLAKE3; return its place once it is durable."""
+    def _finish(self, digest: bytes) -> BlobPlace:
         if self._chunk:
             self._put_chunk()
         pack = self._open_pack()
@@ -95,15 +140,6 @@ class BlobStream:
         self._pack = None
         return BlobPlace(pack.pack, offset, header.size, header.length)
 
-    def abort(self) -> None:
-        """Remove what was written. Does nothing after `finish` or a second time."""
-        pack, self._pack = self._pack, None
-        if pack is not None:
-            pack.close()
-            # What cannot be removed now holds no record, and recovery removes it.
-            with suppress(OSError):
-                self._tier.remove(pack.pack)
-
     def _put_chunk(self) -> None:
         self._put(memoryview(self._chunk))
         self._chunk = bytearray()
@@ -125,7 +161,7 @@ class BlobStream:
         self._table += chunk_entry(self._stored, codec_id, stored)
 
     def _open_pack(self) -> OwnedPack:
-        if self._pack is None or self._failed:
+        if self._pack is None or self._failed or self._aborted:
             raise Unavailable("the stream of a blob has failed or ended")
         return self._pack
 

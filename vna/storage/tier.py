@@ -60,7 +60,10 @@ class Tier(Protocol):
         """Return ids and sizes of all packs, ascending by id."""
 
     def remove(self, pack: PackId) -> None:
-        """Remove a pack for good; those who have it open can read on. A missing one is fine."""
+        """Remove a pack; those who have it open can read on. A missing one is fine.
+
+        After a power loss it may be back: a removal is not waited for.
+        """
 
 
 def write_all(file: PackFile, buffers: Sequence[Buffer], offset: int) -> int:

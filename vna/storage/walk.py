@@ -14,8 +14,8 @@ from vna.storage.format import (
     RECORD_HEADER,
     RECORD_MAGIC,
     SEAL,
-    align8,
     check_pack_header,
+    pack_name,
     parse_record_header,
 )
 from vna.storage.read import StoredRecord
@@ -74,7 +74,7 @@ class RecordWalk:
     `valid_end` is the end of the last record so far; once `finished`, what lies beyond it is the
     torn tail. `sealed` says that the last record was the seal. With `check`, a blob counts only
     if its chunks are undamaged, not just its header. Corrupt when a walk from 0 finds the pack
-    header damaged: a walk from 64 goes on regardless.
+    header damaged (a walk from 64 goes on regardless), or the pack shorter than `start`.
     """
 
     def __init__(
@@ -107,7 +107,9 @@ class RecordWalk:
     ) -> Generator[Record, None, None]:
         with reading(self._pack), pin as source:
             size = source.size()
-            offset = align8(start)
+            offset = start
+            if offset > size:
+                raise Corrupt(f"pack {pack_name(self._pack)} ends at {size}, before {offset}")
             if offset == 0 and size > PACK_HEADER.size:
                 check_pack_header(source.read(0, PACK_HEADER.size), self._pack)
             if offset < PACK_HEADER.size:

@@ -6,9 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vna._native import blake3
 from vna.errors import Unavailable
-from vna.storage.encode import SEAL_RECORD, EncodedBlob, encode_record
+from vna.storage.encode import SEAL_RECORD, EncodedBlob, digest_of, encode_record
 from vna.storage.faults import no_space, write_error
 from vna.storage.format import COMMIT, MAX_COMMIT, PACK_HEADER, pack_header, pack_name
 from vna.storage.tier import PackFile, Tier, write_all
@@ -49,10 +48,10 @@ class OwnedPack:
                 write_all(file, [pack_header(pack, clock.stamp())], 0)
                 file.sync()
             except OSError:
-                file.close()
                 # What cannot be removed now is an empty pack, which recovery removes.
                 with suppress(OSError):
                     tier.remove(pack)
+                file.close()
                 raise
         except OSError as error:
             raise write_error(error, "a new pack cannot be made") from error
@@ -139,7 +138,7 @@ class PackWriter:
         if not 0 < len(commit) <= MAX_COMMIT:
             raise ValueError(f"a commit of {len(commit)} bytes")
         self._check()
-        record = encode_record(COMMIT, blake3(commit), [commit], _COMMIT_STRIDE, "raw")
+        record = encode_record(COMMIT, digest_of(commit), [commit], _COMMIT_STRIDE, "raw")
         records = [*blobs, record]
         active = self._room(sum(record.size for record in records))
         try:

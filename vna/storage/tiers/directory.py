@@ -97,10 +97,9 @@ class DirectoryTier:
         return sorted(found)
 
     def remove(self, pack: PackId) -> None:
-        """Remove a pack file durably."""
+        """Unlink a pack file. After a power loss it may be back."""
         with suppress(FileNotFoundError):
             self._file(pack).unlink()
-            _sync_directory(self._path)
 
     def _file(self, pack: PackId) -> Path:
         return self._path / f"{pack_name(pack)}.pack"

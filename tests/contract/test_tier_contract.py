@@ -1,0 +1,139 @@
+"""What every tier must do, run by each implementation and wrapper."""
+
+import pytest
+
+from vna.storage.tier import write_all
+from vna.storage.tiers.directory import DirectoryTier
+from vna.testing.faulty import FaultyTier
+
+TIERS = {
+    "directory": DirectoryTier,
+    "faulty": lambda path: FaultyTier(DirectoryTier(path)),
+}
+
+
+@pytest.fixture(params=TIERS)
+def make(request, tmp_path):
+    """Open the tier at one place, as a process does."""
+    return lambda: TIERS[request.param](tmp_path / "tier")
+
+
+@pytest.fixture
+def tier(make):
+    return make()
+
+
+def test_identity_stays(make):
+    assert make().identity == make().identity
+    assert len(make().identity) == 36
+
+
+def test_reserved_names_are_new_and_ascend(make):
+    first, second = make(), make()
+    names = [tier.reserve(3) for tier in (first, second, first, second)]
+    assert names == sorted(set(names))
+    assert all(name >> 32 == 3 for name in names)
+    assert first.reserve(4) >> 32 == 4
+
+
+def test_a_name_is_not_reserved_again_after_removal(tier):
+    pack = tier.reserve(1)
+    tier.create(pack).close()
+    tier.remove(pack)
+    assert tier.reserve(1) > pack
+
+
+def test_what_is_written_is_read(tier):
+    pack = tier.reserve(1)
+    file = tier.create(pack)
+    end = write_all(file, [b"abc", b"", memoryview(b"defg")], 0)
+    assert end == 7
+    assert write_all(file, [b"XY"], 10) == 12
+    assert file.read(0, 12) == b"abcdefg\0\0\0XY"
+    file.sync()
+    reader = tier.open(pack)
+    assert reader.size() == 12
+    assert reader.read(1, 3) == b"bcd"
+    assert reader.read(10, 100) == b"XY"
+    assert reader.read(12, 1) == reader.read(99, 1) == b""
+    file.truncate(4)
+    assert reader.read(0, 100) == b"abcd"
+    assert tier.list() == [(pack, 4)]
+    file.close()
+    reader.close()
+
+
+def test_many_buffers_in_one_write(tier):
+    file = tier.create(tier.reserve(1))
+    buffers = [b"%04d" % number for number in range(5000)]
+    assert write_all(file, buffers, 3) == 20_003
+    assert file.read(3, 20_000) == b"".join(buffers)
+    file.close()
+
+
+def test_a_name_is_taken_once(tier):
+    pack = tier.reserve(1)
+    file = tier.create(pack)
+    with pytest.raises(FileExistsError):
+        tier.create(pack)
+    file.close()
+    with pytest.raises(FileExistsError):
+        tier.create(pack)
+
+
+def test_a_missing_pack(tier):
+    pack = tier.reserve(1)
+    with pytest.raises(FileNotFoundError):
+        tier.open(pack)
+    assert tier.claim(pack) is None
+    tier.remove(pack)
+    assert tier.list() == []
+
+
+def test_a_pack_has_one_owner(make):
+    first, second = make(), make()
+    pack = first.reserve(1)
+    file = first.create(pack)
+    assert first.claim(pack) is None
+    assert second.claim(pack) is None
+    file.close()
+    claimed = second.claim(pack)
+    assert claimed is not None
+    assert first.claim(pack) is None
+    write_all(claimed, [b"more"], 0)
+    claimed.close()
+    assert first.list() == [(pack, 4)]
+
+
+def test_packs_are_listed_by_id(tier):
+    packs = [tier.reserve(node) for node in (2, 1, 1, 3)]
+    for pack in packs:
+        tier.create(pack).close()
+    assert tier.list() == [(pack, 0) for pack in sorted(packs)]
+
+
+def test_a_removed_pack_reads_on(tier):
+    pack = tier.reserve(1)
+    file = tier.create(pack)
+    write_all(file, [b"still there"], 0)
+    file.close()
+    reader = tier.open(pack)
+    tier.remove(pack)
+    assert reader.read(0, 100) == b"still there"
+    reader.close()
+    assert tier.list() == []
+
+
+def test_packs_without_an_identity_are_refused(tmp_path):
+    tier = DirectoryTier(tmp_path / "tier")
+    tier.create(tier.reserve(1)).close()
+    (tmp_path / "tier" / "tier").unlink()
+    with pytest.raises(OSError, match="packs without the file `tier`"):
+        DirectoryTier(tmp_path / "tier")
+
+
+def test_other_files_are_no_packs(tmp_path):
+    tier = DirectoryTier(tmp_path / "tier")
+    for name in ("00000001-00000001.pack.bak", "x.pack", "00000001-0000000G.pack"):
+        (tmp_path / "tier" / name).touch()
+    assert tier.list() == []
