@@ -137,6 +137,37 @@ impl Syntax {
         }
     }
 
+    /// The encoding of a data set as its first 8 bytes show it, where `self` was declared.
+    ///
+    /// Writers err about it, and other readers look as well: letters in place of the VR are one,
+    /// and the group of a first element is a small number in the right byte order.
+    pub fn of_data_set(self, head: &[u8; 8]) -> Syntax {
+        let little = u16::from_le_bytes([head[0], head[1]]);
+        let big = u16::from_be_bytes([head[0], head[1]]);
+        if little == 0 {
+            return self; // a command set or padding, which shows nothing
+        }
+        let big_endian = if (little > 0xFF) == (big > 0xFF) {
+            self.big_endian
+        } else {
+            little > 0xFF
+        };
+        Syntax {
+            explicit: Vr([head[4], head[5]]).is_letters(),
+            big_endian,
+        }
+    }
+
+    /// The encoding of an item as its first 8 bytes show it, in a data set encoded as `self`: it
+    /// may be implicit in an explicit one, never the reverse (PS3.5 6.2.2 note 2).
+    pub fn of_item(self, head: &[u8; 8]) -> Syntax {
+        let is_item = self.u16(head) == 0xFFFE;
+        Syntax {
+            explicit: self.explicit && (is_item || Vr([head[4], head[5]]).is_letters()),
+            ..self
+        }
+    }
+
     /// The number in the first two bytes, 0 where there are fewer.
     pub fn u16(self, bytes: &[u8]) -> u16 {
         let Some(bytes) = bytes.first_chunk() else {

@@ -6,7 +6,9 @@
 
 mod buffer;
 mod hash;
+mod json;
 mod pdu;
+mod scan;
 
 use pyo3::prelude::*;
 
@@ -15,5 +17,7 @@ use pyo3::prelude::*;
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("SOURCE_DIGEST", env!("SOURCE_DIGEST"))?;
     hash::register(module)?;
-    pdu::register(module)
+    json::register(module)?;
+    pdu::register(module)?;
+    scan::register(module)
 }
