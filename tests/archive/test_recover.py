@@ -64,7 +64,9 @@ def test_killed_writers_lose_nothing_acknowledged(data, template, dataset_of):
             writer.send_signal(signal.SIGKILL)
         for writer in writers:
             out, _ = writer.communicate()
-            acknowledged.update(line for line in out.splitlines(keepends=True) if line.endswith("\n"))
+            acknowledged.update(
+                line for line in out.splitlines(keepends=True) if line.endswith("\n")
+            )
         archive = Archive.open(ArchiveSettings(data=data))
         try:
             archive.recover()

@@ -53,9 +53,10 @@ def test_equal_values_have_one_key():
 @given(st.sampled_from(KEYED), st.lists(st.text(max_size=500), max_size=3))
 def test_keys_are_short_and_begin_with_a_code(row, values):
     for key in keys_of(row.level, {row.path: values}):
-        assert len(key) <= 2 + MAX_VALUE + 1
-        assert int.from_bytes(key[:2], "big") & ~WORD == row.code
-        assert key.endswith(b"\0")
+        assert len(key) <= 1 + MAX_VALUE + 1
+        assert key[0] & ~WORD == row.code
+        assert 0 not in key
+        assert key.endswith(b"\1")
 
 
 def planned(level, *keys, **options):
