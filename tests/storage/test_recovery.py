@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from vna.errors import Corrupt
+from vna.errors import Corrupt, Unavailable
 from vna.storage import (
     BlobRecord,
     BlobStore,
@@ -230,3 +230,32 @@ def test_a_pack_is_durable_with_its_name_before_its_first_record(faulty, open_st
     (_,), mark = writer.append([blob(b"never synced")], b"c")
     faulty.power_loss()
     assert [(info.id, info.size) for info in store.packs()] == [(mark.pack, PACK_HEADER.size)]
+
+
+def test_what_recovery_finds_is_durable_before_it_is_applied(faulty, open_store, blob):
+    """A process dies, its writes stay in memory; power is lost after the walk, before the seal."""
+    store = open_store(faulty)
+    writer = store.writer()
+    (place,), mark = writer.append([blob(b"in memory only")], b"c")
+    crash(writer)
+    with store.claim(mark.pack) as orphan:
+        found = list(orphan.records())
+    assert len(found) == 2
+    faulty.power_loss()
+    assert recover(store, mark.pack) == (found, 0)
+    assert store.read(place) == b"in memory only"
+
+
+@pytest.mark.parametrize("operation", ["sync", "truncate", "write"])
+def test_a_recovery_that_fails_can_be_tried_again(faulty, open_store, blob, packs, operation):
+    store = open_store(faulty)
+    writer = store.writer()
+    _, mark = writer.append([blob(b"x")], b"c")
+    crash(writer)
+    with (packs / "00000001-00000001.pack").open("ab") as file:
+        file.write(b"torn")
+    faulty.fail(operation)
+    with pytest.raises(Unavailable, match="00000001-00000001 cannot be recovered"):
+        recover(store, mark.pack)
+    found, _ = recover(store, mark.pack)
+    assert len(found) == 2

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from vna.errors import VnaError
 from vna.storage.encode import SEAL_RECORD
 from vna.storage.faults import write_error
 from vna.storage.format import PACK_HEADER, RECORD_HEADER, SEAL, pack_name, parse_record_header
@@ -13,6 +12,8 @@ from vna.storage.tier import write_all
 from vna.storage.walk import RecordWalk
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from vna.storage.tier import PackFile, Tier
     from vna.types import PackId
 
@@ -41,48 +42,52 @@ class OrphanPack:
     def records(self, start: int = 0) -> RecordWalk:
         """Walk the records from `start` on; all before `start` is known to be durable.
 
-        In a pack without a seal a blob counts only if its chunks are undamaged.
+        A pack without a seal is synced first, so that what is found here, and may be applied
+        before the pack is sealed, is durable; and a blob counts only if its chunks are undamaged.
         """
-        self._walk = RecordWalk(nullcontext(self._file), self.pack, start, check=not self.sealed)
+        sealed = self.sealed
+        if not sealed:
+            with self._recovering():
+                self._file.sync()
+        self._walk = RecordWalk(nullcontext(self._file), self.pack, start, check=not sealed)
         return self._walk
 
     def truncate_torn_tail(self) -> int:
         """Cut what the finished walk found behind the last record; return how many bytes."""
-        end = self._valid_end()
-        torn = self._file.size() - end
-        if torn > 0:
-            try:
+        end = self._walked().valid_end
+        with self._recovering():
+            torn = self._file.size() - end
+            if torn > 0:
                 self._file.truncate(end)
                 self._file.sync()
-            except OSError as error:
-                raise self._error(error) from error
         return max(torn, 0)
 
     def seal(self) -> int:
-        """Make the pack durable and say in it that it is complete; return where it now ends.
+        """Say durably in the pack that it is complete; return where it now ends.
 
         A pack without any record is removed; it ends at 0.
         """
-        end = self._valid_end()
-        try:
-            if end <= PACK_HEADER.size:
+        walk = self._walked()
+        with self._recovering():
+            if walk.valid_end <= PACK_HEADER.size:
                 self._tier.remove(self.pack)
                 return 0
-            if not self._walked().sealed:
-                self._file.sync()
-                end = write_all(self._file, SEAL_RECORD.placed(self.pack, end, end), end)
-                self._file.sync()
-        except OSError as error:
-            raise self._error(error) from error
-        return end
+            if walk.sealed:
+                return walk.valid_end
+            seal = SEAL_RECORD.placed(self.pack, walk.valid_end, walk.valid_end)
+            end = write_all(self._file, seal, walk.valid_end)
+            self._file.sync()
+            return end
 
     def _walked(self) -> RecordWalk:
         if self._walk is None or not self._walk.finished:
             raise RuntimeError("an orphaned pack is cut and sealed after its records were walked")
         return self._walk
 
-    def _valid_end(self) -> int:
-        return self._walked().valid_end
-
-    def _error(self, error: OSError) -> VnaError:
-        return write_error(error, f"pack {pack_name(self.pack)} cannot be recovered")
+    @contextmanager
+    def _recovering(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            what = f"pack {pack_name(self.pack)} cannot be recovered"
+            raise write_error(error, what) from error
