@@ -102,7 +102,7 @@ pub fn inflate(data: &[u8], limit: usize) -> Result<Vec<u8>, &'static str> {
         out.reserve_exact(room);
         let taken = stream.total_in() as usize;
         let before = out.len();
-        let status = stream.decompress_vec(&data[taken..], &mut out, FlushDecompress::Finish);
+        let status = stream.decompress_vec(&data[taken..], &mut out, FlushDecompress::None);
         match status {
             Ok(_) if out.len() > limit => return Err("inflates to more than the limit"),
             Ok(Status::StreamEnd) => return Ok(out),
