@@ -1,0 +1,214 @@
+"""Frames and bulk values (PS3.18 10.4.1.1.5, 10.4.1.1.6) over a real socket and archive."""
+
+from __future__ import annotations
+
+import io
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    EncapsulatedPDFStorage,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+INSTANCE = "/studies/1.2.3/series/1.2.3.1/instances/1.2.3.1.1"
+OCTETS = "multipart/related; type=application/octet-stream"
+EXPLICIT = "1.2.840.10008.1.2.1"
+NATIVE = [bytes([n]) * 512 for n in range(1, 6)]
+CODED = [bytes([n]) * (10 + 2 * n) for n in range(1, 6)]
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [None, "*/*", OCTETS, f"{OCTETS}; transfer-syntax=*", f"{OCTETS}; transfer-syntax={EXPLICIT}"],
+)
+@pytest.mark.parametrize("syntax", [EXPLICIT, ImplicitVRLittleEndian])
+async def test_c45_native_frames_in_the_requested_order(front, ct, accept, syntax):
+    await front.stow([ct(frames=NATIVE, syntax=pydicom.uid.UID(syntax))])
+    parts = await front.parts(f"{INSTANCE}/frames/3,1,5,3", accept)
+    assert [body for _, body in parts] == [NATIVE[2], NATIVE[0], NATIVE[4], NATIVE[2]]
+    assert parts[0][0] == {
+        "content-type": f"application/octet-stream; transfer-syntax={EXPLICIT}",
+        "content-location": f"{front.url}{INSTANCE}/frames/3",
+    }
+
+
+@pytest.mark.parametrize(
+    ("syntax", "media"),
+    [
+        (JPEGBaseline8Bit, "image/jpeg"),
+        (JPEGLSLossless, "image/jls"),
+        (RLELossless, "image/dicom-rle"),
+    ],
+)
+async def test_c45_encapsulated_frames_under_their_media_type(front, ct, syntax, media):
+    await front.stow([ct(frames=CODED, syntax=syntax)])
+    for accept in (
+        None,
+        f'multipart/related; type="{media}"',
+        f'multipart/related; type="{media}"; transfer-syntax={syntax}',
+        'multipart/related; type="image/*"',
+    ):
+        parts = await front.parts(f"{INSTANCE}/frames/2,4", accept)
+        assert [body for _, body in parts] == [CODED[1], CODED[3]]
+        assert parts[0][0]["content-type"] == f"{media}; transfer-syntax={syntax}"
+    parts = await front.parts(f"{INSTANCE}/frames/5", f"{OCTETS}; transfer-syntax=*")
+    assert parts[0][1] == CODED[4]
+    assert parts[0][0]["content-type"] == f"application/octet-stream; transfer-syntax={syntax}"
+    detail = await front.problem(f"{INSTANCE}/frames/1", 406, OCTETS)
+    assert syntax in detail
+
+
+async def test_c46_one_frame_as_a_single_part(front, ct):
+    await front.stow([ct(frames=CODED, syntax=JPEGLSLossless)])
+    response = await front.get(f"{INSTANCE}/frames/2", "image/jls")
+    assert response.body == CODED[1]
+    assert response.headers["Content-Type"] == f"image/jls; transfer-syntax={JPEGLSLossless}"
+    assert response.headers["Content-Location"] == f"{front.url}{INSTANCE}/frames/2"
+    await front.problem(f"{INSTANCE}/frames/1,2", 406, "image/jls")
+    etag = response.headers["ETag"]
+    assert (await front.get(f"{INSTANCE}/frames/2", "image/jls", If_None_Match=etag)).status == 304
+
+
+@pytest.mark.parametrize("frames", ["6", "1,6", "999999"])
+async def test_c45_a_frame_outside_the_instance_is_404(front, ct, frames):
+    await front.stow([ct(frames=NATIVE)])
+    assert "frames 1 to 5" in await front.problem(f"{INSTANCE}/frames/{frames}", 404)
+
+
+@pytest.mark.parametrize(
+    "frames", ["0", "x", "1,", ",1", "-1", "1,,2", "1.5", "1;2", "%31%2C%20%32"]
+)
+async def test_c45_what_is_no_frame_list_is_400(front, ct, frames):
+    await front.stow([ct(frames=NATIVE)])
+    await front.problem(f"{INSTANCE}/frames/{frames}", 400)
+
+
+async def test_c45_an_instance_without_frames_is_404(front, ct):
+    await front.stow([ct(PixelData=None)])
+    assert "no frames" in await front.problem(f"{INSTANCE}/frames/1", 404)
+
+
+async def test_frames_of_a_deflated_object(front, ct):
+    assert (
+        await front.stow([ct(frames=NATIVE, syntax=DeflatedExplicitVRLittleEndian)])
+    ).status == 200
+    parts = await front.parts(f"{INSTANCE}/frames/2,5", OCTETS)
+    assert [body for _, body in parts] == [NATIVE[1], NATIVE[4]]
+    await front.problem(f"{INSTANCE}/frames/6", 404)
+
+
+async def test_big_endian_words_leave_little_endian(front, ct):
+    ds = pydicom.dcmread(io.BytesIO(ct()))
+    little = ds.PixelData
+    ds.PixelData = b"".join(little[i : i + 2][::-1] for i in range(0, len(little), 2))
+    ds.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    out = io.BytesIO()
+    pydicom.dcmwrite(out, ds, little_endian=False, implicit_vr=False, enforce_file_format=True)
+    await front.stow([out.getvalue()])
+    ((headers, body),) = await front.parts(f"{INSTANCE}/frames/1", OCTETS)
+    assert body == little
+    assert headers["content-type"] == f"application/octet-stream; transfer-syntax={EXPLICIT}"
+    whole = await front.get(f"{INSTANCE}/bulkdata/7FE00010", "application/octet-stream")
+    assert whole.body == little
+    part = await front.get(
+        f"{INSTANCE}/bulkdata/7FE00010", "application/octet-stream", Range="bytes=3-8"
+    )
+    assert part.body == little[3:9]
+
+
+def bulk_uris(dataset):
+    for element in dataset.values():
+        if "BulkDataURI" in element:
+            yield element["BulkDataURI"]
+        if element["vr"] == "SQ":
+            for item in element.get("Value", []):
+                yield from bulk_uris(item)
+
+
+async def test_c45_every_bulk_data_uri_resolves(front, ct):
+    item = Dataset()
+    item.add_new(0x54001010, "OW", b"\1\2" * 4000)
+    waveforms = Sequence([Dataset(), item])
+    file = ct(frames=NATIVE * 4, WaveformSequence=waveforms, ICCProfile=b"\7" * 5000)
+    await front.stow([file])
+    (metadata,) = await front.json(f"{INSTANCE}/metadata")
+    uris = sorted(bulk_uris(metadata))
+    assert [uri.split("/bulkdata/")[1] for uri in uris] == [
+        "00282000",
+        "54000100/1/54001010",
+        "7FE00010",
+    ]
+    values = [b"\7" * 5000, b"\1\2" * 4000, b"".join(NATIVE * 4)]
+    for uri, value in zip(uris, values, strict=True):
+        response = await front.get(uri, "application/octet-stream")
+        assert response.body == value
+        assert response.headers["Content-Location"] == uri
+        ((headers, body),) = await front.parts(uri, OCTETS)
+        assert body == value
+        assert headers["content-location"] == uri
+        assert (await front.get(uri)).status == 200
+
+
+async def test_c45_compressed_pixel_data_comes_frame_by_frame(front, ct):
+    await front.stow([ct(frames=CODED, syntax=JPEGLSLossless)])
+    (metadata,) = await front.json(f"{INSTANCE}/metadata")
+    uri = metadata["7FE00010"]["BulkDataURI"]
+    parts = await front.parts(uri)
+    assert [body for _, body in parts] == CODED
+    assert {headers["content-type"] for headers, _ in parts} == {
+        f"image/jls; transfer-syntax={JPEGLSLossless}"
+    }
+    assert {headers["content-location"] for headers, _ in parts} == {uri}
+
+
+async def test_c45_an_encapsulated_document_comes_in_its_own_type(front, ct):
+    document = b"%PDF-1.7" + b" " * 6000
+    file = ct(
+        PixelData=None,
+        SOPClassUID=EncapsulatedPDFStorage,
+        MIMETypeOfEncapsulatedDocument="application/pdf",
+        EncapsulatedDocument=document,
+    )
+    await front.stow([file])
+    (metadata,) = await front.json(f"{INSTANCE}/metadata")
+    uri = metadata["00420011"]["BulkDataURI"]
+    response = await front.get(uri, "application/pdf")
+    assert (response.headers["Content-Type"], response.body) == ("application/pdf", document)
+    assert (await front.get(uri, "application/octet-stream")).body == document
+    ((headers, body),) = await front.parts(uri)
+    assert (headers["content-type"], body) == ("application/pdf", document)
+
+
+@pytest.mark.parametrize("path", ["00100010", "7FE00011", "54000100/0/54001010"])
+async def test_bulk_values_that_are_not_there_are_404(front, ct, path):
+    await front.stow([ct()])
+    await front.problem(f"{INSTANCE}/bulkdata/{path}", 404)
+
+
+@pytest.mark.parametrize("path", ["PixelData", "7FE0001", "7FE00010/0", "7FE00010/x/00100010"])
+async def test_paths_that_are_none_are_400(front, ct, path):
+    await front.stow([ct()])
+    await front.problem(f"{INSTANCE}/bulkdata/{path}", 400)
+
+
+async def test_c48_ranges_of_bulk_data(front, ct):
+    await front.stow([ct(frames=NATIVE)])
+    value = b"".join(NATIVE)
+    path = f"{INSTANCE}/bulkdata/7FE00010"
+    response = await front.get(path, "application/octet-stream", Range="bytes=500-1099")
+    assert (response.status, response.body) == (206, value[500:1100])
+    assert response.headers["Content-Range"] == f"bytes 500-1099/{len(value)}"
+    response = await front.get(path, OCTETS, Range="bytes=-10")
+    assert response.status == 206
+    await front.is_problem(
+        await front.get(path, "application/octet-stream", Range="bytes=99999-"), 416
+    )
+    await front.problem(path, 406, "image/jpeg")
