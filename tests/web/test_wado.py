@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from itertools import pairwise
 from xml.etree import ElementTree as ET
 
 import pydicom
@@ -160,9 +161,8 @@ async def test_c48_a_range_of_an_instance(front, ct, asked, start, stop):
     response = await front.get(INSTANCE, SINGLE, Range=f"bytes={asked}")
     assert response.status == 206
     assert response.body == ct()[start:stop]
-    first = ct().index(response.body)
-    last = first + len(response.body) - 1
-    assert response.headers["Content-Range"] == f"bytes {first}-{last}/{len(ct())}"
+    first, end, _ = slice(start, stop).indices(len(ct()))
+    assert response.headers["Content-Range"] == f"bytes {first}-{end - 1}/{len(ct())}"
 
 
 async def test_c48_ranges_that_do_not_hold(front, ct):
@@ -217,11 +217,12 @@ async def test_c47_the_etag_changes_on_store_update_and_delete(front, ct):
     await note()
     await front.archive.delete(Level.INSTANCE, "1.2.3.1.2", "test")
     await note()
-    assert len(set(tags)) == 4
+    assert all(before != after for before, after in pairwise(tags))
+    assert tags[-1] == tags[0], "the same content has the same tag"
 
 
 async def test_c50_metadata_is_the_dicom_json_of_every_instance(front, ct):
-    files = [ct(f"1.2.3.1.{n}", PatientName="Wang^Xiao=王^小") for n in range(3)]
+    files = [ct(f"1.2.3.1.{n}") for n in range(3)]
     files[0] = ct("1.2.3.1.0", PatientComments="", ImageType=["ORIGINAL", "", "AXIAL"])
     await front.stow(files)
     answers = await front.json(f"{STUDY}/metadata")

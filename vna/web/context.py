@@ -15,4 +15,4 @@ __all__ = ["ARCHIVE", "CLOCK", "REQUEST_ID", "SETTINGS"]
 ARCHIVE: Final = web.AppKey("archive", Archive)
 SETTINGS: Final = web.AppKey("settings", WebSettings)
 CLOCK: Final = web.AppKey("clock", Clock)
-REQUEST_ID: Final = "request_id"
+REQUEST_ID: Final = web.RequestKey("request_id", str)
