@@ -16,6 +16,7 @@ from vna.web.settings import WebSettings
 __all__ = ["Addresses"]
 
 _HOST = re.compile(r"[A-Za-z0-9.\-_]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _FORWARDED = re.compile(r"(proto|host)=\"?([^\";,\s]+)\"?", re.IGNORECASE)
 
 
@@ -30,7 +31,7 @@ class Addresses:
         """Return the addresses to give to the sender of `request`. Raises Invalid for a bad Host."""
         if settings.base_url:
             return cls(settings.base_url + settings.prefix)
-        scheme, host = request.scheme, request.host
+        scheme, host = request.scheme, _host(request)
         if settings.trust_proxy:
             scheme = request.headers.get("X-Forwarded-Proto", scheme).split(",")[0].strip()
             host = request.headers.get("X-Forwarded-Host", host).split(",")[0].strip()
@@ -63,3 +64,17 @@ class Addresses:
     def bulk(self, stored: StoredObject) -> str:
         """Return the stem of a stored object's BulkDataURIs."""
         return f"{self.stored(stored)}/bulkdata"
+
+
+def _host(request: web.BaseRequest) -> str:
+    """Return the Host of a request, with the port that this machine's own clients may leave out.
+
+    dicomweb-client sends Host without the port. On a loopback name only this socket can be meant,
+    so its port is put back; elsewhere the name may be a proxy's, and stays as it is.
+    """
+    host = request.host
+    if host in _LOOPBACK and request.transport is not None:
+        address = request.transport.get_extra_info("sockname")
+        if isinstance(address, tuple) and address[1] != (443 if request.secure else 80):
+            return f"{host}:{address[1]}"
+    return host

@@ -104,17 +104,21 @@ def not_modified(request: web.Request, etag: str) -> web.Response | None:
 
 
 def coalesced(pieces: Iterator[Buffer], size: int = PIECE) -> Iterator[Buffer]:
-    """Yield the same bytes, with small pieces put together up to about `size`."""
+    """Yield the same bytes, with small pieces put together up to `size`; none is cut."""
     held: list[Buffer] = []
     count = 0
     for piece in pieces:
-        if count and count + len(piece) > size:
-            yield held[0] if len(held) == 1 else b"".join(held)
+        if held and count + len(piece) > size:
+            yield _joined(held)
             held, count = [], 0
         held.append(piece)
         count += len(piece)
     if held:
-        yield held[0] if len(held) == 1 else b"".join(held)
+        yield _joined(held)
+
+
+def _joined(held: list[Buffer]) -> Buffer:
+    return held[0] if len(held) == 1 else b"".join(held)
 
 
 async def send(
