@@ -179,35 +179,34 @@ fn decode_extended(raw: &[u8], initial: G1, delimiters: &[u8]) -> String {
 }
 
 /// Apply the escape sequence that `bytes` begins with; return its length, 0 where it is unknown.
+///
+/// A new G1 brings G0 back to ASCII too: ISO 2022 has it stay, but writers (pydicom is one) end
+/// Japanese text with the escape sequence of the first character set, a G1.
 fn designate(bytes: &[u8], g0: &mut G0, g1: &mut G1) -> usize {
-    let mut low = |set| *g0 = set;
-    let mut high = |set| *g1 = set;
-    match bytes.get(1..3) {
-        Some(b"(B" | b"(J") => low(G0::Ascii),
-        Some(b"$B" | b"$@") => low(G0::Jis0208),
-        Some(b")I") => high(G1::Katakana),
-        Some(b"-A") => high(G1::Latin1),
-        Some(b"-B") => high(G1::Iso8859(ISO_8859_2)),
-        Some(b"-C") => high(G1::Iso8859(ISO_8859_3)),
-        Some(b"-D") => high(G1::Iso8859(ISO_8859_4)),
-        Some(b"-F") => high(G1::Iso8859(ISO_8859_7)),
-        Some(b"-G") => high(G1::Iso8859(ISO_8859_6)),
-        Some(b"-H") => high(G1::Iso8859(ISO_8859_8)),
-        Some(b"-L") => high(G1::Iso8859(ISO_8859_5)),
-        Some(b"-M") => high(G1::Latin5),
-        Some(b"-T") => high(G1::Thai),
-        Some(b"-b") => high(G1::Iso8859(ISO_8859_15)),
-        _ => {
-            match bytes.get(1..4) {
-                Some(b"$(D") => low(G0::Jis0212),
-                Some(b"$)C") => high(G1::Korean),
-                Some(b"$)A") => high(G1::Chinese),
-                _ => return 0,
-            }
-            return 4;
-        }
-    }
-    3
+    let high = |set| (G0::Ascii, set);
+    let low = |set| (set, *g1);
+    let (length, designated) = match (bytes.get(1..3), bytes.get(1..4)) {
+        (Some(b"(B" | b"(J"), _) => (3, low(G0::Ascii)),
+        (Some(b"$B" | b"$@"), _) => (3, low(G0::Jis0208)),
+        (_, Some(b"$(D")) => (4, low(G0::Jis0212)),
+        (_, Some(b"$)C")) => (4, high(G1::Korean)),
+        (_, Some(b"$)A")) => (4, high(G1::Chinese)),
+        (Some(b")I"), _) => (3, high(G1::Katakana)),
+        (Some(b"-A"), _) => (3, high(G1::Latin1)),
+        (Some(b"-B"), _) => (3, high(G1::Iso8859(ISO_8859_2))),
+        (Some(b"-C"), _) => (3, high(G1::Iso8859(ISO_8859_3))),
+        (Some(b"-D"), _) => (3, high(G1::Iso8859(ISO_8859_4))),
+        (Some(b"-F"), _) => (3, high(G1::Iso8859(ISO_8859_7))),
+        (Some(b"-G"), _) => (3, high(G1::Iso8859(ISO_8859_6))),
+        (Some(b"-H"), _) => (3, high(G1::Iso8859(ISO_8859_8))),
+        (Some(b"-L"), _) => (3, high(G1::Iso8859(ISO_8859_5))),
+        (Some(b"-M"), _) => (3, high(G1::Latin5)),
+        (Some(b"-T"), _) => (3, high(G1::Thai)),
+        (Some(b"-b"), _) => (3, high(G1::Iso8859(ISO_8859_15))),
+        _ => return 0,
+    };
+    (*g0, *g1) = designated;
+    length
 }
 
 fn decode_g1(bytes: &[u8], g1: G1) -> Cow<'_, str> {

@@ -331,8 +331,11 @@ fn push_data(events: &mut Vec<Event>, context: u8, run: Range<usize>, last: bool
     });
 }
 
-/// The P-DATA-TF PDUs that carry a message part of `length` bytes: for each its 12 header bytes
-/// and the range of the part that follows them. The last one is marked so if `last`.
+/// A P-DATA-TF with one presentation data value: its 12 header bytes, and the range of the message
+/// part that follows them.
+pub type PData = ([u8; 12], Range<usize>);
+
+/// The P-DATA-TF PDUs that carry a message part of `length` bytes. The last one is marked so if `last`.
 ///
 /// `max_pdu_length` is the peer's: bytes after the PDU header (PS3.8 D.1), 0 for any.
 pub fn pdata(
@@ -341,7 +344,7 @@ pub fn pdata(
     command: bool,
     last: bool,
     max_pdu_length: u32,
-) -> Result<Vec<([u8; 12], Range<usize>)>, ProtocolError> {
+) -> Result<Vec<PData>, ProtocolError> {
     let max = match max_pdu_length {
         0 => SEND_UNLIMITED,
         // Length, context id, control and the least even fragment.

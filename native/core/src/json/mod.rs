@@ -10,6 +10,8 @@
 //!   which means nothing (PS3.10 7.2).
 //! - Text is UTF-8, the default repertoire of the model (F.2), so a Specific Character Set says
 //!   ISO_IR 192.
+//! - In implicit VR what an ambiguous VR depends on (Pixel Representation) counts from where it
+//!   stands on, items after it included.
 
 mod value;
 

@@ -29,21 +29,21 @@ pub(super) fn write(out: &mut Vec<u8>, vr: Vr, raw: &[u8], syntax: Syntax, chars
         Vr::OD | Vr::OV => words(out, raw, 8, syntax),
         Vr::US => numbers(out, raw, 2, |out, raw| integer(out, syntax.u16(raw))),
         Vr::SS => numbers(out, raw, 2, |out, raw| {
-            integer(out, syntax.u16(raw).cast_signed())
+            integer(out, syntax.u16(raw).cast_signed());
         }),
         Vr::UL => numbers(out, raw, 4, |out, raw| integer(out, syntax.u32(raw))),
         Vr::SL => numbers(out, raw, 4, |out, raw| {
-            integer(out, syntax.u32(raw).cast_signed())
+            integer(out, syntax.u32(raw).cast_signed());
         }),
         Vr::UV => numbers(out, raw, 8, |out, raw| integer(out, syntax.u64(raw))),
         Vr::SV => numbers(out, raw, 8, |out, raw| {
-            integer(out, syntax.u64(raw).cast_signed())
+            integer(out, syntax.u64(raw).cast_signed());
         }),
         Vr::FL => numbers(out, raw, 4, |out, raw| {
             float(out, f64::from(f32::from_bits(syntax.u32(raw))));
         }),
         Vr::FD => numbers(out, raw, 8, |out, raw| {
-            float(out, f64::from_bits(syntax.u64(raw)))
+            float(out, f64::from_bits(syntax.u64(raw)));
         }),
         Vr::AT => numbers(out, raw, 4, |out, raw| {
             out.push(b'"');

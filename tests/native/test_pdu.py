@@ -1,0 +1,110 @@
+"""The deframer through Python: its buffer, its events, and PDUs made by `pdata` and pynetdicom."""
+
+import gc
+
+import pytest
+from pynetdicom.pdu import P_DATA_TF
+from pynetdicom.pdu_primitives import P_DATA
+
+from vna._native import Deframer, ProtocolError, pdata
+
+Event = tuple[int, int, bytes]
+
+
+def receive(deframer: Deframer, stream: bytes) -> list[Event]:
+    """Feed `stream` through the receive buffer, as much at a time as fits."""
+    events = []
+    while stream:
+        space = deframer.space()
+        count = min(len(space), len(stream))
+        space[:count] = stream[:count]
+        events += deframer.received(count)
+        stream = stream[count:]
+    return events
+
+
+def merged(events: list[Event]) -> list[Event]:
+    """Put the parts of a data set together."""
+    result: list[Event] = []
+    for kind, context, data in events:
+        joins = result and result[-1][:2] == (2, context)
+        begun = result.pop()[2] if joins else b""
+        result.append((kind, context, begun + data))
+    return result
+
+
+@pytest.mark.parametrize("capacity", [1, 7, 4096, 262_144])
+def test_a_message_comes_back(capacity: int) -> None:
+    command, data = bytes(range(100)), bytes(range(256)) * 900
+    parts = pdata(5, command, True, True, 16_384) + pdata(5, data, False, True, 16_384)
+    events = receive(Deframer(16_384, capacity), b"".join(parts))
+    assert merged(events) == [(1, 5, command), (3, 5, data)]
+
+
+def test_adjacent_fragments_are_one_event() -> None:
+    stream = b"".join(pdata(1, b"c" * 10, True, True, 50) + pdata(1, b"d" * 500, False, True, 50))
+    assert receive(Deframer(0), stream) == [(1, 1, b"c" * 10), (3, 1, b"d" * 500)]
+
+
+def test_other_pdus_come_whole() -> None:
+    release, abort = b"\x05\0\0\0\0\x04\0\0\0\0", b"\x07\0\0\0\0\x04\0\0\2\1"
+    assert receive(Deframer(0, 3), release + abort) == [(0, 5, release), (0, 7, abort)]
+
+
+def test_pynetdicom_reads_what_we_send() -> None:
+    data = bytes(range(250))
+    stream = b"".join(pdata(3, data, False, True, 106))
+    received = b""
+    while stream:
+        length = 6 + int.from_bytes(stream[2:6], "big")
+        pdu, stream = P_DATA_TF(), stream[length:] if (head := stream[:length]) else b""
+        pdu.decode(head)
+        for context, value in pdu.to_primitive().presentation_data_value_list:
+            assert context == 3
+            assert (value[0] == 2) == (not stream)
+            received += value[1:]
+    assert received == data
+
+
+def test_we_read_what_pynetdicom_sends() -> None:
+    primitive = P_DATA()
+    primitive.presentation_data_value_list = [
+        [1, b"\x03command!"],
+        [1, b"\x00data"],
+        [1, b"\x02!"],
+    ]
+    pdu = P_DATA_TF()
+    pdu.from_primitive(primitive)
+    assert receive(Deframer(0), pdu.encode()) == [(1, 1, b"command!"), (3, 1, b"data!")]
+
+
+def test_data_are_not_copied_for_sending() -> None:
+    data = bytearray(b"d" * 100)
+    parts = pdata(1, data, False, False, 50)
+    data[0:1] = b"X"
+    assert bytes(parts[1])[:1] == b"X"
+    assert len(parts) == 6
+
+
+def test_a_breach_stays() -> None:
+    deframer = Deframer(100)
+    with pytest.raises(ProtocolError, match="agreed are 100"):
+        receive(deframer, b"\x04\0\0\0\1\0")
+    with pytest.raises(ProtocolError):
+        receive(deframer, b"\x05\0\0\0\0\x04\0\0\0\0")
+
+
+def test_the_buffer_outlives_the_deframer() -> None:
+    space = Deframer(0, 1000).space()
+    gc.collect()
+    space[:] = b"x" * 1000
+    assert bytes(space) == b"x" * 1000
+
+
+def test_misuse_is_refused() -> None:
+    with pytest.raises(ValueError, match="capacity"):
+        Deframer(0, 0)
+    with pytest.raises(ValueError, match="more bytes"):
+        Deframer(0, 10).received(11)
+    with pytest.raises(ValueError, match="no message fits"):
+        pdata(1, b"x", True, True, 7)
