@@ -1,0 +1,149 @@
+"""The logical content is a function of the set of mutations: order, grouping and repetition do not
+matter (docs/format/index.md, "What apply does")."""
+
+import random
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from vna.index import Index, IndexSettings, Outcome
+from vna.testing.commits import delete, plain_keyer, store, void
+from vna.types import Level, VoidCommit
+
+few = st.integers(1, 3)
+
+
+@st.composite
+def histories(draw, policies=("replace",)):
+    """Mutations with distinct or colliding stamps on few instances, series, studies, patients."""
+    mutations = []
+    for _ in range(draw(st.integers(1, 14))):
+        stamp = draw(st.integers(1, 30))
+        match draw(st.sampled_from(["store"] * 6 + ["delete"] * 2 + ["void"])):
+            case "store":
+                mutations.append(
+                    store(
+                        stamp,
+                        draw(few),
+                        series=draw(few),
+                        study=draw(few),
+                        patient=draw(few),
+                        content=draw(st.integers(1, 4)),
+                        bulk=draw(st.integers(1, 2)),
+                        said=draw(few),
+                        policy=draw(st.sampled_from(policies)),
+                        modality=draw(st.sampled_from(["CT", "MR"])),
+                        pack=draw(few),
+                    )
+                )
+            case "delete":
+                level = draw(st.sampled_from([Level.STUDY, Level.SERIES, Level.INSTANCE]))
+                mutations.append(delete(stamp, level, draw(few), draw(st.sampled_from("ab"))))
+            case _:
+                mutations.append(void(stamp, draw(st.integers(1, 30)), draw(few)))
+    return mutations
+
+
+def one_by_content(mutations):
+    """Drop stores that no archive can make: two of one instance with one stamp and content."""
+    seen, kept = set(), []
+    for mutation in mutations:
+        version = getattr(mutation.commit, "version", None)
+        if version is not None:
+            name = mutation.commit.sop_uid, version.stamp, version.digest
+            if name in seen:
+                continue
+            seen.add(name)
+        kept.append(mutation)
+    return kept
+
+
+def dump_of(groups, *, replay):
+    with tempfile.TemporaryDirectory() as folder:
+        where = IndexSettings(Path(folder) / "index", map_size_bytes=8 << 20, sync=False)
+        index = Index.open(where, plain_keyer)
+        try:
+            for group in groups:
+                index.apply(group, {}, replay=replay)
+            check_feed(index)
+            return list(index.dump())
+        finally:
+            index.close()
+
+
+def check_feed(index):
+    with index.read() as reader:
+        changes = reader.changes(0, 10_000)
+        assert [change.seq for change in changes] == list(range(1, len(changes) + 1))
+
+
+def in_groups(mutations, chance):
+    groups = [[]]
+    for mutation in mutations:
+        if chance.random() < 0.3:
+            groups.append([])
+        groups[-1].append(mutation)
+    return groups
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(histories(policies=("replace", "keep", "reject")), st.randoms(use_true_random=False))
+def test_any_order_any_grouping_any_repetition(mutations, chance):
+    mutations = one_by_content(mutations)
+    voids = [m for m in mutations if isinstance(m.commit, VoidCommit)]
+    others = [m for m in mutations if not isinstance(m.commit, VoidCommit)]
+    expected = dump_of([voids, others], replay=True)
+    shuffled = others + chance.choices(others, k=len(others) // 2) if others else []
+    chance.shuffle(shuffled)
+    assert dump_of([voids, *in_groups(shuffled, chance)], replay=True) == expected
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(histories(policies=("replace", "keep", "reject")), st.randoms(use_true_random=False))
+def test_replay_agrees_with_what_was_decided_live(mutations, chance):
+    """Live, policies judge in order of arrival, and refusals are made durable as voids."""
+    mutations = one_by_content(m for m in mutations if not isinstance(m.commit, VoidCommit))
+    with tempfile.TemporaryDirectory() as folder:
+        where = IndexSettings(Path(folder) / "index", map_size_bytes=8 << 20, sync=False)
+        index = Index.open(where, plain_keyer)
+        try:
+            log, voids = [], []
+            for mutation in mutations:
+                [applied] = index.apply([mutation], {})
+                log.append(mutation)
+                if applied.outcome in (Outcome.KEPT, Outcome.REJECTED):
+                    number = int(mutation.commit.sop_uid.rsplit(".", 1)[1])
+                    voids.append(void(1000 + len(log), mutation.commit.stamp, number))
+                    index.apply(voids[-1:], {})
+            live = list(index.dump())
+            assert index.apply(log, {}) is not None
+            assert list(index.dump()) == live, "live again, in the same order, changes nothing"
+        finally:
+            index.close()
+    # a void names a store by its stamp: leave out histories where two share one
+    names = [(m.commit.sop_uid, m.commit.stamp) for m in log if hasattr(m.commit, "version")]
+    if len(set(names)) == len(names):
+        chance.shuffle(log)
+        assert dump_of([voids, *in_groups(log, chance)], replay=True) == live
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_long_history_converges(seed):
+    chance = random.Random(seed)
+    mutations = []
+    for stamp in range(1, 400):
+        if chance.random() < 0.1:
+            level = chance.choice([Level.STUDY, Level.SERIES, Level.INSTANCE])
+            mutations.append(delete(stamp, level, chance.randrange(6)))
+        else:
+            numbers = {k: chance.randrange(4) for k in ("series", "study", "patient")}
+            content = chance.randrange(60)
+            mutations.append(store(stamp, chance.randrange(40), content=content, **numbers))
+    expected = dump_of([mutations], replay=True)
+    chance.shuffle(mutations)
+    assert dump_of(in_groups(mutations, chance), replay=True) == expected
+    kinds = {line[0] for line in expected}
+    assert kinds >= {"study", "gone instance", "barrier", "blob", "total"}

@@ -1,0 +1,107 @@
+"""docs/format/index.md against the code: tables, key layouts, value members, schema version."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from vna.index import entities, layout
+from vna.index.layout import Table
+from vna.types import Level
+
+PAGE = (Path(__file__).parents[2] / "docs/format/index.md").read_text()
+
+FIELDS = {
+    "patient": 1,
+    "study": 2,
+    "series": 3,
+    "instance": 4,
+    "stamp": 5,
+    "pack": 6,
+    "seq": 7,
+    "uid": "1.2.3",
+    "study_uid": "1.2.4",
+    "name": "state",
+    "digest": layout.name_key(Level.PATIENT, "Doe")[1:],
+    "level": 1,
+    "key": b"DOE",
+    "row": layout.row_key(2),
+}
+
+
+def rows(heading: str) -> list[list[str]]:
+    section = PAGE.split(f"\n{heading}\n")[1].split("\n#")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| `")]
+    return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines]
+
+
+def drawn(grammar: str) -> bytes:
+    """Return the bytes that a key layout of the page describes, for FIELDS."""
+    key = b""
+    for part in grammar.split(", "):
+        if re.fullmatch("[0-9A-F]{2}", part):
+            key += bytes.fromhex(part)
+            continue
+        kind, name = part.split()
+        value = FIELDS[name]
+        key += {
+            "u8": lambda v: v.to_bytes(1, "big"),
+            "be64": lambda v: v.to_bytes(8, "big"),
+            "text": lambda v: v.encode(),
+            "bytes": lambda v: v,
+        }[kind](value)
+    return key
+
+
+CODE = {
+    ("meta", "text name"): layout.META_STATE,
+    ("patients", "be64 patient"): layout.row_key(1),
+    ("studies", "be64 study"): layout.row_key(2),
+    ("series", "be64 study, be64 series"): layout.row_key(2, 3),
+    ("instances", "be64 study, be64 series, be64 instance"): layout.row_key(2, 3, 4),
+    ("uids", "00, bytes digest"): layout.name_key(Level.PATIENT, "Doe"),
+    ("uids", "01, text uid"): layout.name_key(Level.STUDY, "1.2.3"),
+    ("uids", "02, text uid, 00, be64 study"): layout.series_key("1.2.3", 2),
+    ("uids", "03, text uid"): layout.name_key(Level.INSTANCE, "1.2.3"),
+    ("keys", "u8 level, bytes key, 00, bytes row"): layout.secondary_key(
+        Level.STUDY, b"DOE", layout.row_key(2)
+    ),
+    ("keys", "04, be64 patient, be64 study"): layout.patient_studies_key(1, 2),
+    ("gone", "00, bytes digest"): layout.name_key(Level.PATIENT, "Doe"),
+    ("gone", "01, text uid"): layout.name_key(Level.STUDY, "1.2.3"),
+    ("gone", "02, text uid, 00, text study_uid"): layout.gone_series_key("1.2.3", "1.2.4"),
+    ("gone", "03, text uid"): layout.name_key(Level.INSTANCE, "1.2.3"),
+    ("barriers", "u8 level, text uid"): layout.barrier_key(Level.STUDY, "1.2.3"),
+    ("barriers", "04, text uid, 00, be64 stamp"): layout.void_key("1.2.3", 5),
+    ("blobs", "bytes digest"): FIELDS["digest"],
+    ("packs", "be64 pack"): layout.row_key(6),
+    ("feed", "be64 seq"): layout.row_key(7),
+}
+
+
+def test_every_table_is_drawn():
+    assert {row[0] for row in rows("## Tables")} == {str(table) for table in Table}
+    assert {(row[0], row[1]) for row in rows("## Tables")} == CODE.keys()
+
+
+@pytest.mark.parametrize("key", CODE, ids=" ".join)
+def test_key_layout_is_the_drawn_one(key):
+    assert drawn(key[1]) == CODE[key]
+
+
+def test_values_have_the_drawn_members():
+    page = {name: members.split(", ") for name, members in rows("## Values")}
+    assert page.keys() >= {row[2] for row in rows("## Tables") if row[2][0].isupper()}
+    for name, members in page.items():
+        assert list(getattr(entities, name).__struct_fields__) == members, name
+
+
+def test_schema_version_and_limits():
+    assert f"Schema version: {layout.SCHEMA_VERSION}." in PAGE
+    assert f"to\n  {layout.MAX_KEY} bytes" in PAGE
+    assert f"UIDs are at most {layout.MAX_UID} bytes" in PAGE
+    longest = layout.secondary_key(Level.INSTANCE, bytes(layout.MAX_KEY), layout.row_key(1, 2, 3))
+    assert len(longest) == 400 + 1 + 1 + 24 < 511
+    assert {row[0] for row in rows("### Meta")} == {
+        key.decode() for key in (layout.META_SCHEMA, layout.META_ARCHIVE, layout.META_STATE)
+    }

@@ -1,0 +1,117 @@
+"""Commits made of small numbers, for driving an index without DICOM files.
+
+Number n names the same UID, blob or attribute value everywhere, so that tests can make collisions
+on purpose and tell what they mean by the numbers alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from vna.index import Mutation
+from vna.types import (
+    Attributes,
+    BlobPlace,
+    DeleteCommit,
+    DuplicatePolicy,
+    Hole,
+    Level,
+    StoreCommit,
+    Version,
+    VoidCommit,
+)
+
+__all__ = ["blob_place", "delete", "digest", "plain_keyer", "store", "uid", "void"]
+
+PATIENT_NAME = 0x00100010
+STUDY_DATE = 0x00080020
+MODALITY = 0x00080060
+INSTANCE_NUMBER = 0x00200013
+
+
+def uid(level: Level, number: int) -> str:
+    """Return the UID of a numbered study, series or instance."""
+    return f"1.2.826.0.1.{int(level)}.{number}"
+
+
+def digest(number: int) -> bytes:
+    """Return the digest of a numbered blob; consecutive numbers are far apart."""
+    return (number * 0x9E3779B97F4A7C15 % 2**64).to_bytes(8, "big") + number.to_bytes(24, "big")
+
+
+def blob_place(number: int, pack: int = 1) -> BlobPlace:
+    """Return the place of a numbered blob in a pack."""
+    return BlobPlace(pack, 64 + 1000 * number, 900 + number % 10, 2000)
+
+
+def store(
+    stamp: int,
+    instance: int,
+    *,
+    series: int = 1,
+    study: int = 1,
+    patient: int = 1,
+    content: int | None = None,
+    bulk: int | None = None,
+    policy: DuplicatePolicy = "replace",
+    modality: str = "CT",
+    sop_class: str = "1.2.840.10008.5.1.4.1.1.2",
+    said: int | None = None,
+    pack: int = 1,
+) -> Mutation:
+    """Return a store; `content` numbers its bytes, `bulk` its pixel blob, `said` its attributes.
+
+    By default the content is the instance's number, attributes follow the stamp, and nothing is
+    shared with other instances.
+    """
+    content = instance if content is None else content
+    bulk = content if bulk is None else bulk
+    said = stamp if said is None else said
+    header, pixels = digest(2 * content), digest(2 * bulk + 1)
+    version = Version(
+        stamp=stamp,
+        digest=digest(content),
+        transfer_syntax="1.2.840.10008.1.2.1",
+        length=1000 + content,
+        header=header,
+        prefix=0,
+        holes=[Hole(500, 1000, pixels, (0x7FE00010,), "OW")],
+        frames=None,
+        deflated=False,
+        source="TEST",
+        problem="",
+    )
+    commit = StoreCommit(
+        stamp=stamp,
+        policy=policy,
+        patient_key=f"patient {patient}",
+        study_uid=uid(Level.STUDY, study),
+        series_uid=uid(Level.SERIES, series),
+        sop_uid=uid(Level.INSTANCE, instance),
+        sop_class=sop_class,
+        patient={PATIENT_NAME: [f"Name^{patient}^{said}"]},
+        study={STUDY_DATE: [f"2020{said % 12 + 1:02}{said % 28 + 1:02}"]},
+        series={MODALITY: [modality]},
+        instance={INSTANCE_NUMBER: [said]},
+        version=version,
+    )
+    blobs = [(header, blob_place(2 * content, pack)), (pixels, blob_place(2 * bulk + 1, pack))]
+    return Mutation(commit, blobs)
+
+
+def delete(stamp: int, level: Level, number: int, reason: str = "test") -> Mutation:
+    """Return a delete of a numbered study, series or instance."""
+    return Mutation(DeleteCommit(stamp, level, uid(level, number), reason))
+
+
+def void(stamp: int, voided: int, instance: int) -> Mutation:
+    """Return a void of the store with stamp `voided` of a numbered instance."""
+    return Mutation(VoidCommit(stamp, voided, uid(Level.INSTANCE, instance)))
+
+
+def plain_keyer(level: Level, attributes: Attributes) -> Iterable[bytes]:
+    """Give each value of an attribute as a key: tag in hex, colon, text."""
+    assert level in Level
+    for tag, values in attributes.items():
+        for value in values:
+            yield f"{tag:08X}:{value}".encode()
