@@ -132,8 +132,8 @@ def _answer(fates: list[Fate], module: dict[str, object], model: str) -> web.Res
     status = overall_status(fates)
     headers = CIMultiDict({"Vary": "Accept"})
     notes = [
-        f"{fate.sop_uid or 'a part'}: {fate.error or fate.warning}"
-        for fate in fates
+        f"{fate.sop_uid or f'part {number}'}: {fate.error or fate.warning}"
+        for number, fate in enumerate(fates, 1)
         if fate.error or fate.warning
     ]
     for note in notes[:MAX_NOTES]:
