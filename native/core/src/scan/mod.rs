@@ -11,6 +11,7 @@
 //! where and why reading stopped.
 
 mod deflate;
+mod digest;
 mod fragments;
 mod front;
 mod level;
@@ -239,7 +240,9 @@ impl Splitter {
     /// Say that the object ends here.
     pub fn finish(mut self) -> Scan {
         if matches!(self.stage, Stage::Front) {
+            // Too short to be sure of its front before: all of it is in the header.
             self.read_front(&mut Input::new(&[]), true);
+            self.walker.feed(&mut Input::new(&[]), &mut Vec::new());
         }
         self.walker.finish();
         let mut problem = self.walker.problem.take();

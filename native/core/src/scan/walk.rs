@@ -9,6 +9,7 @@ use crate::frames::{
     plain_chunk_length,
 };
 
+use super::digest::BulkHasher;
 use super::fragments::Fragments;
 use super::level::{Kind, Levels, OPEN};
 use super::values::{Collector, decides, value_vr};
@@ -96,7 +97,7 @@ pub(super) struct Walker {
     /// The last element met, and the length that it declares.
     current: (u32, u32),
     opening: Option<Hole>,
-    hasher: blake3::Hasher,
+    hasher: BulkHasher,
     fragments: Option<Fragments>,
 }
 
@@ -117,7 +118,7 @@ impl Walker {
             levels: Levels::new(Syntax::EXPLICIT),
             current: (0, 0),
             opening: None,
-            hasher: blake3::Hasher::new(),
+            hasher: BulkHasher::default(),
             fragments: None,
         }
     }
@@ -254,13 +255,16 @@ impl Walker {
             self.item();
             return true;
         }
-        if level.fresh && !self.detect() {
+        let Some(&head) = self.header[self.at..].first_chunk() else {
+            return false;
+        };
+        if level.fresh && !self.detect(&head) {
             return true;
         }
         let bytes = &self.header[self.at..];
         let mut syntax = self.levels.top().syntax;
-        if self.levels.is_root() && bytes[..2] == [0, 0] {
-            if bytes[..8] == [0; 8] {
+        if self.levels.is_root() && head[..2] == [0, 0] {
+            if head == [0; 8] {
                 self.state = State::Rest { padding: true };
                 return true;
             }
@@ -283,36 +287,22 @@ impl Walker {
 
     /// Find out from its first element how a data set or item is encoded, as other readers do.
     /// False when this is not DICOM.
-    fn detect(&mut self) -> bool {
-        let level = self.levels.top();
-        let bytes = &self.header[self.at..self.at + 8];
-        let explicit = Vr([bytes[4], bytes[5]]).is_letters();
-        let (little, big) = (
-            u16::from_le_bytes([bytes[0], bytes[1]]),
-            u16::from_be_bytes([bytes[0], bytes[1]]),
-        );
-        let mut syntax = level.syntax;
-        if !self.levels.is_root() {
-            // An item may switch to implicit VR, never back (PS3.5 6.2.2 note 2).
-            if big != 0xFFFE && little != 0xFFFE {
-                syntax.explicit &= explicit;
-            }
-        } else if little == 0 {
-            return true; // a command set; what follows it decides
-        } else {
-            syntax.explicit = explicit;
-            // The group of a first element is a small number, in the right byte order.
-            if (little > 0xFF) != (big > 0xFF) {
-                syntax.big_endian = little > 0xFF;
-            }
-            if self.expected == Expected::Anything && !is_plausible(bytes, syntax) {
-                self.die("not DICOM: no preamble, no file meta information, no data set".into());
-                return false;
-            }
+    fn detect(&mut self, head: &[u8; 8]) -> bool {
+        let root = self.levels.is_root();
+        if root && head[..2] == [0, 0] {
+            return true; // a command set or padding: what follows will show it
         }
         let level = self.levels.top_mut();
-        level.syntax = syntax;
+        level.syntax = if root {
+            level.syntax.of_data_set(head)
+        } else {
+            level.syntax.of_item(head)
+        };
         level.fresh = false;
+        if root && self.expected == Expected::Anything && !is_plausible(head, level.syntax) {
+            self.die("not DICOM: no preamble, no file meta information, no data set".into());
+            return false;
+        }
         true
     }
 
@@ -632,8 +622,7 @@ impl Walker {
         let number = self.holes.len() - 1;
         let hole = &mut self.holes[number];
         if self.hashing {
-            hole.digest = *self.hasher.finalize().as_bytes();
-            self.hasher.reset();
+            hole.digest = self.hasher.finish();
         }
         let pixels = [PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_PIXEL_DATA];
         if let [tag] = hole.path[..]
@@ -655,7 +644,9 @@ impl Walker {
         if self.is_dead() {
             return true;
         }
-        if padding && self.header[self.at..].iter().any(|&byte| byte != 0) {
+        let unread = &self.header[self.at..];
+        if padding && let Some(zeros) = unread.iter().position(|&byte| byte != 0) {
+            self.at += zeros;
             self.current.0 = 0;
             self.complain("bytes after the end of the data set".into());
             self.state = State::Rest { padding: false };
@@ -715,10 +706,10 @@ impl Walker {
     }
 }
 
-/// True when `bytes` may well be the first element of a data set.
-fn is_plausible(bytes: &[u8], syntax: Syntax) -> bool {
-    let tag = syntax.tag(bytes);
+/// True when `head` may well be the first element of a data set.
+fn is_plausible(head: &[u8; 8], syntax: Syntax) -> bool {
+    let tag = syntax.tag(head);
     let known = dictionary::lookup(tag) != dictionary::Entry::Unknown;
     let early = (0x0002..=0x0040).contains(&(tag >> 16));
-    known && early && (syntax.explicit || syntax.u32(&bytes[4..]) < 1 << 16)
+    known && early && (syntax.explicit || syntax.u32(&head[4..]) < 1 << 16)
 }
