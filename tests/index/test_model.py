@@ -40,7 +40,7 @@ class Model(RuleBasedStateMachine):
         content=st.integers(1, 9),
         modality=st.sampled_from(["CT", "MR", "US"]),
     )
-    def store(self, instance, series, study, patient, content, modality):
+    def store(self, *, instance, series, study, patient, content, modality):
         self.stamp += 1
         self.index.apply(
             [
