@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 Service: TypeAlias = Callable[[Operation], Awaitable[None]]
 
+SMALLEST_PDU: Final = 8
+"""Bytes of the shortest P-DATA-TF, as maximum lengths count: fragments are even (PS3.8 E.2)."""
 SERVICES: Final[dict[int, tuple[Permission, Service]]] = {
     CommandField.C_ECHO: ("echo", echo),
     CommandField.C_STORE: ("store", store),
@@ -83,6 +85,8 @@ class Acceptor:
             )
             association.write(association.machine.reject(answer))
             return None
+        if 0 < answer.max_pdu_length < SMALLEST_PDU:
+            raise ProtocolError(f"a maximum PDU length of {answer.max_pdu_length} carries nothing")
         association.peer_max_pdu_length = answer.max_pdu_length
         association.write(association.machine.accept(answer.accept))
         log.info(

@@ -13,9 +13,9 @@ import logging
 import socket
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Final, TypeAlias, cast
 
-from vna._native import Deframer, ProtocolError
+from vna._native import Deframer, ProtocolError, pdata
 from vna.dimse import commands, pdu
 from vna.dimse.commands import Command, CommandField
 from vna.dimse.machine import Data, Event, Machine, Message, Released, ReleaseRequested, State
@@ -23,7 +23,9 @@ from vna.dimse.negotiation import Context
 from vna.dimse.settings import DimseSettings
 from vna.errors import Unavailable, VnaError
 
-__all__ = ["Association", "AssociationLost"]
+__all__ = ["Association", "AssociationLost", "Buffer"]
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +63,7 @@ class Association(asyncio.BufferedProtocol):
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._deframer = Deframer(settings.max_pdu_length_bytes)
+        self._space = self._deframer.space()
         self._transport: asyncio.Transport | None = None
         self._socket = sock
         self._inbox: deque[Event] = deque()
@@ -77,14 +80,14 @@ class Association(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the timers."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are asyncio's by shape, not by class
+        self._transport = transport = cast(asyncio.Transport, transport)
         transport.set_write_buffer_limits(high=WRITE_AHEAD)
         self._watch()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's signature
         """Return where to receive."""
-        return self._deframer.space()
+        return self._space
 
     def buffer_updated(self, nbytes: int) -> None:
         """Pass on what arrived."""
@@ -119,6 +122,7 @@ class Association(asyncio.BufferedProtocol):
             self._held += len(event.data)
         elif isinstance(event, pdu.Abort):
             self._end(f"aborted by the peer (source {event.source}, reason {event.reason})")
+            self.close()
             return
         self._inbox.append(event)
         self._wake()
@@ -276,7 +280,7 @@ class Association(asyncio.BufferedProtocol):
         """Send bytes that are PDUs already."""
         self.writelines([data])
 
-    def writelines(self, pieces: list[pdu.Buffer]) -> None:
+    def writelines(self, pieces: list[Buffer]) -> None:
         """Send PDUs given in pieces. Raises AssociationLost."""
         self.check()
         assert self._transport is not None, "connected"
@@ -292,15 +296,13 @@ class Association(asyncio.BufferedProtocol):
 
     def message_pdus(
         self, context: int, command: Command, data: bytes | None = None
-    ) -> list[pdu.Buffer]:
+    ) -> list[Buffer]:
         """Return the PDUs of a message, with a data set that is small enough to be whole."""
         command.data_set_type = commands.NO_DATA_SET if data is None else commands.WITH_DATA_SET
         limit = self.peer_max_pdu_length
-        pieces = list(
-            pdu.fragments(context, commands.encode(command), limit, command=True, last=True)
-        )
+        pieces = pdata(context, commands.encode(command), True, True, limit)
         if data is not None:
-            pieces += pdu.fragments(context, data, limit, command=False, last=True)
+            pieces += pdata(context, data, command=False, last=True, max_pdu_length=limit)
         return pieces
 
     def send(self, context: int, command: Command, data: bytes | None = None) -> None:
@@ -308,7 +310,7 @@ class Association(asyncio.BufferedProtocol):
         self.writelines(self.message_pdus(context, command, data))
 
     async def send_stream(
-        self, context: int, command: Command, pieces: AsyncIterator[pdu.Buffer]
+        self, context: int, command: Command, pieces: AsyncIterator[Buffer]
     ) -> None:
         """Send a message whose data set comes in pieces, no faster than the peer reads.
 
@@ -317,13 +319,15 @@ class Association(asyncio.BufferedProtocol):
         """
         command.data_set_type = commands.WITH_DATA_SET
         limit = self.peer_max_pdu_length
-        out = list(pdu.fragments(context, commands.encode(command), limit, command=True, last=True))
-        held: pdu.Buffer = b""
+        out = pdata(
+            context, commands.encode(command), command=True, last=True, max_pdu_length=limit
+        )
+        held: Buffer = b""
         begun = False
         try:
             async for piece in pieces:
                 if held:
-                    out += pdu.fragments(context, held, limit, command=False, last=False)
+                    out += pdata(context, held, command=False, last=False, max_pdu_length=limit)
                     begun = True
                     self.writelines(out)
                     out = []
@@ -333,7 +337,7 @@ class Association(asyncio.BufferedProtocol):
             if begun:
                 self.abort(why=f"the data set could not be read to its end: {error}")
             raise
-        out += pdu.fragments(context, held, limit, command=False, last=True)
+        out += pdata(context, held, command=False, last=True, max_pdu_length=limit)
         self.writelines(out)
         await self.drained()
 

@@ -1,7 +1,6 @@
 """Identifiers (PS3.4 C.4): the data sets of C-FIND, C-MOVE and C-GET, read and written.
 
-Reading leans on pydicom for structure and character sets. Writing is a codec of its own for the
-flat answers of the index, prepared once per query: some 10 µs an answer.
+Character sets are pydicom's. Answers, which may be many, are written by a plan made once per query.
 """
 
 from __future__ import annotations
@@ -9,17 +8,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
-from io import BytesIO
 from typing import Final
 
-from pydicom.charset import convert_encodings, decode_bytes
-from pydicom.datadict import dictionary_VR
-from pydicom.dataelem import DataElement, RawDataElement
-from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset
+from pydicom.charset import convert_encodings, decode_bytes, python_encoding
 
 from vna.dicom.uids import EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
+from vna.dimse.elements import LONG_FORM, dictionary_vr, read_elements
 from vna.errors import Invalid
 from vna.types import Attributes, Value
 
@@ -32,10 +26,6 @@ AVAILABILITY: Final = 0x0008_0056
 FAILED_LIST: Final = 0x0008_0058
 UTF_8: Final = "ISO_IR 192"
 
-LONG_FORM: Final = frozenset(
-    {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"}
-)
-"""VRs with a 32-bit length in Explicit VR (PS3.5 7.1.2)."""
 NUMBERS: Final = {
     "US": "H",
     "SS": "h",
@@ -50,18 +40,6 @@ CODED_TEXT: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 """VRs that Specific Character Set applies to (PS3.5 6.1.2.2)."""
 TEXT_DELIMITERS: Final = set(b"\\^=\r\n\f\t")
 """Where a code extension ends (PS3.5 6.1.2.5.3)."""
-
-_READ_ERRORS: Final = (
-    ValueError,  # includes UnicodeError and pydicom's BytesLengthException
-    LookupError,
-    TypeError,
-    AttributeError,
-    NotImplementedError,
-    OSError,  # includes EOFError's cousins of pydicom's readers
-    EOFError,
-    struct.error,
-    RecursionError,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,67 +58,50 @@ class Identifier:
 
 def read_identifier(data: bytes, transfer_syntax: str) -> Identifier:
     """Read an identifier. Raises Invalid where it cannot be read."""
-    try:
-        elements = read_dataset(
-            BytesIO(data),
-            transfer_syntax == IMPLICIT_VR_LITTLE_ENDIAN,
-            transfer_syntax != EXPLICIT_VR_BIG_ENDIAN,
-        )
-        encodings = _encodings(elements)
-        keys: dict[int, str] = {}
-        sequences = []
-        deeper = False
-        for tag in sorted(elements.keys()):
-            if tag.element == 0 or tag == CHARACTER_SET:
-                continue
-            if _vr(elements, tag) != "SQ":
-                keys[int(tag)] = _text(elements.get_item(tag), encodings)
-                continue
-            sequences.append(int(tag))
-            for item in elements[tag].value or ():
-                for inner in item.keys():  # noqa: SIM118  # iterating a Dataset would decode it
-                    if inner.element == 0:
-                        continue
-                    if _vr(item, inner) == "SQ":
-                        deeper = True
-                    else:
-                        keys[int(tag) << 32 | inner] = _text(item.get_item(inner), encodings)
-    except _READ_ERRORS as error:
-        raise Invalid("the identifier cannot be read") from error
+    elements = read_elements(data, transfer_syntax)
+    named = next((raw for tag, _, raw, _ in elements if tag == CHARACTER_SET), b"")
+    encodings = _encodings(named)
+    big = transfer_syntax == EXPLICIT_VR_BIG_ENDIAN
+    keys: dict[int, str] = {}
+    sequences = []
+    deeper = False
+    for tag, vr, raw, items in elements:
+        if tag & 0xFFFF == 0 or tag == CHARACTER_SET:
+            continue
+        if vr != "SQ":
+            keys[tag] = _text(vr, raw, encodings, big=big)
+            continue
+        sequences.append(tag)
+        for inner, inner_vr, inner_raw, _ in (element for item in items for element in item):
+            if inner_vr == "SQ":
+                deeper = True
+            elif inner & 0xFFFF:
+                keys[tag << 32 | inner] = _text(inner_vr, inner_raw, encodings, big=big)
     return Identifier(keys.pop(LEVEL, "").strip().upper(), keys, tuple(sequences), deeper)
 
 
-def _encodings(elements: Dataset) -> list[str]:
-    item = elements.get_item(CHARACTER_SET)
-    named = _text(item, ["latin-1"]).split("\\") if item is not None else [""]
-    return list(convert_encodings([name.strip() for name in named]))
+def _encodings(named: bytes) -> list[str]:
+    """Return Python's names of the character sets; one that does not exist counts as the default."""
+    known = [
+        name
+        for term in named.decode("latin-1").split("\\")
+        if (name := term.strip(" \0")) in python_encoding
+    ]
+    return list(convert_encodings(known or [""]))
 
 
-def _vr(elements: Dataset, tag: int) -> str:
-    item = elements.get_item(tag)
-    return (item is not None and item.VR) or _dictionary_vr(tag)
-
-
-def _text(item: RawDataElement | DataElement | None, encodings: list[str]) -> str:
-    """Return an element's value as text, multiple values joined by a backslash."""
-    if not isinstance(item, RawDataElement):
-        return str(item.value) if item is not None and item.value is not None else ""
-    vr = item.VR or _dictionary_vr(item.tag)
-    raw = item.value or b""
+def _text(vr: str, raw: bytes, encodings: list[str], *, big: bool) -> str:
+    """Return a value as text, multiple values joined by a backslash."""
     if vr in NUMBERS:
-        code = ("<" if item.is_little_endian else ">") + NUMBERS[vr]
-        return "\\".join(str(number) for (number,) in struct.iter_unpack(code, raw))
+        code = struct.Struct((">" if big else "<") + NUMBERS[vr])
+        whole = len(raw) // code.size * code.size
+        return "\\".join(str(number) for (number,) in code.iter_unpack(raw[:whole]))
     if vr in CODED_TEXT:
-        return str(decode_bytes(raw, encodings, TEXT_DELIMITERS)).strip(" \0")
+        try:
+            return decode_bytes(raw, encodings, TEXT_DELIMITERS).strip(" \0")
+        except (UnicodeError, LookupError) as error:
+            raise Invalid("the identifier has text that is not in its character set") from error
     return raw.decode("latin-1").strip(" \0")
-
-
-@lru_cache(maxsize=4096)
-def _dictionary_vr(tag: int) -> str:
-    try:
-        return dictionary_VR(tag)[:2]  # "US or SS" counts as US
-    except KeyError:
-        return "UN"
 
 
 class Answers:
@@ -170,7 +131,7 @@ class Answers:
         flat -= {CHARACTER_SET}
         constants: dict[int, list[Value]] = {LEVEL: [level], RETRIEVE_AE: [ae_title]}
         self._plan = [
-            (tag, _dictionary_vr(tag), sorted(items.get(tag, ())), constants.get(tag))
+            (tag, dictionary_vr(tag), sorted(items.get(tag, ())), constants.get(tag))
             for tag in sorted(flat | items.keys())
         ]
         self._utf_8 = self._encode(CHARACTER_SET, "CS", UTF_8.encode())
@@ -202,7 +163,7 @@ class Answers:
             body = b"".join(
                 self._encode(leaf, vr, self._raw(vr, values[number : number + 1]))
                 for leaf, values in columns
-                for vr in (_dictionary_vr(leaf),)
+                for vr in (dictionary_vr(leaf),)
             )
             header = struct.pack(">HHI" if self._big else "<HHI", 0xFFFE, 0xE000, len(body))
             items.append(header + body)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from pydicom.config import disable_value_validation
 from pydicom.uid import UID
 from pynetdicom.presentation import PresentationContext, negotiate_as_acceptor
 
@@ -160,6 +161,17 @@ def _context(
         ]
     else:
         taken = [ts for ts in proposed.transfer_syntaxes if ts in PLAIN_SYNTAXES]
+    with disable_value_validation():  # an odd UID is refused by name, not warned of
+        return _compared(proposed, taken, roles, storage=storage)
+
+
+def _compared(
+    proposed: ProposedContext,
+    taken: list[str],
+    roles: dict[str, tuple[bool, bool]],
+    *,
+    storage: bool,
+) -> tuple[PresentationContext, tuple[bool, bool] | None]:
     asked = PresentationContext()
     asked.context_id = proposed.id
     asked.abstract_syntax = proposed.abstract_syntax

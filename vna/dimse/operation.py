@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vna.archive import Archive
-from vna.dimse import pdu
-from vna.dimse.association import Association
+from vna.dimse.association import Association, Buffer
 from vna.dimse.commands import RESPONSE, Command
 from vna.dimse.negotiation import Context, Negotiated
 from vna.dimse.settings import DimseSettings
@@ -56,7 +55,7 @@ class Operation:
             status=status,
         )
 
-    def pdus(self, command: Command, data: bytes | None = None) -> list[pdu.Buffer]:
+    def pdus(self, command: Command, data: bytes | None = None) -> list[Buffer]:
         """Return the PDUs of a response."""
         return self.association.message_pdus(self.context.id, command, data)
 

@@ -1,7 +1,7 @@
 """Upper layer PDUs (PS3.8 9.3) as plain values: bytes in, values out, and back. No I/O.
 
-pynetdicom parses and builds A-ASSOCIATE; P-DATA-TF, where the volume is, is framed here and
-deframed by `vna._native.Deframer`.
+pynetdicom parses and builds A-ASSOCIATE; P-DATA-TF, where the volume is, belongs to the native core
+(`Deframer`, `pdata`).
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
+from pydicom.config import disable_value_validation
 from pynetdicom import pdu as wire
 from pynetdicom import pdu_items as items
 
@@ -28,17 +29,11 @@ __all__ = [
     "decode_request",
     "encode_accept",
     "encode_request",
-    "fragments",
 ]
-
-Buffer: TypeAlias = bytes | memoryview
 
 APPLICATION_CONTEXT: Final = "1.2.840.10008.3.1.1.1"
 IMPLEMENTATION_CLASS: Final = "2.25.279153517700535352294581415476767948963"
 IMPLEMENTATION_VERSION: Final = "VNA_0.1"
-UNLIMITED_FRAGMENT: Final = 1 << 20
-"""Bytes of a P-DATA-TF to a peer that sets no limit."""
-
 RELEASE_REQUEST: Final = b"\x05\x00\x00\x00\x00\x04\x00\x00\x00\x00"
 RELEASE_REPLY: Final = b"\x06\x00\x00\x00\x00\x04\x00\x00\x00\x00"
 
@@ -168,7 +163,7 @@ def decode_request(pdu: bytes) -> AssociateRequest:
     """Read an A-ASSOCIATE-RQ. Raises ProtocolError where it cannot be read."""
     try:
         parsed = wire.A_ASSOCIATE_RQ()
-        parsed.decode(_known_items(pdu))
+        _decode(parsed, pdu)
         contexts = tuple(
             ProposedContext(
                 item.presentation_context_id or 0,
@@ -177,6 +172,7 @@ def decode_request(pdu: bytes) -> AssociateRequest:
             )
             for item in parsed.presentation_context
         )
+        _check_contexts(contexts)
         return AssociateRequest(
             parsed.called_ae_title.strip(),
             parsed.calling_ae_title.strip(),
@@ -192,7 +188,7 @@ def decode_accept(pdu: bytes) -> AssociateAccept:
     """Read an A-ASSOCIATE-AC. Raises ProtocolError where it cannot be read."""
     try:
         parsed = wire.A_ASSOCIATE_AC()
-        parsed.decode(_known_items(pdu))
+        _decode(parsed, pdu)
         contexts = tuple(
             ContextResult(
                 item.presentation_context_id or 0, item.result or 0, str(item.transfer_syntax or "")
@@ -245,22 +241,24 @@ def encode_accept(accept: AssociateAccept) -> bytes:
     return bytes(pdu.encode())
 
 
-def fragments(
-    context: int, data: Buffer, max_pdu_length: int, *, command: bool, last: bool
-) -> Iterator[Buffer]:
-    """Yield P-DATA-TF PDUs with one PDV each: 12 bytes of headers, then a slice of `data`.
+def _check_contexts(contexts: tuple[ProposedContext, ...]) -> None:
+    """Raise ProtocolError unless ids are odd and differ, and each context is complete (PS3.8 9.3.2.2)."""
+    if len({context.id for context in contexts}) < len(contexts):
+        raise ProtocolError("two presentation contexts with the same id")
+    for context in contexts:
+        if (
+            context.id % 2 == 0
+            or not context.abstract_syntax
+            or not all(context.transfer_syntaxes or ("",))
+        ):
+            raise ProtocolError(
+                f"presentation context {context.id} is not complete, or its id not odd"
+            )
 
-    `max_pdu_length` is the peer's, 0 for unlimited. `last` marks the end of the message part.
-    """
-    room = (max_pdu_length or UNLIMITED_FRAGMENT) - 6
-    view = memoryview(data)
-    flags = 1 if command else 0
-    for start in range(0, len(view) or 1, room):
-        piece = view[start : start + room]
-        end = 2 if last and start + room >= len(view) else 0
-        size = len(piece)
-        yield struct.pack(">BxIIBB", PduType.DATA, size + 6, size + 2, context, flags | end)
-        yield piece
+
+def _decode(parsed: wire.PDU, pdu: bytes) -> None:
+    with disable_value_validation():  # an odd UID is refused by name, not warned of
+        parsed.decode(_known_items(pdu))
 
 
 def _known_items(pdu: bytes) -> bytes:

@@ -9,13 +9,12 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from vna.archive import Archive, StoredObject
-from vna.dimse.association import Association
+from vna.dimse.association import Association, Buffer
 from vna.dimse.commands import Command, CommandField
 from vna.dimse.identifiers import Identifier, failed_list, read_identifier
 from vna.dimse.levels import keys_to, level_of
 from vna.dimse.negotiation import Context
 from vna.dimse.operation import Operation
-from vna.dimse.pdu import Buffer
 from vna.dimse.statuses import Refused, Status
 from vna.errors import NotFound
 from vna.types import Key, Level, Query

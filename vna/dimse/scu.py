@@ -11,7 +11,7 @@ from typing import Final, Self
 from vna._native import ProtocolError
 from vna.archive import StoredObject
 from vna.dicom.uids import IMPLICIT_VR_LITTLE_ENDIAN
-from vna.dimse.association import Association, AssociationLost
+from vna.dimse.association import Association, AssociationLost, Buffer
 from vna.dimse.commands import Command, CommandField
 from vna.dimse.machine import Machine
 from vna.dimse.negotiation import VERIFICATION, Context
@@ -19,7 +19,6 @@ from vna.dimse.pdu import (
     AssociateAccept,
     AssociateReject,
     AssociateRequest,
-    Buffer,
     ProposedContext,
     UserInformation,
 )
