@@ -103,6 +103,7 @@ class Supervisor:
             log.info("draining for up to %g s", self._config.process.drain_s)
             notify("STOPPING=1")
         self._stopping.set()
+        self._listeners.close()  # the workers close theirs: then new connections are refused
         self._signal(signal.SIGTERM)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -126,14 +127,11 @@ class Supervisor:
         """
         loop = asyncio.get_running_loop()
         delay_s = FIRST_DELAY_S
-        while True:
+        while not self._stopping.is_set():
             begun = loop.time()
             code = await self._run_worker(number, up)
-            first_failed = not up.done()
-            if first_failed:
-                up.set_result(False)
-            if self._stopping.is_set() or first_failed:
-                return
+            if self._stopping.is_set() or not up.done():
+                break
             if loop.time() - begun > STEADY_S:
                 delay_s = FIRST_DELAY_S
             log.error(
@@ -142,8 +140,8 @@ class Supervisor:
             await self._pause(delay_s)
             delay_s = min(2 * delay_s, LONGEST_DELAY_S)
             await self._settle()
-            if self._stopping.is_set():
-                return
+        if not up.done():
+            up.set_result(False)
 
     async def _run_worker(self, number: int, up: asyncio.Future[bool]) -> int:
         """Run one worker process from its start to its end; return its exit code."""

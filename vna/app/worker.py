@@ -100,7 +100,10 @@ class Worker:
 
     async def _drain(self, dimse: DimseServer, runner: web.BaseRunner) -> None:
         """Stop accepting, then wait for what has begun, up to the drain time."""
-        await asyncio.gather(dimse.close(self._config.process.drain_s), runner.cleanup())
+        fronts = asyncio.gather(dimse.close(self._config.process.drain_s), runner.cleanup())
+        await asyncio.sleep(0)  # both have let go of their listeners
+        self._listeners.close()
+        await fronts
 
 
 if __name__ == "__main__":
