@@ -148,6 +148,7 @@ def test_a_malformed_key_is_named_with_its_value():
         ("StudyTime", "10-11", "120000", False),
         ("StudyTime", "1030-1045", "10:30:00", True),
         ("StudyTime", "-1030", "103059", True),
+        ("StudyTime", "10-103000", "1030", True),
         ("StudyTime", "2300-", "0100", False),
         ("StudyTime", "10", "104500", True),
         ("StudyTime", "103000.5", "1030", False),

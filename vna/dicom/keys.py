@@ -1,8 +1,9 @@
 """Secondary keys: bytes under which the index finds entities, and the plan that uses them.
 
 A key is the attribute's code (one byte), the normalised value cut to MAX_VALUE bytes, and 01; it
-holds no 00, which the index keeps for itself. A range of keys is a superset filter: every entity that matches is in it, matching still
-decides. Names are filed by each group whole, and word by word under the code with WORD set.
+holds no 00, which the index keeps for itself. A range of keys is a superset filter: every entity
+that matches is in it, matching still decides. Names are filed by each group whole, and word by
+word under the code with WORD set.
 """
 
 from __future__ import annotations
