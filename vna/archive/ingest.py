@@ -20,7 +20,7 @@ from vna.archive.settings import ArchiveSettings
 from vna.dicom.scan import ObjectScan, Scanned
 from vna.errors import Conflict, Invalid, Unavailable
 from vna.index import Applied, Index, Outcome
-from vna.storage import BlobStore, BlobStream, EncodedBlob, digest_of, encode_blob
+from vna.storage import BlobStore, BlobStream, CodecName, EncodedBlob, digest_of, encode_blob
 from vna.types import (
     BlobKind,
     BlobPlace,
@@ -75,10 +75,11 @@ class Stored:
 class _Bulk:
     """The bytes of one hole as they come: in memory, or in a pack of their own."""
 
-    __slots__ = ("batch", "chunk_length", "parts", "stream")
+    __slots__ = ("batch", "chunk_length", "codec", "parts", "stream")
 
-    def __init__(self, chunk_length: int) -> None:
+    def __init__(self, chunk_length: int, codec: CodecName) -> None:
         self.chunk_length = chunk_length
+        self.codec = codec
         self.parts: list[Buffer] = []
         self.stream: BlobStream | None = None
         self.batch = 0
@@ -132,14 +133,19 @@ class Ingest:
             return
         view = memoryview(piece)
         for hole, start, end in runs:
-            while len(self._bulks) <= hole:
-                chunk_length, _ = self._scan.hole_plan(len(self._bulks))
-                self._bulks.append(_Bulk(chunk_length))
-            bulk = self._bulks[hole]
+            bulk = self._bulk(hole)
             bulk.parts.append(view[start:end])
             self._held += end - start
             bulk.batch += end - start
         await self._spill(self._bulks[-1])
+
+    def _bulk(self, hole: int) -> _Bulk:
+        while len(self._bulks) <= hole:
+            chunk_length, declared = self._scan.hole_plan(len(self._bulks))
+            # Of undefined length are encapsulated and deflated values: compressed already.
+            codec: CodecName = "raw" if declared < 0 else self._room.settings.codec
+            self._bulks.append(_Bulk(chunk_length, codec))
+        return self._bulks[hole]
 
     async def _spill(self, bulk: _Bulk) -> None:
         """Move what is held of the arriving value to its own pack once the object is large."""
@@ -147,7 +153,7 @@ class Ingest:
             if self._held <= self._room.settings.stream_threshold_bytes:
                 return
             bulk.stream = await self._room.offload.run(
-                self._room.store.stream, bulk.chunk_length, kind=BlobKind.BULK
+                self._room.store.stream, bulk.chunk_length, codec=bulk.codec
             )
         elif bulk.batch < STREAM_BATCH:
             return
@@ -178,6 +184,10 @@ class Ingest:
             scanned.sop_class, scanned.sop_uid, scanned.study_uid, scanned.series_uid
         )
         _check(self._expected, self.identity)
+        if scanned.holes:
+            self._bulk(
+                len(scanned.holes) - 1
+            )  # a value cut off before its first byte has a hole too
         standing = await self._room.offload.run(self._standing, scanned)
         if standing is None:
             applied = await self._submit(scanned)
@@ -225,26 +235,23 @@ class Ingest:
 
     def _encode(self, scanned: Scanned, table: bytes) -> list[EncodedBlob]:
         """Return the blobs that the archive does not have yet, ready to be appended."""
-        wanted: list[tuple[BlobKind, bytes, list[Buffer], int]] = [
-            (BlobKind.HEADER, digest_of(scanned.header), [scanned.header], len(scanned.header) or 1)
-        ]
+        settings = self._room.settings
+        header = scanned.header
+        wanted: dict[bytes, tuple[BlobKind, list[Buffer], int, CodecName]]
+        wanted = {digest_of(header): (BlobKind.HEADER, [header], len(header) or 1, settings.codec)}
         if table:
-            wanted.append((BlobKind.TABLE, digest_of(table), [table], 65536))
-        wanted += [
-            (BlobKind.BULK, hole.blob, bulk.parts, bulk.chunk_length)
-            for bulk, hole in zip(self._bulks, scanned.holes, strict=True)
-            if bulk.stream is None
-        ]
+            wanted[digest_of(table)] = (BlobKind.TABLE, [table], 65536, settings.codec)
+        for bulk, hole in zip(self._bulks, scanned.holes, strict=True):
+            if bulk.stream is None:
+                wanted[hole.blob] = (BlobKind.BULK, bulk.parts, bulk.chunk_length, bulk.codec)
         with self._room.index.read() as reader:
-            known = {digest for _, digest, _, _ in wanted if reader.blob(digest) is not None}
-        codec = self._room.settings.codec
-        encoded: dict[bytes, EncodedBlob] = {}
-        for kind, digest, parts, chunk_length in wanted:
-            if digest not in known and digest not in encoded:
-                encoded[digest] = encode_blob(
-                    kind, digest, parts, chunk_length, codec, level=self._room.settings.zstd_level
-                )
-        return list(encoded.values())
+            missing = [digest for digest in wanted if reader.blob(digest) is None]
+        encoded = []
+        for digest in missing:
+            kind, parts, chunk_length, codec = wanted[digest]
+            level = settings.zstd_level
+            encoded.append(encode_blob(kind, digest, parts, chunk_length, codec, level=level))
+        return encoded
 
     def abort(self) -> None:
         """Forget the object and remove what was streamed for it. Safe at any time."""

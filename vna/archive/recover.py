@@ -12,7 +12,7 @@ import msgspec
 
 from vna.errors import Corrupt
 from vna.index import Index, Mutation
-from vna.storage import BlobRecord, BlobStore, CommitRecord, DamagedRecord, OrphanPack
+from vna.storage import BlobRecord, BlobStore, CommitRecord, DamagedRecord, RecordWalk
 from vna.types import BlobPlace, Commit, PackId, VoidCommit
 
 __all__ = ["Recovered", "decode_commit", "recover"]
@@ -51,8 +51,9 @@ def recover(store: BlobStore, index: Index) -> Recovered:
         with store.claim(pack.id) as orphan:
             if orphan is None:
                 continue
+            records = orphan.records(mark)  # makes the pack durable before anything is believed
             _apply_voids(store, index, pack.id, mark)
-            applied = _apply_rest(orphan, index, mark)
+            applied = _apply_rest(records, index, pack.id)
             cut = orphan.truncate_torn_tail()
             if end := orphan.seal():
                 index.apply([], {pack.id: end})
@@ -68,18 +69,18 @@ def _apply_voids(store: BlobStore, index: Index, pack: PackId, mark: int) -> Non
         index.apply(voids, {}, replay=True)
 
 
-def _apply_rest(orphan: OrphanPack, index: Index, mark: int) -> int:
+def _apply_rest(records: RecordWalk, index: Index, pack: PackId) -> int:
     """Apply all mutations of a pack beyond its mark, in bounded groups; return how many."""
     count = 0
     group: list[Mutation] = []
     blobs: list[tuple[bytes, BlobPlace]] = []
-    for record in orphan.records(mark):
+    for record in records:
         if isinstance(record, BlobRecord):
             blobs.append((record.digest, record.place))
         elif isinstance(record, DamagedRecord):
-            log.error("damage pack=%016x from=%d to=%d", orphan.pack, record.offset, record.end)
+            log.error("damage pack=%016x from=%d to=%d", pack, record.offset, record.end)
         else:
-            group.append(Mutation(_decode(orphan.pack, record), blobs))
+            group.append(Mutation(_decode(pack, record), blobs))
             count, blobs = count + 1, []
         if len(group) == GROUP:
             index.apply(group, {}, replay=True)
