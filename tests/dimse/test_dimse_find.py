@@ -123,7 +123,6 @@ def test_c20_both_roots_every_level(
         ({"StudyDate": "20240101-20240131"}, ["1.2.3.1"]),
         ({"StudyDate": "20240201-"}, ["1.2.5.1"]),
         ({"StudyDate": "-20231231"}, ["1.2.6.1"]),
-        ({"StudyDate": "2024*"}, []),  # line 22: no wildcard matching on dates
         ({"StudyInstanceUID": ["1.2.3.1", "1.2.6.1", "1.9"]}, ["1.2.3.1", "1.2.6.1"]),
         ({"ModalitiesInStudy": "SR"}, ["1.2.3.1"]),
         ({"AccessionNumber": "A1"}, ["1.2.3.1"]),
@@ -202,11 +201,16 @@ def test_c23_no_such_level(
     assert statuses[0].OffendingElement == 0x00080052
 
 
-def test_c23_a_date_that_is_none_is_refused(
-    filled: Any, associate: Callable[..., Any], raw_find: Callable[..., Any]
+@pytest.mark.parametrize(
+    "keys", [{"StudyDate": "2024*"}, {"StudyDate": "junk"}, {"StudyTime": "1?"}]
+)
+def test_c22_no_wildcards_in_dates_and_times(
+    filled: Any, find: Callable[..., Any], identifier: Callable[..., Dataset], keys: dict[str, str]
 ) -> None:
-    answers = raw_find(filled, b"\x08\x00\x52\x00CS\x06\x00STUDY \x08\x00\x20\x00DA\x04\x00junk")
-    assert [answer.status for answer in answers] in ([0xA900], [0])
+    statuses, answers = find(filled, "study", identifier("STUDY", **keys))
+    assert [status.Status for status in statuses] == [0xA900]
+    assert next(iter(keys)) in statuses[0].ErrorComment
+    assert answers == []
 
 
 def test_c23_an_identifier_that_cannot_be_read(node: Any, raw_find: Callable[..., Any]) -> None:

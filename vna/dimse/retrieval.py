@@ -73,8 +73,14 @@ class SubOperations:
 
     def fail_waiting(self, why: str) -> None:
         """Count all that wait as failed."""
-        while self.waiting:
-            self.count(self.waiting.popleft(), None, why)
+        log.warning(
+            "%s: %d sub-operations failed: %s",
+            self._operation.association.label,
+            len(self.waiting),
+            why,
+        )
+        self._failed += [stored.sop_uid for stored in self.waiting]
+        self.waiting.clear()
 
     def finish(self) -> None:
         """Send the final response (PS3.4 tables C.4-2 and C.4-3)."""

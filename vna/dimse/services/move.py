@@ -52,9 +52,9 @@ async def _send_some(operation: Operation, work: SubOperations, destination: Rem
                 why = f"{destination.ae_title} does not accept {stored.sop_class} in {stored.transfer_syntax}"
                 work.count(stored, None, why)
                 continue
-            pieces = archive.stream(archive.dataset(stored))
             status, why = None, ""
             try:
+                pieces = archive.stream(archive.dataset(stored))
                 status = await scu.c_store(stored, pieces, originator=originator)
             except AssociationLost:
                 raise
