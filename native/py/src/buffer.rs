@@ -41,5 +41,9 @@ pub(crate) fn released<T: Send>(
     length: usize,
     work: impl FnOnce() -> T + Send,
 ) -> T {
-    if length < SHORT { work() } else { py.detach(work) }
+    if length < SHORT {
+        work()
+    } else {
+        py.detach(work)
+    }
 }

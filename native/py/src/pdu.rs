@@ -76,10 +76,15 @@ impl Deframer {
         count: usize,
     ) -> PyResult<Vec<(u8, u8, Bound<'py, PyBytes>)>> {
         let Some(input) = self.buffer.get(count) else {
-            return Err(PyValueError::new_err("more bytes received than there is space"));
+            return Err(PyValueError::new_err(
+                "more bytes received than there is space",
+            ));
         };
         let events = self.inner.feed(input).map_err(breach)?;
-        events.into_iter().map(|event| present(py, event, input)).collect()
+        events
+            .into_iter()
+            .map(|event| present(py, event, input))
+            .collect()
     }
 
     /// Lend the buffer for writing.
@@ -108,7 +113,11 @@ impl Deframer {
                 flags,
             )
         };
-        if filled == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
+        if filled == 0 {
+            Ok(())
+        } else {
+            Err(PyErr::fetch(slf.py()))
+        }
     }
 }
 
