@@ -188,8 +188,9 @@ def test_banner_names_both_fronts_and_three_commands(tmp_path):
     )
     head = process.stdout.readline()
     process.send_signal(signal.SIGTERM)
-    banner = head + process.communicate(timeout=DEADLINE_S)[0]
-    assert process.returncode == 0
+    with process.stdout:
+        banner = head + process.stdout.read()
+    assert process.wait(DEADLINE_S) == 0
     assert f"serves {tmp_path / 'data'}" in banner
     assert "DIMSE     VNA on 127.0.0.1 port" in banner
     assert [line.split()[0] for line in banner.splitlines()[-3:]] == ["storescu", "findscu", "curl"]

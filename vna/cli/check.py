@@ -10,7 +10,7 @@ from vna.cli.options import (
     DataOption,
     JsonOption,
     configure,
-    existing_archive,
+    open_archive,
     print_json,
     progress,
 )
@@ -31,7 +31,7 @@ def check(
     Names each damaged object with the reason. Exits with 1 when there is damage.
     """
     with (
-        existing_archive(configure(config, {"--data": data}), "check") as archive,
+        open_archive(configure(config, {"--data": data}), "check") as archive,
         progress("checking") as update,
     ):
         archive.recover()

@@ -9,10 +9,16 @@ from typing import Annotated
 import typer
 
 from vna.app import ImportReport, Noted, import_files
-from vna.archive import Archive
 from vna.cli.exits import Exit
-from vna.cli.options import ConfigOption, DataOption, JsonOption, configure, print_json, progress
-from vna.observe import start_logging
+from vna.cli.options import (
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    configure,
+    open_archive,
+    print_json,
+    progress,
+)
 
 __all__ = ["register"]
 
@@ -37,15 +43,12 @@ def import_command(
     that are no DICOM objects are named, and do not count), 1 when some were not, 3 when the
     archive could take no more.
     """
-    settings = configure(config, {"--data": data})
-    start_logging(settings.log, "import")
-    archive = Archive.open(settings.archive)
-    try:
+    with (
+        open_archive(configure(config, {"--data": data}), "import", make=True) as archive,
+        progress("importing") as update,
+    ):
         archive.recover()
-        with progress("importing") as update:
-            report = asyncio.run(import_files(archive, paths, update))
-    finally:
-        archive.close()
+        report = asyncio.run(import_files(archive, paths, update))
     if as_json:
         print_json(_document(report))
     else:

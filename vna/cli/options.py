@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -23,7 +24,7 @@ __all__ = [
     "JsonOption",
     "Update",
     "configure",
-    "existing_archive",
+    "open_archive",
     "print_json",
     "progress",
 ]
@@ -45,10 +46,13 @@ def configure(file: Path | None, options: Mapping[str, object]) -> Config:
 
 
 @contextmanager
-def existing_archive(config: Config, command: str) -> Iterator[Archive]:
-    """Open an archive that must be there already. Raises Unavailable."""
-    start_logging(config.log, command)
-    if not (config.archive.data / "archive.toml").exists():
+def open_archive(config: Config, command: str, *, make: bool = False) -> Iterator[Archive]:
+    """Open the archive; one that is not there is made, or Unavailable raised.
+
+    A command reports on its own, so that only warnings are logged.
+    """
+    start_logging(replace(config.log, level="warning"), command)
+    if not make and not (config.archive.data / "archive.toml").exists():
         raise Unavailable(f"there is no archive in {config.archive.data}")
     archive = Archive.open(config.archive)
     try:

@@ -12,7 +12,7 @@ from vna.cli.options import (
     DataOption,
     JsonOption,
     configure,
-    existing_archive,
+    open_archive,
     print_json,
 )
 
@@ -28,10 +28,10 @@ def stats(
     data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Say how much the archive holds; works beside a running daemon."""
-    with existing_archive(configure(config, {"--data": data}), "stats") as archive:
+    with open_archive(configure(config, {"--data": data}), "stats") as archive:
         found = archive.stats()
     report: dict[str, int] = {
-        **msgspec.to_builtins(found.counts),
+        **msgspec.structs.asdict(found.counts),
         "packs": found.packs,
         "pack_bytes": found.pack_bytes,
     }

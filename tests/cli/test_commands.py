@@ -1,0 +1,186 @@
+"""The command `vna` as a script uses it: reports, exit codes, beside a running daemon."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+
+from vna.cli import commands, commands_page
+from vna.cli.exits import EXIT_CODES
+
+VNA = Path(sys.executable).with_name("vna")
+CT = Path(get_testdata_file("CT_small.dcm"))
+MR = Path(get_testdata_file("MR_small.dcm"))
+
+
+def vna(*arguments):
+    """Run the command; return its exit code, its report, and what it says besides."""
+    ended = subprocess.run(
+        [VNA, *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert "Traceback" not in ended.stderr, ended.stderr
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+def report_of(*arguments):
+    code, out, _ = vna(*arguments, "--json")
+    assert len(out.splitlines()) == 1
+    return code, json.loads(out)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with two objects, a text and a broken object."""
+    disc = tmp_path / "disc"
+    (disc / "a").mkdir(parents=True)
+    (disc / "a/ct").write_bytes(CT.read_bytes())
+    (disc / "mr.dcm").write_bytes(MR.read_bytes())
+    (disc / "readme.txt").write_text("not DICOM")
+    return disc
+
+
+def without_uids(source):
+    dataset = pydicom.dcmread(source)
+    del dataset.StudyInstanceUID
+    out = io.BytesIO()
+    dataset.save_as(out)
+    return out.getvalue()
+
+
+def test_import_takes_objects_and_names_the_rest(folder, tmp_path):
+    data = tmp_path / "data"
+    code, report = report_of("import", folder, "--data", data)
+    assert code == 0
+    assert report["taken"] == 2
+    assert report["outcomes"] == {"stored": 2}
+    assert report["complete"]
+    (skipped,) = report["not_taken"]
+    assert skipped["path"] == str(folder / "readme.txt")
+    assert skipped["why"] == "skipped"
+    assert "not DICOM" in skipped["reason"]
+    code, report = report_of("import", folder, "--data", data)
+    assert (code, report["outcomes"]) == (0, {"duplicate": 2})
+
+
+def test_import_exits_1_when_an_object_is_refused(folder, tmp_path):
+    (folder / "broken.dcm").write_bytes(without_uids(CT))
+    code, out, _ = vna("import", folder, folder / "absent", "--data", tmp_path / "data")
+    assert code == 1
+    assert f"refused  {folder}/broken.dcm: (0020,000D) Study Instance UID is missing" in out
+    assert f"missing  {folder}/absent: there is no such file" in out
+    assert out.splitlines()[-1] == "2 files taken (2 stored), 3 not taken"
+
+
+def test_truncated_object_is_taken_with_a_warning(tmp_path):
+    (tmp_path / "cut.dcm").write_bytes(MR.read_bytes()[:-200])
+    code, report = report_of("import", tmp_path / "cut.dcm", "--data", tmp_path / "data")
+    assert code == 0
+    (warned,) = report["warned"]
+    assert "(7FE0,0010)" in warned["reason"]
+    assert "the value ends after" in warned["reason"]
+
+
+def test_stats_and_check_of_what_was_imported(folder, tmp_path):
+    data = tmp_path / "data"
+    vna("import", folder, "--data", data)
+    code, stats = report_of("stats", "--data", data)
+    assert code == 0
+    assert [stats[each] for each in ("patients", "studies", "series", "instances")] == [2, 2, 2, 2]
+    assert stats["packs"] == 1
+    assert stats["pack_bytes"] == sum(path.stat().st_size for path in data.glob("packs/*.pack"))
+    code, check = report_of("check", "--data", data)
+    assert code == 0
+    assert check["instances"] == 2
+    assert check["damage"] == []
+    assert "instances" in vna("stats", "--data", data)[1]
+
+
+def test_check_names_damage_and_exits_1(tmp_path):
+    data = tmp_path / "data"
+    vna("import", CT, "--data", data)
+    (pack,) = data.glob("packs/*.pack")
+    middle = pack.stat().st_size // 2
+    with pack.open("r+b") as file:
+        byte = os.pread(file.fileno(), 1, middle)
+        os.pwrite(file.fileno(), bytes([byte[0] ^ 1]), middle)
+    code, out, _ = vna("check", "--data", data)
+    assert code == 1
+    assert f"damaged  {pydicom.dcmread(CT).SOPInstanceUID}: " in out
+    assert out.splitlines()[-1].endswith("1 damage found")
+
+
+def test_commands_work_beside_a_running_daemon(daemon, folder):
+    code, report = report_of("import", folder, "--data", daemon.data)
+    assert (code, report["taken"]) == (0, 2)
+    found = subprocess.run(
+        ["curl", "-sS", "--fail", f"{daemon.dicomweb}/studies"], capture_output=True, check=True
+    )
+    assert len(json.loads(found.stdout)) == 2
+    code, stats = report_of("stats", "--data", daemon.data)
+    assert (code, stats["instances"]) == (0, 2)
+    code, check = report_of("check", "--data", daemon.data)
+    assert (code, check["instances"], check["damage"]) == (0, 2, [])
+
+
+@pytest.mark.parametrize("command", ["stats", "check"])
+def test_folder_without_an_archive_exits_3_and_stays_empty(tmp_path, command):
+    code, out, said = vna(command, "--data", tmp_path)
+    assert (code, out) == (3, "")
+    assert f"there is no archive in {tmp_path}" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_usage_errors_exit_2(tmp_path):
+    assert vna("import")[0] == 2
+    assert vna("no-such-command")[0] == 2
+    assert vna("stats", "--data", CT)[0] == 2
+
+
+def test_config_check_names_each_problem(tmp_path):
+    good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
+    good.write_text("[process]\nworkers = 1\n")
+    bad.write_text("[process]\nworkers = -1\n[lisen]\n")
+    assert vna("config", "check", good) == (0, f"{good} is valid\n", "")
+    code, out, said = vna("config", "check", bad)
+    assert (code, out) == (2, "")
+    assert len(said.splitlines()) == 2
+    assert all(line.startswith(f"{bad}: ") for line in said.splitlines())
+
+
+def test_config_show_prints_what_is_in_effect(tmp_path):
+    file = tmp_path / "vna.toml"
+    file.write_text('[dimse]\nae_title = "MINE"\n')
+    code, shown = report_of("config", "show", "--config", file)
+    assert code == 0
+    assert shown["dimse"]["ae_title"] == "MINE"
+    code, text, _ = vna("config", "show", "--config", file)
+    (tmp_path / "again.toml").write_text(text)
+    assert report_of("config", "show", "--config", tmp_path / "again.toml") == (0, shown)
+
+
+def test_version():
+    code, report = report_of("version")
+    assert code == 0
+    assert vna("version")[1].startswith(f"vna {report['vna']} ")
+
+
+def test_page_is_up_to_date_and_names_every_command_option_and_exit_code(root):
+    page = (root / "docs/cli.md").read_text()
+    assert page == commands_page(), "run `make docs`"
+    for name, command in commands():
+        assert f"## {name}" in page
+        assert command.help, name
+        for parameter in command.params:
+            assert parameter.help, f"{name} {parameter.name}"
+    assert all(f"| {code:d} |" in page for code in EXIT_CODES)
+
+
+def test_exit_codes_stand_in_help():
+    text = " ".join(vna("--help")[1].split())
+    assert "Exit codes: 0 done" in text
