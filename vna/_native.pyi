@@ -43,7 +43,7 @@ class Splitter:
         interest: Sequence[int],
         *,
         bulk_threshold: int = 4096,
-        max_header: int = 268_435_456,
+        max_header: int = ...,
     ) -> None: ...
     def feed(self, data: Buffer) -> list[tuple[int, int, int]]:
         """Take the next piece. Return `(hole, start, end)` for each run of `data` that is bulk:
@@ -52,7 +52,7 @@ class Splitter:
         """Return `(chunk length, declared length)` of a hole that has begun: the length in which
         the value is best chunked (one native frame, or 65536 where data is compressed already)
         and its declared length (-1 when undefined)."""
-    def finish(self) -> "Scan":
+    def finish(self) -> Scan:
         """Say that the object ends here and return what was found. Never raises for bad data."""
 
 class Scan:

@@ -35,12 +35,15 @@ class SystemClock:
         self._lock = threading.Lock()
 
     def stamp(self) -> int:
+        """Return the time in ns, or one more than the last stamp where the clock stood or went back."""
         with self._lock:
             self._last = max(time.time_ns(), self._last + 1)
             return self._last
 
     def monotonic(self) -> float:
+        """Return the monotonic clock in seconds."""
         return time.monotonic()
 
     def token(self, size: int) -> bytes:
+        """Return random bytes of the operating system."""
         return os.urandom(size)

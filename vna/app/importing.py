@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vna.app.gather import Noted, gather, is_part10
+from vna.app.gather import Noted, Why, gather, is_part10
 from vna.archive import Archive, Outcome, Stored
 from vna.errors import Busy, Unavailable, VnaError
 
@@ -93,7 +93,7 @@ async def _take(
     except (Busy, Unavailable) as error:
         report.stopped = report.stopped or f"{path}: {error}"
     except VnaError as error:
-        why = "refused" if _says_dicom(path) else "skipped"
+        why: Why = "refused" if _says_dicom(path) else "skipped"
         report.left.append(Noted(path, why, str(error)))
     except OSError as error:
         report.left.append(Noted(path, "missing", f"cannot be read: {error.strerror}"))

@@ -8,8 +8,8 @@ Glossary
 """
 
 from vna.config.environment import notify_socket
-from vna.config.reading import ConfigError, Problem, load, validate
 from vna.config.model import Config, ListenSettings, ProcessSettings
+from vna.config.reading import ConfigError, Problem, load, validate
 from vna.config.render import settings_page, toml
 
 __all__ = [

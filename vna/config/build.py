@@ -17,7 +17,7 @@ __all__ = ["build"]
 
 def build(values: Mapping[str, Mapping[str, Any]], remotes: Sequence[Mapping[str, Any]]) -> Config:
     """Return the rooms' settings. `values` are complete and valid, section by section."""
-    known = tuple(Remote(**remote | {"may": frozenset(remote["may"])}) for remote in remotes)
+    known = tuple(Remote(**{**remote, "may": frozenset(remote["may"])}) for remote in remotes)
     return Config(
         listen=ListenSettings(**values["listen"]),
         process=ProcessSettings(**values["process"]),

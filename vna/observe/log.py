@@ -58,12 +58,12 @@ def _label(value: object) -> object:
 class TextFormatter(logging.Formatter):
     """`2025-01-31T10:20:30.123Z INFO worker-1 vna.dimse: message`."""
 
-    converter = time.gmtime
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 
     def __init__(self, process: str) -> None:
         super().__init__(f"%(asctime)s %(levelname)s {process} %(name)s: %(message)s")
+        self.converter = time.gmtime
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
         """Return the line; a line break in a label cannot pass for another line."""

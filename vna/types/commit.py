@@ -18,8 +18,10 @@ DuplicatePolicy: TypeAlias = Literal["keep", "replace", "reject"]
 
 
 class StoreCommit(msgspec.Struct, frozen=True, array_like=True, tag="store"):
-    """An instance was stored. `patient_key` groups studies into patients; the attributes are
-    those of the indexed set, by level."""
+    """An instance was stored.
+
+    `patient_key` groups studies into patients; the attributes are those of the indexed set.
+    """
 
     stamp: int
     policy: DuplicatePolicy
@@ -36,7 +38,7 @@ class StoreCommit(msgspec.Struct, frozen=True, array_like=True, tag="store"):
 
 
 class DeleteCommit(msgspec.Struct, frozen=True, array_like=True, tag="delete"):
-    """All instances below `uid` at `level` (STUDY, SERIES, INSTANCE) older than `stamp` are deleted."""
+    """All instances of `uid` at `level` (study, series or instance) older than `stamp` are deleted."""
 
     stamp: int
     level: Level

@@ -15,4 +15,6 @@ class Remote:
     ae_title: str
     host: str
     port: int
-    may: frozenset[Permission] = frozenset({"echo", "store", "query", "retrieve", "move_destination"})
+    may: frozenset[Permission] = frozenset(
+        {"echo", "store", "query", "retrieve", "move_destination"}
+    )
