@@ -59,9 +59,11 @@ def test_killed_writers_lose_nothing_acknowledged(data, template, dataset_of):
     acknowledged: set[str] = set()
     for round_ in range(5):
         writers = [start_writer(data, template, f"1.2.{round_}{w}") for w in range(2)]
-        time.sleep(1.0 + 0.15 * round_)
+        first = [writer.stdout.readline() for writer in writers]  # both are at work
+        time.sleep(0.1 + 0.1 * round_)
         for writer in writers:
             writer.send_signal(signal.SIGKILL)
+        acknowledged.update(first)
         for writer in writers:
             out, _ = writer.communicate()
             acknowledged.update(

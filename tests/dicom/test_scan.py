@@ -34,14 +34,21 @@ def dataset(**changed):
     )
 
 
-def scanned(data, form="dataset", transfer_syntax=EXPLICIT_VR_LITTLE_ENDIAN, **options):
+def scanned(data, form="dataset", transfer_syntax=EXPLICIT_VR_LITTLE_ENDIAN):
     scan = ObjectScan(form, transfer_syntax)
     scan.feed(data)
-    return scan.finish(**options)
+    return scan.finish()
+
+
+def identified(data, form="dataset", transfer_syntax=EXPLICIT_VR_LITTLE_ENDIAN):
+    found = scanned(data, form, transfer_syntax)
+    if found.refusal:
+        raise Invalid(found.refusal)
+    return found
 
 
 def test_an_object_is_identified_and_dealt_out():
-    found = scanned(dataset())
+    found = identified(dataset())
     assert (found.sop_class, found.sop_uid) == (UIDS[0x0008_0016], "1.2.3.4")
     assert (found.study_uid, found.series_uid) == ("1.2.3", "1.2.3.1")
     assert found.patient_key == "\0P1"
@@ -63,54 +70,55 @@ def test_an_object_is_identified_and_dealt_out():
 def test_a_missing_uid_is_named(tag, message):
     for absent in (None, "", "  "):
         with pytest.raises(Invalid, match=message):
-            scanned(dataset(**{tag: absent}))
+            identified(dataset(**{tag: absent}))
 
 
 @pytest.mark.parametrize("uid", ["1.2 3", "1/2", "9" * 65, "1.2\n"])
 def test_an_unusable_uid_is_named(uid):
     with pytest.raises(Invalid, match=r"\(0020,000D\) Study Instance UID .* is not a UID"):
-        scanned(dataset(t0020000D=uid))
+        identified(dataset(t0020000D=uid))
 
 
 def test_odd_uids_of_real_objects_are_taken():
-    assert scanned(dataset(t0020000D="1.02.abc ")).study_uid == "1.02.abc"
+    assert identified(dataset(t0020000D="1.02.abc ")).study_uid == "1.02.abc"
 
 
 def test_where_reading_stopped_is_told_with_what_is_missing():
     broken = dataset()[: -len(element(0x0020_000E, "UI", "1.2.3.1"))] + b"\x20\0\x0e\0UI\xff\x00"
     with pytest.raises(Invalid, match=r"\(0020,000E\) .* is missing \(reading stopped .+\)"):
-        scanned(broken)
+        identified(broken)
 
 
 def test_an_object_broken_further_on_is_whole_and_has_a_problem():
     data = dataset() + b"\x28\0\x10\0US\xff\x7f"
-    found = scanned(data)
+    found = identified(data)
     assert found.problem
     assert found.header == data
 
 
-def test_without_identification_anything_readable_passes():
-    found = scanned(element(0x0010_0020, "LO", "P1"), identify=False)
-    assert (found.sop_uid, found.patient_key) == ("", "")
+def test_what_is_known_of_an_object_that_cannot_be_filed_is_told():
+    found = scanned(dataset(t0020000D=None))
+    assert (found.sop_uid, found.study_uid) == ("1.2.3.4", "")
+    assert found.refusal
     assert found.patient == {a.PATIENT_ID: ["P1"]}
 
 
 def test_what_is_not_dicom_is_refused():
     with pytest.raises(Invalid, match=r".+"):
-        scanned(b"%PDF-1.7 " + bytes(range(256)) * 8, "part10", None)
+        identified(b"%PDF-1.7 " + bytes(range(256)) * 8, "part10", None)
 
 
 def test_a_dicomdir_is_named_as_one():
     path = CORPUS / "dcm_qa_ct/In/Philips/S21610/S3010/DIRFILE"
     assert pydicom.dcmread(path).file_meta.MediaStorageSOPClassUID == MEDIA_STORAGE_DIRECTORY
     with pytest.raises(Invalid, match="DICOMDIR"):
-        scanned(path.read_bytes(), "part10", None)
+        identified(path.read_bytes(), "part10", None)
 
 
 @given(st.binary(max_size=300), st.sampled_from(["dataset", "part10"]))
 def test_any_bytes_are_scanned_or_refused(data, form):
     try:
-        found = scanned(data, form, EXPLICIT_VR_LITTLE_ENDIAN if form == "dataset" else None)
+        found = identified(data, form, EXPLICIT_VR_LITTLE_ENDIAN if form == "dataset" else None)
     except Invalid as refused:
         assert str(refused)  # noqa: PT017 either outcome is right, a refusal has to say why
     else:
@@ -135,7 +143,7 @@ def test_corpus_identity_equals_what_pydicom_reads():
     for path in corpus_files():
         data = path.read_bytes()
         try:
-            found = scanned(data, "part10", None)
+            found = identified(data, "part10", None)
         except Invalid as refused:
             outcome["refused"] += 1
             assert str(refused), path  # noqa: PT017 the same file may be taken or refused

@@ -127,8 +127,11 @@ def put_by_stow(site: Site, samples: list[Sample]) -> dict[str, str]:
             })  # fmt: skip
             response = http.getresponse()
             answer = response.read().decode()
-            taken = response.status in (200, 202)
-            outcome[sample.name] = TAKEN if taken else f"{response.status} {answer}"
+            if response.status in (200, 202):
+                outcome[sample.name] = TAKEN
+            else:
+                reasons = "; ".join(response.headers.get_all("Warning", [answer]))
+                outcome[sample.name] = f"{response.status} {reasons}"
     return outcome
 
 
@@ -227,6 +230,7 @@ def dataset_in(file: bytes) -> bytes:
 def test_every_object_goes_in_and_comes_back_identical(door, site, corpus, root, capsys):
     samples = load_samples(corpus)
     table: list[tuple[Sample, str]] = []
+    stored: set[tuple[str, bytes]] = set()
     for batch in batches(samples):
         outcome = PUT[door](site, batch)
         table += [(sample, outcome[sample.name]) for sample in batch]
@@ -238,13 +242,16 @@ def test_every_object_goes_in_and_comes_back_identical(door, site, corpus, root,
         by_get = get_by_c_get(site, taken, syntax)
         by_move = get_by_c_move(site, taken)
         for sample in taken:
-            file, original = by_wado[sample.name][0], sample.path.read_bytes()
-            if door != "C-STORE" and sample.has_meta:
-                assert file == original, f"{sample.name}: WADO-RS, the whole file"
+            file, dataset = by_wado[sample.name][0], sample.dataset()
+            # The same data set in another wrapping is a duplicate: the first one's is kept.
+            new = (sample.sop_uid, dataset) not in stored
+            stored.add((sample.sop_uid, dataset))
+            if door != "C-STORE" and sample.has_meta and new:
+                assert file == sample.path.read_bytes(), f"{sample.name}: WADO-RS, the whole file"
             else:
-                assert dataset_in(file) == sample.dataset(), f"{sample.name}: WADO-RS"
-            assert by_get[sample.sop_uid] == sample.dataset(), f"{sample.name}: C-GET"
-            assert by_move[sample.sop_uid] == sample.dataset(), f"{sample.name}: C-MOVE"
+                assert dataset_in(file) == dataset, f"{sample.name}: WADO-RS"
+            assert by_get[sample.sop_uid] == dataset, f"{sample.name}: C-GET"
+            assert by_move[sample.sop_uid] == dataset, f"{sample.name}: C-MOVE"
     write_table(root / "build" / f"corpus-outcome-{door}.tsv", table)
     with capsys.disabled():
         # ruff: noqa: T201

@@ -47,7 +47,7 @@ def expand(deflated: bytes, limit: int, sop_uid: str) -> Expanded:
     starts: dict[int, int] = {}
     for hole, start, _ in scan.feed(data):
         starts.setdefault(hole, start)
-    scanned = scan.finish(identify=False)
+    scanned = scan.finish()
     holes = scanned.holes
     return Expanded(
         data, scanned.header, holes, [starts.get(i, 0) for i in range(len(holes))], scanned.frames

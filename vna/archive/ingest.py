@@ -183,6 +183,8 @@ class Ingest:
         self.identity = Identified(
             scanned.sop_class, scanned.sop_uid, scanned.study_uid, scanned.series_uid
         )
+        if scanned.refusal:
+            raise Invalid(scanned.refusal)
         _check(self._expected, self.identity)
         if scanned.holes:
             self._bulk(

@@ -40,9 +40,10 @@ _IDENTITY = {
 class Scanned:
     """What a whole object turned out to be.
 
-    The four UIDs and the patient key are empty when the scan was told not to identify. `frames`
-    carries all its offsets inline (`table` is None). `problem` is empty, or where and why reading
-    the data set stopped: such an object is whole, byte for byte, and may be stored.
+    `refusal` is empty, or why it cannot be filed, naming the element; UIDs that are missing or
+    unusable are empty then. `frames` carries all its offsets inline (`table` is None). `problem` is
+    empty, or where and why reading the data set stopped: such an object is whole, byte for byte,
+    and may be stored.
     """
 
     sop_class: str
@@ -64,6 +65,7 @@ class Scanned:
     deflated: bool
     problem: str
     meta: dict[int, str]
+    refusal: str
 
 
 class ObjectScan:
@@ -83,29 +85,24 @@ class ObjectScan:
         self.feed = self._splitter.feed
         self.hole_plan = self._splitter.hole_plan
 
-    def finish(self, *, identify: bool = True) -> Scanned:
-        """Say that the object ends here; return what it is.
-
-        Raises Invalid, naming the element, for what cannot be filed: not DICOM, a DICOMDIR, a UID
-        missing or unusable. With `identify` off only for what is not DICOM.
-        """
+    def finish(self) -> Scanned:
+        """Say that the object ends here; return what it is. Raises Invalid for what is not DICOM."""
         scan = self._splitter.finish()
         if scan.fatal:
             raise Invalid(scan.problem)
         values = scan.values
-        uids = dict.fromkeys(_IDENTITY, "")
-        if identify:
-            if scan.meta.get(MEDIA_STORAGE_SOP_CLASS_UID) == MEDIA_STORAGE_DIRECTORY:
-                raise Invalid("a DICOMDIR is the index of a medium, not an object to store")
-            uids = {tag: _uid(values, tag, name, scan.problem) for tag, name in _IDENTITY.items()}
-            values |= {tag: [uid] for tag, uid in uids.items()}
+        uids = {tag: _uid(values, tag) for tag in _IDENTITY}
+        refusal = _refusal(uids, values, scan.problem)
+        if scan.meta.get(MEDIA_STORAGE_SOP_CLASS_UID) == MEDIA_STORAGE_DIRECTORY:
+            refusal = "a DICOMDIR is the index of a medium, not an object to store"
+        values |= {tag: [uid] for tag, uid in uids.items() if uid}
         patient, study, series, instance = split(values)
         return Scanned(
             sop_class=uids[SOP_CLASS_UID],
             sop_uid=uids[SOP_INSTANCE_UID],
             study_uid=uids[STUDY_INSTANCE_UID],
             series_uid=uids[SERIES_INSTANCE_UID],
-            patient_key=patient_key(values) if identify else "",
+            patient_key=patient_key(values),
             patient=patient,
             study=study,
             series=series,
@@ -120,18 +117,25 @@ class ObjectScan:
             deflated=scan.deflated,
             problem=scan.problem,
             meta=scan.meta,
+            refusal=refusal,
         )
 
 
-def _uid(values: dict[int, list[Value]], tag: int, name: str, problem: str) -> str:
-    """Return an identifying UID without its padding. Raises Invalid where it is no use."""
-    found = values.get(tag)
-    uid = str(found[0]).strip(" \0") if found else ""
-    if is_uid(uid):
-        return uid
-    what = f"{uid[:80]!r} is not a UID" if uid else "is missing"
-    where = f" (reading stopped {problem})" if problem and not uid else ""
-    raise Invalid(f"{tag_name(tag)} {name} {what}{where}")
+def _uid(values: dict[int, list[Value]], tag: int) -> str:
+    """Return an identifying UID without its padding, or nothing where it is no use."""
+    uid = str(next(iter(values.get(tag, ())), "")).strip(" \0")
+    return uid if is_uid(uid) else ""
+
+
+def _refusal(uids: dict[int, str], values: dict[int, list[Value]], problem: str) -> str:
+    """Return which UID keeps an object from being filed, and why; nothing where all are there."""
+    for tag, uid in uids.items():
+        if not uid:
+            found = str(next(iter(values.get(tag, ())), ""))[:80]
+            what = f"{found!r} is not a UID" if found.strip(" \0") else "is missing"
+            where = f" (reading stopped {problem})" if problem else ""
+            return f"{tag_name(tag)} {_IDENTITY[tag]} {what}{where}"
+    return ""
 
 
 def header_json(
