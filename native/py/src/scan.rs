@@ -35,8 +35,16 @@ impl Splitter {
             "part10" => Form::Part10,
             _ => return Err(PyValueError::new_err("form is \"dataset\" or \"part10\"")),
         };
-        let limits = Limits { bulk_threshold, max_header };
-        Ok(Self(Some(scan::Splitter::new(form, transfer_syntax, &interest, limits))))
+        let limits = Limits {
+            bulk_threshold,
+            max_header,
+        };
+        Ok(Self(Some(scan::Splitter::new(
+            form,
+            transfer_syntax,
+            &interest,
+            limits,
+        ))))
     }
 
     fn feed(&mut self, py: Python<'_>, data: Bytes) -> PyResult<Vec<(usize, usize, usize)>> {
@@ -47,7 +55,10 @@ impl Splitter {
             splitter.feed(data, &mut runs);
             runs
         });
-        Ok(runs.into_iter().map(|Run { hole, begin, end }| (hole, begin, end)).collect())
+        Ok(runs
+            .into_iter()
+            .map(|Run { hole, begin, end }| (hole, begin, end))
+            .collect())
     }
 
     fn hole_plan(&self, hole: usize) -> PyResult<(u64, i64)> {
@@ -75,7 +86,10 @@ struct Scan(scan::Scan);
 impl Scan {
     #[getter]
     fn problem(&self) -> String {
-        self.0.problem.as_ref().map_or_else(String::new, ToString::to_string)
+        self.0
+            .problem
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string)
     }
 
     #[getter]
@@ -162,7 +176,11 @@ impl Scan {
 
     #[getter]
     fn meta(&self) -> BTreeMap<u32, &str> {
-        self.0.meta.iter().map(|(&tag, text)| (tag, text.as_str())).collect()
+        self.0
+            .meta
+            .iter()
+            .map(|(&tag, text)| (tag, text.as_str()))
+            .collect()
     }
 }
 
@@ -170,7 +188,9 @@ impl Scan {
 #[pyfunction]
 fn inflate<'py>(py: Python<'py>, data: Bytes, limit: usize) -> PyResult<Bound<'py, PyBytes>> {
     let data = data.as_slice();
-    let inflated = py.detach(|| scan::inflate(data, limit)).map_err(PyValueError::new_err)?;
+    let inflated = py
+        .detach(|| scan::inflate(data, limit))
+        .map_err(PyValueError::new_err)?;
     Ok(PyBytes::new(py, &inflated))
 }
 

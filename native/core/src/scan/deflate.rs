@@ -37,21 +37,22 @@ impl Inflater {
 
     pub(super) fn feed(&mut self, mut data: &[u8]) {
         while !self.done {
-            let (taken, given) = (self.stream.total_in(), self.stream.total_out());
+            let before = (self.stream.total_in(), self.stream.total_out());
             let status = self
                 .stream
                 .decompress(data, &mut self.buffer, FlushDecompress::None);
-            data = &data[(self.stream.total_in() - taken) as usize..];
-            let given = (self.stream.total_out() - given) as usize;
+            let taken = (self.stream.total_in() - before.0) as usize;
+            let given = (self.stream.total_out() - before.1) as usize;
+            data = &data[taken..];
             self.walker
                 .feed(&mut Input::new(&self.buffer[..given]), &mut Vec::new());
             match status {
                 Ok(Status::StreamEnd) => self.done = true,
                 Ok(_) if self.walker.is_dead() => self.done = true,
                 Ok(_) if self.stream.total_out() > MAX_INFLATED => self.stop(),
-                Ok(_) if given < BUFFER && (data.is_empty() || given == 0) => return,
-                Ok(_) => {}
-                Err(_) => {
+                Ok(_) if given > 0 || taken > 0 => {} // there may be more to come of what it took
+                Ok(_) if data.is_empty() => return,
+                Ok(_) | Err(_) => {
                     self.done = true;
                     self.problem = Some("the data set is not deflated as it should be");
                 }

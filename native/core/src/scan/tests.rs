@@ -134,10 +134,12 @@ fn check_whole(scan: &Scan, holes: &[Vec<u8>], bytes: &[u8]) {
 }
 
 fn text(scan: &Scan, key: u64) -> Option<Vec<&str>> {
-    let one = |value| match value {
-        Value::Text(text) => text.as_str(),
-        _ => panic!("not text"),
-    };
+    fn one(value: &Value) -> &str {
+        match value {
+            Value::Text(text) => text,
+            _ => panic!("not text"),
+        }
+    }
     scan.values
         .get(&key)
         .map(|values| values.iter().map(one).collect())

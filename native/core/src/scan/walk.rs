@@ -205,6 +205,7 @@ impl Walker {
         let room = self.limits.max_header.saturating_sub(self.header.len());
         let (bytes, _) = input.take(count);
         if bytes.len() > room {
+            self.at = self.limits.max_header;
             self.die(format!(
                 "the header is over {} bytes",
                 self.limits.max_header
