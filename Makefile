@@ -62,6 +62,18 @@ docs: build
 	$(VENV)/bin/python -c 'import vna.config as c; print(c.settings_page(), end="")' > docs/settings.md
 	$(VENV)/bin/python -c 'import vna.cli as c; print(c.commands_page(), end="")' > docs/cli.md
 
+# One fuzzer after the other, FUZZ_SECONDS each; what breaks one is kept in native/fuzz/artifacts.
+fuzz:
+	@cargo fuzz --version >/dev/null 2>&1 || { \
+	  echo "fuzzing needs: rustup toolchain install nightly; cargo install cargo-fuzz" >&2; exit 1; }
+	for target in $$(cargo fuzz list --fuzz-dir native/fuzz); do \
+	  cargo +nightly fuzz run --fuzz-dir native/fuzz $$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096; \
+	done
+
+bench: build test-tools
+	$(VENV)/bin/python bench/first.py
+
 clean:
 	rm -rf $(VENV) native/target .mypy_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks
 	find vna tests bench -name __pycache__ -prune -exec rm -rf {} +

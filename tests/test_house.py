@@ -125,7 +125,7 @@ def test_every_python_dependency_is_explained():
 
 def test_every_rust_dependency_is_explained():
     wanted = {}
-    for manifest in ("core", "py"):
+    for manifest in ("core", "fuzz", "py"):
         crate = tomllib.loads((ROOT / f"native/{manifest}/Cargo.toml").read_text())
         for kind in ("dependencies", "dev-dependencies", "build-dependencies"):
             for name, spec in crate.get(kind, {}).items():
