@@ -50,9 +50,7 @@ class Association(asyncio.BufferedProtocol):
     peer in logs; `busy` says that an operation is under way, when silence is not the peer's fault.
     """
 
-    def __init__(
-        self, machine: Machine, settings: DimseSettings, *, sock: socket.socket | None = None
-    ) -> None:
+    def __init__(self, machine: Machine, settings: DimseSettings) -> None:
         self.machine = machine
         self.contexts: dict[int, Context] = {}
         self.peer_max_pdu_length = 0
@@ -65,7 +63,7 @@ class Association(asyncio.BufferedProtocol):
         self._deframer = Deframer(settings.max_pdu_length_bytes)
         self._space = self._deframer.space()
         self._transport: asyncio.Transport | None = None
-        self._socket = sock
+        self._socket: socket.socket | None = None
         self._inbox: deque[Event] = deque()
         self._held = 0
         self._reading = True
@@ -82,6 +80,7 @@ class Association(asyncio.BufferedProtocol):
         """Start the timers."""
         # uvloop's transports are asyncio's by shape, not by class
         self._transport = transport = cast(asyncio.Transport, transport)
+        self._socket = transport.get_extra_info("socket")
         transport.set_write_buffer_limits(high=WRITE_AHEAD)
         self._watch()
 

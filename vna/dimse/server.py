@@ -109,7 +109,7 @@ class DimseServer:
             connection.setsockopt(
                 socket.SOL_SOCKET, socket.SO_RCVBUF, self._settings.receive_buffer_bytes
             )
-        association = Association(Machine(acceptor=True), self._settings, sock=connection)
+        association = Association(Machine(acceptor=True), self._settings)
         association.label = peer
         task = asyncio.current_task()
         assert task is not None, "runs as a task"
