@@ -137,14 +137,16 @@ class Acceptor:
         return service
 
     async def _fail(self, operation: Operation, answer: Failure) -> None:
-        association = operation.association
+        association, request = operation.association, operation.request
+        # The comment on a query may quote its keys, which are the patient's.
+        why = "a query" if request.field == CommandField.C_FIND else answer.comment
         log.warning(
             "%s: %s %s: status %04X, %s",
             association.label,
-            _name(operation.request.field),
-            operation.request.affected_sop_uid,
+            _name(request.field),
+            request.affected_sop_uid,
             answer.status,
-            answer.comment,
+            why,
         )
         await association.skip_data()
         operation.respond(answer.status, answer.comment, answer.offending)

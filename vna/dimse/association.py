@@ -19,7 +19,6 @@ from vna._native import Deframer, ProtocolError, pdata
 from vna.dimse import commands, pdu
 from vna.dimse.commands import Command, CommandField
 from vna.dimse.machine import Data, Event, Machine, Message, Released, ReleaseRequested, State
-from vna.dimse.negotiation import Context
 from vna.dimse.settings import DimseSettings
 from vna.errors import Unavailable, VnaError
 
@@ -46,13 +45,13 @@ class AssociationLost(Unavailable):
 class Association(asyncio.BufferedProtocol):
     """Reads and writes one association. Owned by one task at a time.
 
-    `contexts` and `peer_max_pdu_length` are set by the owner once negotiated; `label` names the
-    peer in logs; `busy` says that an operation is under way, when silence is not the peer's fault.
+    The owner sets `peer_max_pdu_length` once negotiated, `label`, which names the peer in logs, and
+    `busy` while an operation is under way, when silence is not the peer's fault. `cancelled` is the
+    message id of the last C-CANCEL.
     """
 
     def __init__(self, machine: Machine, settings: DimseSettings) -> None:
         self.machine = machine
-        self.contexts: dict[int, Context] = {}
         self.peer_max_pdu_length = 0
         self.label = "?"
         self.busy = False
@@ -174,6 +173,12 @@ class Association(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.close()
 
+    def cut(self, why: str) -> None:
+        """Close the connection at once, whatever was still to be sent."""
+        self._end(why)
+        if self._transport is not None:
+            self._transport.abort()
+
     def _end(self, why: str) -> None:
         self._lost = self._lost or why
         self._wake()
@@ -203,9 +208,7 @@ class Association(asyncio.BufferedProtocol):
         if left <= 0:
             log.warning("%s: ended, %s", self.label, why)
             if self.machine.artim:
-                self._end(why)
-                assert self._transport is not None, "connected"
-                self._transport.abort()
+                self.cut(why)
                 return
             self.abort(ABORT_BY_PROVIDER, why)
             left = settings.artim_timeout_s

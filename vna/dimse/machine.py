@@ -87,7 +87,7 @@ class Machine:
     @property
     def artim(self) -> bool:
         """Whether the ARTIM timer runs: the peer owes us a first word, or the end of the connection."""
-        return self.state in {State.AWAIT_REQUEST, State.AWAIT_CLOSE}
+        return self.state is State.AWAIT_REQUEST or self.state is State.AWAIT_CLOSE
 
     @property
     def in_message(self) -> bool:

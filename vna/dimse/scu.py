@@ -108,7 +108,6 @@ class Scu:
                 accepted = Context(
                     result.id, context.abstract_syntax, result.transfer_syntax, scp=False, scu=True
                 )
-                association.contexts[result.id] = accepted
                 self._accepted.setdefault(
                     (context.abstract_syntax, result.transfer_syntax), accepted
                 )

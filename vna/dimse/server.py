@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 YIELD_S: Final = 0.001
 """Seconds per association in hand by which a process lets others accept first."""
 YIELD_MOST: Final = 8
+ABORT_S: Final = 1.0
+"""Seconds that A-ABORT has to reach a peer when the server closes."""
 RETRY_S: Final = 1.0
 """Seconds until accepting is tried again after the machine ran out of something."""
 
@@ -76,6 +78,11 @@ class DimseServer:
             if association is not None:
                 association.abort(why="the archive shuts down")
         if self._tasks:
+            await asyncio.wait(self._tasks, timeout=ABORT_S)
+        for association in self._tasks.values():
+            if association is not None:
+                association.cut("the archive shuts down")
+        if self._tasks:
             await asyncio.wait(self._tasks)
 
     def _has_room(self) -> bool:
@@ -114,6 +121,11 @@ class DimseServer:
         task = asyncio.current_task()
         assert task is not None, "runs as a task"
         self._tasks[task] = association
-        await self._loop.connect_accepted_socket(lambda: association, connection)
+        try:
+            await self._loop.connect_accepted_socket(lambda: association, connection)
+        except OSError as error:
+            log.info("%s: lost before it began: %s", peer, error)
+            connection.close()
+            return
         await self._acceptor.attend(association)
         await association.closed
