@@ -1,0 +1,113 @@
+"""The Python face of the scan: arguments, buffers, what it gives back."""
+
+import struct
+import zlib
+
+import pytest
+
+from vna._native import Splitter, blake3, inflate
+
+EXPLICIT = "1.2.840.10008.1.2.1"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+
+
+def element(tag: int, vr: str, value: bytes) -> bytes:
+    long = vr in {"OB", "OW", "SQ", "UN", "UT", "OV"}
+    head = struct.pack("<HH2s", tag >> 16, tag & 0xFFFF, vr.encode())
+    return head + struct.pack("<xxL" if long else "<H", len(value)) + value
+
+
+def image(pixels: bytes) -> bytes:
+    parts = [
+        element(0x0010_0010, "PN", "Müller^A ".encode("latin-1")),
+        element(0x0018_0050, "DS", b"1.5\\2 "),
+        element(0x0028_0010, "US", b"\x04\x00"),
+        element(0x0028_0011, "US", b"\x02\x00"),
+        element(0x0028_0100, "US", b"\x10\x00"),
+        element(0x0040_9225, "FD", struct.pack("<d", 0.25)),
+        element(0x7FE0_0010, "OW", pixels),
+    ]
+    return b"".join([element(0x0008_0005, "CS", b"ISO_IR 100"), *parts])
+
+
+def test_what_a_scan_gives() -> None:
+    interest = [0x0010_0010, 0x0018_0050, 0x0028_0010, 0x0040_9225, 0x0010_0020]
+    data = image(bytes(16))
+    splitter = Splitter("dataset", EXPLICIT, interest)
+    [(hole, start, end)] = splitter.feed(data)
+    assert (hole, start, end) == (0, len(data) - 16, len(data))
+    assert splitter.hole_plan(0) == (65_536, 16)
+    scan = splitter.finish()
+    assert (scan.problem, scan.fatal, scan.deflated) == ("", False, False)
+    assert (scan.transfer_syntax, scan.prefix, scan.length) == (EXPLICIT, 0, len(data))
+    assert scan.header == data[:-16]
+    assert scan.holes == [(len(data) - 16, 16, blake3(bytes(16)), (0x7FE0_0010,), "OW")]
+    assert scan.frames == (1, 0, 1, 128, b"")
+    assert scan.values == {
+        0x0010_0010: ["Müller^A"],
+        0x0018_0050: ["1.5", "2"],
+        0x0028_0010: [4],
+        0x0040_9225: [0.25],
+    }
+    assert scan.meta == {}
+
+
+def test_equal_data_sets_have_equal_digests() -> None:
+    def digest(data: bytes, front: bytes = b"") -> bytes:
+        splitter = Splitter("part10" if front else "dataset", None if front else EXPLICIT, [])
+        splitter.feed(front + data)
+        return splitter.finish().digest
+
+    front = bytes(128) + b"DICM" + element(0x0002_0010, "UI", EXPLICIT.encode() + b"\0")
+    data = image(bytes(16))
+    assert digest(data) == digest(data, front)
+    assert digest(data) != digest(image(bytes(15) + b"\1"))
+    assert digest(data) != digest(data[:-1])
+
+
+def test_takes_any_contiguous_buffer() -> None:
+    data = image(bytes(range(16)))
+    for buffer in (data, bytearray(data), memoryview(bytearray(b"xx" + data))[2:]):
+        splitter = Splitter("dataset", EXPLICIT, [])
+        assert splitter.feed(buffer) == [(0, len(data) - 16, len(data))]
+    with pytest.raises(BufferError):
+        Splitter("dataset", EXPLICIT, []).feed(memoryview(data)[::2])
+    assert Splitter("dataset", EXPLICIT, []).feed(b"") == []
+
+
+def test_arguments_are_checked() -> None:
+    with pytest.raises(ValueError, match="form"):
+        Splitter("file", None, [])
+    splitter = Splitter("dataset", EXPLICIT, [])
+    with pytest.raises(IndexError):
+        splitter.hole_plan(0)
+    splitter.finish()
+    with pytest.raises(ValueError, match="finished"):
+        splitter.feed(b"")
+    with pytest.raises(ValueError, match="finished"):
+        splitter.finish()
+
+
+def test_the_threshold_decides_what_is_bulk() -> None:
+    data = element(0x0042_0011, "OB", bytes(100))
+    for threshold, holes in ((100, 1), (101, 0)):
+        splitter = Splitter("dataset", EXPLICIT, [], bulk_threshold=threshold)
+        splitter.feed(data)
+        assert len(splitter.finish().holes) == holes
+
+
+def test_a_deflated_data_set_is_one_hole() -> None:
+    data = image(bytes(1000))
+    packed = zlib.compress(data, wbits=-zlib.MAX_WBITS)
+    splitter = Splitter("dataset", DEFLATED, [0x0010_0010])
+    assert splitter.feed(packed) == [(0, 0, len(packed))]
+    assert splitter.hole_plan(0) == (65_536, -1)
+    scan = splitter.finish()
+    assert scan.deflated
+    assert scan.values == {0x0010_0010: ["Müller^A"]}
+    assert (scan.header, scan.holes) == (b"", [(0, len(packed), blake3(packed), (), "OB")])
+    assert inflate(packed, len(data)) == data
+    with pytest.raises(ValueError, match="limit"):
+        inflate(packed, len(data) - 1)
+    with pytest.raises(ValueError, match="cut short"):
+        inflate(packed[:-4], len(data))
