@@ -79,7 +79,9 @@ class Scan:
     @property
     def deflated(self) -> bool:
         """True for a deflated transfer syntax: hole 0 is the data set as received, `header` is the
-        prefix alone, `values` come from the inflated data set, `frames` is None."""
+        prefix alone, `values` come from the inflated data set, `frames` is None. (Where the group
+        length of file meta information is missing or wrong, the first bytes of the data set stand
+        in `header` after the prefix: inflate all that the object is, not the hole.)"""
     @property
     def frames(self) -> tuple[int, int, int, int, bytes] | None:
         """`(kind, hole, count, frame_bits, offsets)`: kind 1 native, 2 encapsulated; `offsets` is
