@@ -11,8 +11,9 @@ from typing import ParamSpec, Self, TypeVar
 from vna.archive.check import CheckReport, check
 from vna.archive.commit import Committer, Proposal
 from vna.archive.identity import Identity, load_identity
-from vna.archive.ingest import Expected, Form, Ingest, IngestRoom, Stored
+from vna.archive.ingest import Expected, Form, Ingest, Stored
 from vna.archive.offload import Offload
+from vna.archive.prepare import IngestRoom
 from vna.archive.query import run_query
 from vna.archive.recover import Recovered, recover
 from vna.archive.retrieve import Piece, Retrieval, StoredObject

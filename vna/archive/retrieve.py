@@ -14,7 +14,7 @@ from vna.archive.frames import cut_frame
 from vna.dicom.part10 import file_prefix
 from vna.dicom.paths import bulk_path
 from vna.dicom.scan import header_json
-from vna.errors import Corrupt, Deleted, Invalid, NotFound
+from vna.errors import Corrupt, Deleted, NotFound
 from vna.index import Index, Instance, Reader
 from vna.storage import BlobStore
 from vna.types import BlobPlace, Hole, Version
@@ -212,9 +212,7 @@ class Retrieval:
 
     def _expanded(self, stored: StoredObject) -> Expanded:
         """Return a deflated object inflated, in memory: such objects are rare and small."""
-        if not stored.version.holes:
-            raise Invalid(f"instance {stored.sop_uid}: the deflated data set is empty")
-        deflated = self._read(stored, stored.version.holes[0].blob)
+        deflated = b"".join(self.dataset(stored))
         return expand(deflated, self._max_expanded, stored.sop_uid)
 
 
