@@ -146,6 +146,15 @@ def test_abort_ends_everything() -> None:
     assert established().abort(2, 2) == bytes.fromhex("07 00 00000004 0000 02 02")
 
 
+def test_abort_instead_of_closing_ends_the_wait() -> None:
+    machine = established()
+    machine.receive(0, 5, pdu.RELEASE_REQUEST)
+    machine.release_reply()
+    assert machine.receive(0, 5, pdu.RELEASE_REQUEST) is None
+    assert machine.receive(0, 7, Abort(0, 0).encode()) == Abort(0, 0)
+    assert not machine.artim
+
+
 def test_moves_out_of_turn_are_refused() -> None:
     machine = Machine(acceptor=True)
     for move in (machine.release, machine.release_reply, lambda: machine.accept(ACCEPT)):

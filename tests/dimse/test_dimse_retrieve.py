@@ -98,6 +98,9 @@ def test_c28_what_is_asked_for_arrives_identical_and_is_counted(
     else:
         answers, received = get(node, root, query, CT)
     final, failed = answers[-1]
+    if len(sent) > 1:
+        assert answers[0][0].Status == 0xFF00
+        assert counters(answers[0][0]) == (len(sent) - 1, 1, 0, 0)
     assert final.Status == 0
     assert counters(final) == (None, len(sent), 0, 0)
     assert failed is None

@@ -24,7 +24,8 @@ __all__ = ["SubOperations", "begin", "send_instance"]
 log = logging.getLogger(__name__)
 
 PENDING_INTERVAL_S: Final = 1.0
-"""Seconds between pending responses: often enough to show life, too seldom to cost."""
+"""Seconds between pending responses: often enough to show life, too seldom to cost. The first goes
+out with the first sub-operation: GDCM takes no second instance before it."""
 WARNINGS: Final = frozenset({0x0001, 0x0107, 0x0116})
 """Warning statuses outside Bxxx (PS3.7 C.4)."""
 MOST: Final = 0xFFFF
@@ -41,7 +42,7 @@ class SubOperations:
         self._warned = 0
         self._failed: list[str] = []
         self._loop = asyncio.get_running_loop()
-        self._reported = self._loop.time()
+        self._reported = float("-inf")
 
     @property
     def stopped(self) -> bool:
