@@ -19,6 +19,17 @@ pub const EXPLICIT_LITTLE: &str = "1.2.840.10008.1.2.1";
 pub const DEFLATED: &str = "1.2.840.10008.1.2.1.99";
 /// Explicit VR Big Endian (retired).
 pub const EXPLICIT_BIG: &str = "1.2.840.10008.1.2.2";
+/// Papyrus 3 Implicit VR Little Endian (retired).
+pub const PAPYRUS: &str = "1.2.840.10008.1.20";
+
+/// True for transfer syntaxes in which the whole data set is deflated: the plain one, and those of
+/// JPIP and JPIP HTJ2K references (PS3.5 A.5, A.7, A.12).
+pub fn is_deflated(transfer_syntax: &str) -> bool {
+    matches!(
+        transfer_syntax,
+        DEFLATED | "1.2.840.10008.1.2.4.95" | "1.2.840.10008.1.2.4.205"
+    )
+}
 
 /// A value representation: its two letters, or [`Vr::NONE`] for items and delimiters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -124,11 +135,11 @@ impl Syntax {
         big_endian: false,
     };
 
-    /// The encoding of a transfer syntax; explicit little endian for all but two of them, and so
+    /// The encoding of a transfer syntax; explicit little endian for all but three of them, and so
     /// for unknown and private ones (PS3.5 A.4).
     pub fn of(transfer_syntax: &str) -> Syntax {
         match transfer_syntax {
-            IMPLICIT_LITTLE => Syntax::IMPLICIT,
+            IMPLICIT_LITTLE | PAPYRUS => Syntax::IMPLICIT,
             EXPLICIT_BIG => Syntax {
                 explicit: true,
                 big_endian: true,

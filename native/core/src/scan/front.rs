@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::charset::Charsets;
 use crate::dictionary::Context;
-use crate::element::{DEFLATED, Syntax, Vr, decode_header};
+use crate::element::{Syntax, Vr, decode_header, is_deflated};
 
 use super::values::{Value, decode, value_vr};
 
@@ -57,7 +57,7 @@ impl Front {
         };
         loop {
             self.at = Some(at);
-            if self.transfer_syntax() == Some(DEFLATED) && self.end == Some(at) {
+            if self.transfer_syntax().is_some_and(is_deflated) && self.end == Some(at) {
                 return Progress::Done(at); // what follows is no element
             }
             match self.element(&bytes[at..], at, ended) {

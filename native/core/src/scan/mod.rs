@@ -27,7 +27,7 @@ use std::fmt;
 pub use deflate::inflate;
 pub use values::Value;
 
-use crate::element::{DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Syntax, Vr};
+use crate::element::{EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Syntax, Vr, is_deflated};
 
 use deflate::Inflater;
 use front::{Front, Progress};
@@ -312,7 +312,7 @@ impl Splitter {
         self.stage = Stage::DataSet;
         let declared = self.front.transfer_syntax().or(self.declared.as_deref());
         match declared {
-            Some(DEFLATED) => {
+            Some(uid) if is_deflated(uid) => {
                 let mut inflater = Inflater::new(&self.interest, self.limits);
                 inflater.feed(&self.walker.header[at..]);
                 self.stage = Stage::Deflated(Box::new(inflater));

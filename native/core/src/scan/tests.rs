@@ -5,6 +5,7 @@ mod elements;
 mod properties;
 
 use super::*;
+use crate::element::DEFLATED;
 
 const SPEC: u64 = 0x0008_0005;
 const NAME: u64 = 0x0010_0010;

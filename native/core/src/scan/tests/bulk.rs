@@ -194,6 +194,20 @@ fn deflated() {
 }
 
 #[test]
+fn every_deflated_transfer_syntax() {
+    let bytes = deflate(&id("1"));
+    for uid in [
+        DEFLATED,
+        "1.2.840.10008.1.2.4.95",
+        "1.2.840.10008.1.2.4.205",
+    ] {
+        let scan = scan_as(Form::DataSet, Some(uid), &bytes);
+        assert_eq!((scan.deflated, text(&scan, ID)), (true, Some(vec!["1"])));
+        assert_eq!(scan.transfer_syntax, uid);
+    }
+}
+
+#[test]
 fn deflated_in_part_10_without_group_length() {
     let meta = element(0x0002_0010, "UI", DEFLATED.as_bytes());
     let bytes = [&[0; 128][..], b"DICM", &meta, &deflate(&id("1"))].concat();
