@@ -96,10 +96,9 @@ class Machine:
 
     def receive(self, kind: int, which: int, content: Any) -> Event | None:
         """Return what an event of the deframer means; None when it is to be passed over."""
-        if self.state is State.IDLE:
-            return None
-        if self.state is State.AWAIT_CLOSE and (kind, which) != (0, PduType.ABORT):
-            return None  # table 9-10, AA-6: all but A-ABORT, after which we close (AA-2), is ignored
+        over = self.state in {State.AWAIT_CLOSE, State.IDLE}
+        if over and (kind, which) != (0, PduType.ABORT):
+            return None  # table 9-10, AA-6: all is ignored but A-ABORT, which closes (AA-2)
         if kind == 0:
             return self._receive_pdu(which, content)
         if self.state not in {State.ESTABLISHED, State.AWAIT_RELEASE_REPLY}:
