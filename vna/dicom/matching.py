@@ -28,7 +28,13 @@ from vna.dicom.times import DAY, Span, date, date_range, datetime_range, span, t
 from vna.errors import Invalid
 from vna.types import Attributes, Key, Level, Query, Value
 
-__all__ = ["CompiledQuery", "alternatives", "compile_query", "matchable"]
+__all__ = [
+    "TIMEZONE_OFFSET_FROM_UTC",
+    "CompiledQuery",
+    "alternatives",
+    "compile_query",
+    "matchable",
+]
 
 Test: TypeAlias = Callable[[Value], bool]
 Predicate: TypeAlias = Callable[[Attributes], bool]

@@ -16,6 +16,7 @@ from pynetdicom import pdu as wire
 from pynetdicom import pdu_items as items
 
 from vna._native import ProtocolError
+from vna.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 __all__ = [
     "Abort",
@@ -32,8 +33,6 @@ __all__ = [
 ]
 
 APPLICATION_CONTEXT: Final = "1.2.840.10008.3.1.1.1"
-IMPLEMENTATION_CLASS: Final = "2.25.279153517700535352294581415476767948963"
-IMPLEMENTATION_VERSION: Final = "VNA_0.1"
 RELEASE_REQUEST: Final = b"\x05\x00\x00\x00\x00\x04\x00\x00\x00\x00"
 RELEASE_REPLY: Final = b"\x06\x00\x00\x00\x00\x04\x00\x00\x00\x00"
 
@@ -87,8 +86,8 @@ class UserInformation:
     """
 
     max_pdu_length: int = 0
-    implementation_class: str = IMPLEMENTATION_CLASS
-    implementation_version: str = IMPLEMENTATION_VERSION
+    implementation_class: str = IMPLEMENTATION_CLASS_UID
+    implementation_version: str = IMPLEMENTATION_VERSION_NAME
     window: tuple[int, int] | None = None
     roles: dict[str, tuple[bool, bool]] = field(default_factory=dict)
     extended: dict[str, bytes] = field(default_factory=dict)

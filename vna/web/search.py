@@ -14,7 +14,7 @@ from vna.dicom.attributes import (
     STUDY_INSTANCE_UID,
     TABLE,
 )
-from vna.dicom.matching import compile_query
+from vna.dicom.matching import TIMEZONE_OFFSET_FROM_UTC, compile_query
 from vna.dicom.paths import describe, parse_path
 from vna.errors import Invalid
 from vna.types import Key, Level, Query
@@ -104,6 +104,7 @@ def parse_search(
         keys=tuple(keys.values()),
         returned=returned | {RETRIEVE_URL, INSTANCE_AVAILABILITY},
         fuzzy=_flag(values, "fuzzymatching"),
+        combine_datetime=True,  # 8.3.4.1.1: always, where C-FIND has to negotiate it
         offset=_number(values, "offset") or 0,
         limit=max_results if limit is None else min(limit, max_results),
     )
@@ -116,6 +117,8 @@ def parse_search(
         f"{describe(path)} is not supported for matching at this level and was ignored"
         for path in compile_query(query).unsupported
     ]
+    if TIMEZONE_OFFSET_FROM_UTC in keys:
+        notes.append("TimezoneOffsetFromUTC was ignored: dates and times match as they are written")
     return Search(query, required, tuple(notes))
 
 

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from vna.dicom import attributes
-from vna.dimse.identifiers import (
-    AVAILABILITY,
-    CHARACTER_SET,
-    RETRIEVE_AE,
-    Answers,
-    Identifier,
-    read_identifier,
-)
+from vna.dicom.matching import compile_query
+from vna.dimse.identifiers import AVAILABILITY, Answers, Identifier, read_identifier
 from vna.dimse.levels import keys_above, level_of
 from vna.dimse.negotiation import FindOptions
 from vna.dimse.operation import Operation
@@ -21,17 +13,16 @@ from vna.types import Key, Level, Query
 
 __all__ = ["find"]
 
-NOT_MATCHED: Final = frozenset({CHARACTER_SET, RETRIEVE_AE, AVAILABILITY})
-"""Answered, but no key to match by."""
-
 
 async def find(operation: Operation) -> None:
     """Answer each match with a pending response, then success; stop at once when cancelled."""
     options = operation.negotiated.find.get(operation.context.abstract_syntax, FindOptions())
     identifier = read_identifier(await operation.identifier(), operation.context.transfer_syntax)
     query = _query(operation, identifier, options)
-    supported = not identifier.deeper and all(
-        _supported(path, query.level) for path in identifier.keys
+    supported = (
+        not identifier.deeper
+        and all(_supported(path, query.level) for path in identifier.keys)
+        and not compile_query(query).unsupported  # returned, but not matched by their values
     )
     answers = Answers(
         operation.context.transfer_syntax,
@@ -66,7 +57,7 @@ def _query(operation: Operation, identifier: Identifier, options: FindOptions) -
     keys = tuple(
         Key(path, value)
         for path, value in identifier.keys.items()
-        if value and path not in NOT_MATCHED and _supported(path, level)
+        if value and _supported(path, level)
     )
     return Query(
         level=level,
