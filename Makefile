@@ -1,4 +1,4 @@
-# make build | serve | test | lint | docs | fuzz | bench | clean
+# make build | serve | test | lint | docs | fuzz | large | bench | clean
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -10,6 +10,7 @@ DATA ?= data
 DIMSE_PORT ?= 11112
 HTTP_PORT ?= 8080
 FUZZ_SECONDS ?= 60
+OBJECT_BYTES ?= 5368709120
 
 VENV := .venv
 BUILT := $(VENV)/.built
@@ -18,7 +19,7 @@ MANIFEST := --manifest-path native/Cargo.toml
 # Debian packages with the programs that interop tests drive.
 TEST_PACKAGES := curl dcmtk libgdcm-tools
 
-.PHONY: build serve test test-tools lint docs fuzz bench clean
+.PHONY: build serve test test-tools lint docs fuzz large bench clean
 
 build: $(BUILT)
 
@@ -70,6 +71,11 @@ fuzz:
 	  cargo +nightly fuzz run --fuzz-dir native/fuzz $$target -- \
 	    -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096; \
 	done
+
+# One object of OBJECT_BYTES through every door; prints rates and the worker's peak memory.
+large: build
+	VNA_OBJECT_BYTES=$(OBJECT_BYTES) $(VENV)/bin/pytest -q tests/limits/test_large_objects.py \
+	  -k every_door
 
 bench: build test-tools
 	$(VENV)/bin/python bench/first.py

@@ -1,10 +1,11 @@
 import os
+import zlib
 from collections import Counter
 from pathlib import Path
 
 import pydicom
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vna.dicom import attributes as a
@@ -125,9 +126,25 @@ def test_any_bytes_are_scanned_or_refused(data, form):
         assert is_uid(found.study_uid)
 
 
-def test_inflating_is_bounded():
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 3 << 20), st.integers(0, 9), st.integers(1 << 12, 1 << 20))
+def test_inflating_gives_the_whole_in_bounded_pieces(size, level, cut):
+    data = bytes(range(251)) * (size // 251 + 1)
+    deflater = zlib.compressobj(level, wbits=-15)
+    deflated = deflater.compress(data) + deflater.flush() + b"\0"
+    arriving = [deflated[at : at + cut] for at in range(0, len(deflated), cut)]
+    pieces = list(inflated(arriving, len(data)))
+    assert max(map(len, pieces)) <= 1 << 20
+    assert b"".join(pieces) == data
+    with pytest.raises(ValueError, match="more than"):
+        list(inflated(arriving, len(data) - 1))
+    with pytest.raises(ValueError, match="cut short"):
+        list(inflated([deflated[: len(deflated) // 2]], len(data)))
+
+
+def test_what_is_not_deflated_is_named():
     with pytest.raises(ValueError, match=r".+"):
-        inflated(b"\x00\x01\x02", 100)
+        list(inflated([b"\x00\x01\x02"], 100))
 
 
 def corpus_files():

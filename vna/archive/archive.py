@@ -12,6 +12,7 @@ from vna.archive.check import CheckReport, check
 from vna.archive.commit import Committer, Proposal
 from vna.archive.identity import Identity, load_identity
 from vna.archive.ingest import Expected, Form, Ingest, Stored
+from vna.archive.memory import Memory
 from vna.archive.offload import Offload
 from vna.archive.prepare import IngestRoom
 from vna.archive.query import run_query
@@ -71,7 +72,14 @@ class Archive:
         )
         self._committer = Committer(self._store, self._index, clock)
         self._offload = Offload(settings.threads)
-        self._room = IngestRoom(settings, self._store, self._index, self._committer, self._offload)
+        self._room = IngestRoom(
+            settings,
+            self._store,
+            self._index,
+            self._committer,
+            self._offload,
+            Memory(settings.memory_in_flight_bytes),
+        )
         self._retrieval = Retrieval(self._store, self._index, MAX_EXPANDED_BYTES)
 
     @classmethod

@@ -1,54 +1,70 @@
-"""Deflated data sets (PS3.5 A.5), inflated in memory to reach inside them."""
+"""Deflated data sets (PS3.5 A.5), inflated as they are read to reach inside them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 from vna.dicom.scan import ObjectScan, inflated
 from vna.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN
 from vna.errors import Corrupt
 from vna.types import Frames, Hole
 
-__all__ = ["Expanded", "expand"]
+__all__ = ["Expanded"]
+
+Piece: TypeAlias = bytes | memoryview
 
 
-@dataclass(frozen=True, slots=True)
 class Expanded:
-    """An inflated data set, parted like any other; `starts` are its holes' places in `data`."""
+    """A deflated data set, parted like any other.
 
-    data: bytes
-    header: bytes
-    holes: list[Hole]
-    starts: list[int]
-    frames: Frames | None
-    transfer_syntax: str = EXPLICIT_VR_LITTLE_ENDIAN
+    Holds its header. Each reading of a bulk value inflates the data set anew up to the value's
+    end: that costs time, but memory for a piece alone, whatever the data set inflates to.
+    """
 
-    def value(self, hole: Hole) -> memoryview:
-        """Return the bytes of a bulk value."""
-        start = self.starts[self.holes.index(hole)]
-        return memoryview(self.data)[start : start + hole.length]
+    transfer_syntax = EXPLICIT_VR_LITTLE_ENDIAN
+
+    def __init__(self, deflated: Callable[[], Iterator[Piece]], limit: int, sop_uid: str) -> None:
+        """Part the data set that `deflated` gives the pieces of.
+
+        Raises Corrupt when it does not inflate within `limit` bytes.
+        """
+        self._deflated = deflated
+        self._limit = limit
+        self._sop_uid = sop_uid
+        self._starts: dict[int, int] = {}
+        scan = ObjectScan("dataset", EXPLICIT_VR_LITTLE_ENDIAN)
+        at = 0
+        for piece in self._inflated():
+            for hole, start, _ in scan.feed(piece):
+                self._starts.setdefault(hole, at + start)
+            at += len(piece)
+        scanned = scan.finish()
+        self.header = scanned.header
+        self.holes: list[Hole] = scanned.holes
+        self.frames: Frames | None = scanned.frames
+
+    def value(self, hole: Hole, start: int, stop: int) -> Iterator[Piece]:
+        """Yield bytes `[start, stop)` of a bulk value."""
+        origin = self._starts.get(self.holes.index(hole), 0)
+        start, stop = origin + start, origin + min(stop, hole.length)
+        at = 0
+        for piece in self._inflated():
+            if at >= stop:
+                return
+            if at + len(piece) > start:
+                yield memoryview(piece)[max(start - at, 0) : stop - at]
+            at += len(piece)
 
     def pixels(self, start: int, stop: int) -> bytes:
         """Return bytes `[start, stop)` of the pixel data value."""
         assert self.frames is not None, "only asked for an object with frames"
-        origin = self.starts[self.frames.hole]
-        return self.data[origin + start : origin + stop]
+        return b"".join(self.value(self.holes[self.frames.hole], start, stop))
 
-
-def expand(deflated: bytes, limit: int, sop_uid: str) -> Expanded:
-    """Inflate and part a data set. Raises Corrupt when it does not inflate within `limit` bytes."""
-    try:
-        data = inflated(deflated, limit)
-    except ValueError as error:
-        raise Corrupt(
-            f"instance {sop_uid}: its deflated data set does not inflate: {error}"
-        ) from error
-    scan = ObjectScan("dataset", EXPLICIT_VR_LITTLE_ENDIAN)
-    starts: dict[int, int] = {}
-    for hole, start, _ in scan.feed(data):
-        starts.setdefault(hole, start)
-    scanned = scan.finish()
-    holes = scanned.holes
-    return Expanded(
-        data, scanned.header, holes, [starts.get(i, 0) for i in range(len(holes))], scanned.frames
-    )
+    def _inflated(self) -> Iterator[bytes]:
+        try:
+            yield from inflated(self._deflated(), self._limit)
+        except ValueError as error:
+            raise Corrupt(
+                f"instance {self._sop_uid}: its deflated data set does not inflate: {error}"
+            ) from error

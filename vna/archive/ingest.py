@@ -1,8 +1,8 @@
 """One object on its way in: parted as it arrives, checked when it ends, committed as a whole.
 
-Bulk values stay in memory until the object passes the stream threshold; the value that is
-arriving then moves to a pack of its own and the rest of it follows from the socket, so that an
-object of any size needs bounded memory.
+Bulk values stay in memory until the object passes the stream threshold, or the process its cap;
+the value that is arriving then moves to a pack of its own and the rest of it follows from the
+socket, so that an object of any size needs bounded memory.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 from vna.archive.prepare import Buffer, Bulk, IngestRoom, prepare, standing
 from vna.dicom.scan import ObjectScan, Scanned
-from vna.errors import Conflict, Invalid, Unavailable
+from vna.errors import Busy, Conflict, Invalid, Unavailable
 from vna.index import Outcome
 from vna.storage import BlobStream, CodecName
 from vna.types import BlobPlace
@@ -26,6 +26,8 @@ SMALL_PIECE = 256 << 10
 """Pieces up to this size are scanned on the event loop: under 0.1 ms."""
 STREAM_BATCH = 1 << 20
 """Bytes of a streamed value that are handed to a thread at once."""
+SPILL_LEAST = 256 << 10
+"""What is less of a value stays in memory though memory is scarce: a pack of its own costs more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,9 @@ class Ingest:
         self._expected = expected
         self._scan = ObjectScan(form, transfer_syntax, max_header=room.settings.max_header_bytes)
         self._bulks: list[Bulk] = []
-        self._held = 0
+        self._ended_bulks = 0
+        self._held = 0  # of bulk values
+        self._header = 0
         self._ended = False
         self.identity = Identified(
             expected.sop_class or "", expected.sop_uid or "", expected.study_uid or ""
@@ -89,15 +93,27 @@ class Ingest:
             runs = self._scan.feed(piece)
         else:
             runs = await self._room.offload.run(self._scan.feed, piece)
-        if not runs:
-            return
         view = memoryview(piece)
+        taken = 0
         for hole, start, end in runs:
             bulk = self._bulk(hole)
             bulk.parts.append(view[start:end])
-            self._held += end - start
             bulk.batch += end - start
-        await self._spill(self._bulks[-1])
+            taken += end - start
+        self._hold(taken, len(piece) - taken)
+        if self._header > STREAM_BATCH and self._room.memory.scarce:
+            raise Busy("too much of the objects that are arriving is held in memory")
+        if runs:
+            await self._end_bulks()
+            await self._spill(self._bulks[-1])
+
+    def _hold(self, bulk: int, header: int = 0) -> None:
+        """Count what is held more, or less; after the end nothing is."""
+        if self._ended:
+            return
+        self._held += bulk
+        self._header += header
+        self._room.memory.held += bulk + header
 
     def _bulk(self, hole: int) -> Bulk:
         while len(self._bulks) <= hole:
@@ -108,9 +124,10 @@ class Ingest:
         return self._bulks[hole]
 
     async def _spill(self, bulk: Bulk) -> None:
-        """Move what is held of the arriving value to its own pack once the object is large."""
+        """Move what is held of the arriving value to its own pack once that is due."""
         if bulk.stream is None:
-            if self._held <= self._room.settings.stream_threshold_bytes:
+            scarce = self._room.memory.scarce and bulk.batch >= SPILL_LEAST
+            if self._held <= self._room.settings.stream_threshold_bytes and not scarce:
                 return
             bulk.stream = await self._room.offload.run(
                 self._room.store.stream, bulk.chunk_length, codec=bulk.codec
@@ -119,12 +136,23 @@ class Ingest:
             return
         await self._drain(bulk, bulk.stream)
 
+    async def _end_bulks(self) -> None:
+        """Let streams of values that others have followed hold nothing: an object may have many."""
+        while self._ended_bulks < len(self._bulks) - 1:
+            bulk = self._bulks[self._ended_bulks]
+            self._ended_bulks += 1
+            if bulk.stream is not None:
+                await self._drain(bulk, bulk.stream)
+                await self._room.offload.run(bulk.stream.complete)
+
     async def _drain(self, bulk: Bulk, stream: BlobStream) -> None:
         parts, bulk.parts = bulk.parts, []
-        self._held -= bulk.batch
-        bulk.batch = 0
-        if parts:
-            await self._room.offload.run(_write_all, stream, parts)
+        count, bulk.batch = bulk.batch, 0
+        try:
+            if parts:
+                await self._room.offload.run(_write_all, stream, parts)
+        finally:
+            self._hold(-count)
 
     async def commit(self) -> Stored:
         """Make the object durable and findable; return only then.
@@ -165,6 +193,8 @@ class Ingest:
         prepared = await self._room.offload.run(
             prepare, self._room, scanned, self._bulks, placed, self._source
         )
+        for bulk in self._bulks:
+            bulk.parts = []  # encoded; what stays raw the proposal holds
         if isinstance(prepared, Outcome):
             return prepared
         for bulk, hole in zip(self._bulks, scanned.holes, strict=True):
@@ -184,6 +214,7 @@ class Ingest:
 
     def abort(self) -> None:
         """Forget the object and remove what was streamed for it. Safe at any time."""
+        self._hold(-self._held, -self._header)
         self._ended = True
         for bulk in self._bulks:
             if bulk.stream is not None:

@@ -12,6 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from vna.archive.commit import Committer, Proposal
+from vna.archive.memory import Memory
 from vna.archive.offload import Offload
 from vna.archive.settings import ArchiveSettings
 from vna.dicom.scan import Scanned
@@ -58,6 +59,7 @@ class IngestRoom:
     index: Index
     committer: Committer
     offload: Offload
+    memory: Memory
 
     def known(self, digest: bytes) -> bool:
         """Return whether the archive has a blob."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from vna.archive.expand import Expanded, expand
+from vna.archive.expand import Expanded
 from vna.archive.frames import cut_frame
 from vna.dicom.part10 import file_prefix
 from vna.dicom.paths import bulk_path
@@ -182,7 +182,7 @@ class Retrieval:
     ) -> Iterator[Piece]:
         """Yield bytes `[start, stop)` of a bulk value as stored."""
         if stored.version.deflated:
-            yield self._expanded(stored).value(hole)[start:stop]
+            yield from self._expanded(stored).value(hole, start, stop)
             return
         with self._index.read() as reader:
             place = _place(reader, hole.blob, stored)
@@ -211,9 +211,8 @@ class Retrieval:
         return self._store.read(place, start, stop)
 
     def _expanded(self, stored: StoredObject) -> Expanded:
-        """Return a deflated object inflated, in memory: such objects are rare and small."""
-        deflated = b"".join(self.dataset(stored))
-        return expand(deflated, self._max_expanded, stored.sop_uid)
+        """Return a deflated object parted as if it were not."""
+        return Expanded(lambda: self.dataset(stored), self._max_expanded, stored.sop_uid)
 
 
 def _absent(deleted: bool, level: str, uid: str) -> NotFound:

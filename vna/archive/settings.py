@@ -17,12 +17,14 @@ class ArchiveSettings:
 
     `data` is the folder that holds everything. `duplicates` decides on a SOP Instance UID that is
     stored already with other bytes. An object's bulk value streams into a pack of its own once
-    the object passes `stream_threshold_bytes`. `threads` serve blocking reads and encoding.
+    the object passes `stream_threshold_bytes`, or all that arrive in this process together
+    `memory_in_flight_bytes`. `threads` serve blocking reads and encoding.
     """
 
     data: Path
     duplicates: DuplicatePolicy = "replace"
     stream_threshold_bytes: int = 32 << 20
+    memory_in_flight_bytes: int = 256 << 20
     max_header_bytes: int = 256 << 20
     threads: int = 8
     pack_size_bytes: int = 1 << 30

@@ -180,6 +180,13 @@ SECTIONS: tuple[Section, ...] = (
                 "Objects over this size stream into a pack of their own instead of being held in memory.",
             ),
             Setting(
+                "memory_in_flight_bytes",
+                Whole(1 << 20, 1024 * GIB),
+                archive["memory_in_flight_bytes"],
+                "When a worker holds more than this of arriving objects, they stream earlier. One\n"
+                "association holds up to stream_threshold_bytes and [dimse] receive_ahead_bytes.",
+            ),
+            Setting(
                 "max_header_bytes",
                 Whole(1 << 16, 2 * GIB),
                 archive["max_header_bytes"],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["ObjectScan", "Scanned", "header_json", "inflated"]
 
 MEDIA_STORAGE_SOP_CLASS_UID = 0x0002_0002
+INFLATED_PIECE = 1 << 20
 
 _IDENTITY = {
     SOP_CLASS_UID: "SOP Class UID",
@@ -149,6 +151,28 @@ def header_json(
     return _native.dataset_json(header, start, transfer_syntax, places, bulk_uri)
 
 
-def inflated(data: Buffer, limit: int) -> bytes:
-    """Return a deflated data set inflated. Raises ValueError: broken, or over `limit` bytes."""
-    return _native.inflate(data, limit)
+def inflated(pieces: Iterable[Buffer], limit: int) -> Iterator[bytes]:
+    """Yield a deflated data set inflated, in bounded pieces (PS3.5 A.5).
+
+    Raises ValueError when it is broken, cut short, or over `limit` bytes. What follows its end is
+    padding.
+    """
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    length = 0
+    for deflated in pieces:
+        rest = deflated
+        full = True
+        while rest or full:  # a full piece may not be all that there is
+            try:
+                piece = inflater.decompress(rest, INFLATED_PIECE)
+            except zlib.error as error:
+                raise ValueError(str(error)) from error
+            rest, full = inflater.unconsumed_tail, len(piece) == INFLATED_PIECE
+            length += len(piece)
+            if length > limit:
+                raise ValueError(f"it has more than {limit} bytes")
+            if piece:
+                yield piece
+            if inflater.eof:
+                return
+    raise ValueError("it is cut short")

@@ -26,7 +26,7 @@ _SYNC_EVERY: Final = 64 << 20
 class BlobStream:
     """A blob under way; one thread at a time, but `abort` from any.
 
-    Holds one chunk in memory, and 16 bytes for each chunk that is written. The record's header
+    Holds one chunk in memory (none after `complete`), and 16 bytes for each chunk that is written. The record's header
     is written last, so until `finish` the pack holds no record. After any error only `abort` is
     left.
     """
@@ -60,6 +60,12 @@ class BlobStream:
         """Take the next bytes of the blob. Full or Unavailable."""
         with self._exclusive():
             self._write(memoryview(data).cast("B"))
+
+    def complete(self) -> None:
+        """Say that no more bytes come: from here until `finish` nothing is held in memory."""
+        with self._exclusive():
+            if self._chunk:
+                self._put_chunk()
 
     def finish(self, digest: bytes) -> BlobPlace:
         """Say that the blob is complete and has this BLAKE3; return its place once it is durable."""

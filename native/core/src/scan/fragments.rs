@@ -5,7 +5,7 @@ use crate::element::{ITEM, SEQUENCE_END, Syntax, UNDEFINED};
 use crate::frames::{ENDS_IMAGE, Items};
 
 /// More fragments than this are passed over without a frame table.
-const MAX_FRAGMENTS: usize = 1 << 24;
+const MAX_FRAGMENTS: usize = 1 << 22;
 /// A longer Basic Offset Table is passed over.
 const MAX_TABLE: u64 = 4 * MAX_FRAGMENTS as u64;
 /// An end of image marker counts within this many bytes of a fragment's end.

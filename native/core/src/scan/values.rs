@@ -12,7 +12,7 @@ const MAX_BYTES: usize = 64 << 10;
 /// A value of more items is cut off, and so is what a sequence's items add up to.
 const MAX_ITEMS: usize = 1024;
 /// Entries of an Extended Offset Table that are kept.
-const MAX_OFFSETS: usize = 1 << 24;
+const MAX_OFFSETS: usize = 1 << 22;
 
 const SPECIFIC_CHARACTER_SET: u32 = 0x0008_0005;
 
