@@ -128,6 +128,51 @@ def test_commands_work_beside_a_running_daemon(daemon, folder):
     assert (code, check["instances"], check["damage"]) == (0, 2, [])
 
 
+def test_versions_delete_and_restore_beside_a_running_daemon(daemon, tmp_path):
+    dataset = pydicom.dcmread(CT)
+    study, uid = dataset.StudyInstanceUID, dataset.SOPInstanceUID
+    vna("import", CT, "--data", daemon.data)
+    dataset.PatientComments = "corrected"
+    dataset.save_as(tmp_path / "corrected.dcm")
+    vna("import", tmp_path / "corrected.dcm", "--data", daemon.data)
+
+    def served():
+        url = f"{daemon.dicomweb}/studies/{study}/instances?includefield=PatientComments"
+        code = ["curl", "-sS", "-o", "/dev/stderr", "-w", "%{http_code}", url]
+        ended = subprocess.run(code, capture_output=True, check=True)
+        return ended.stdout, ended.stderr
+
+    code, report = report_of("versions", uid, "--data", daemon.data)
+    new, old = report["versions"]
+    assert (code, new["current"], old["current"]) == (0, True, False)
+    assert new["bytes"] > old["bytes"]
+    assert old["time"].endswith("+00:00")
+    code, report = report_of(
+        "restore", uid, "--version", str(old["version"]), "--data", daemon.data
+    )
+    assert (code, report["restored"]) == (0, 1)
+    code, out, _ = vna("versions", uid, "--data", daemon.data)
+    assert f"{old['version']}  {old['time']}  current" in out
+    assert f"{new['version']}  {new['time']}  replaced" in out
+
+    delete = ("delete", "--study", study, "--reason", "a test", "--data", daemon.data)
+    code, _, said = vna(*delete)
+    assert (code, "nothing deleted" in said) == (4, True), "nobody said yes"
+    assert served()[0] == b"200"
+    code, report = report_of(*delete, "--yes")
+    assert (code, report["deleted"]) == (0, 1)
+    assert served()[0] != b"200" or served()[1] == b"[]"
+    assert "deleted with its study: a test" in vna("versions", study, "--data", daemon.data)[1]
+    assert vna(*delete, "--yes")[0] == 4
+    assert vna("restore", study, "--data", daemon.data)[:2] == (
+        0,
+        "1 instances restored, 0 left as deleted on their own\n",
+    )
+    assert served()[0] == b"200"
+    assert vna("restore", study, "--data", daemon.data)[0] == 4
+    assert vna("versions", "9.9", "--data", daemon.data)[0] == 4
+
+
 @pytest.mark.parametrize("command", ["stats", "check"])
 def test_folder_without_an_archive_exits_3_and_stays_empty(tmp_path, command):
     code, out, said = vna(command, "--data", tmp_path)
@@ -140,6 +185,8 @@ def test_usage_errors_exit_2(tmp_path):
     assert vna("import")[0] == 2
     assert vna("no-such-command")[0] == 2
     assert vna("stats", "--data", CT)[0] == 2
+    assert vna("delete", "--study", "1.2", "--data", tmp_path)[0] == 2
+    assert vna("delete", "--reason", "", "--data", tmp_path)[0] == 2
 
 
 def test_config_check_names_each_problem(tmp_path):

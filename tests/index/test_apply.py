@@ -3,8 +3,17 @@
 import pytest
 
 from vna.errors import Invalid
-from vna.index import Applied, ChangeKind, Index, IndexSettings, Outcome
-from vna.testing.commits import blob_place, delete, digest, plain_keyer, store, uid, void
+from vna.index import Applied, ChangeKind, Index, IndexSettings, Mutation, Outcome
+from vna.testing.commits import (
+    blob_place,
+    delete,
+    digest,
+    plain_keyer,
+    restore,
+    store,
+    uid,
+    void,
+)
 from vna.types import Level
 
 STORED, REPLACED = Applied(Outcome.STORED, 1), Applied(Outcome.REPLACED, 1)
@@ -320,3 +329,68 @@ def test_reopening_keeps_everything(settings):
         assert [kind for kind, *_ in feed(again)].count(ChangeKind.STORED) == 3
     finally:
         again.close()
+
+
+def test_a_restore_makes_an_older_version_current(index):
+    first = store(1, 1, content=10, study=2, said=1)
+    apply(index, first, store(2, 1, content=20, said=2))
+    assert apply(index, restore(5, first)) == [REPLACED]
+    assert apply(index, restore(5, first)) == [DUPLICATE]
+    with index.read() as reader:
+        instance = reader.instance(uid(Level.INSTANCE, 1))
+        assert [v.stamp for v in [instance.version, *instance.older]] == [1, 2]
+        assert instance.stamps == [5, 2]
+        assert instance.attributes == {0x00200013: [1]}
+        study = reader.study(uid(Level.STUDY, 2))
+        assert (study.created, study.updated) == (1, 1)
+        assert reader.study(uid(Level.STUDY, 1)) is None, "it moved back"
+        patient = reader.patient("patient 1")
+        assert patient.attributes == {0x00100010: ["Name^1^2"]}, "no restore turns that back"
+        assert reader.refs(instance.version.header) == 1
+
+
+@pytest.mark.parametrize("level", [Level.INSTANCE, Level.SERIES, Level.STUDY])
+def test_a_restore_is_stronger_than_the_deletes_before_it(index, level):
+    first = store(1, 1, policy="keep")
+    apply(index, first, store(2, 2), delete(3, level, 1))
+    assert apply(index, restore(3, first)) == [NOTHING]
+    assert apply(index, restore(4, first)) == [STORED]
+    with index.read() as reader:
+        assert reader.instance(uid(Level.INSTANCE, 1)).stamps == [4]
+        assert reader.tombstone(uid(Level.INSTANCE, 1)) is None
+        assert [t.uid[-1] for t in reader.tombstones_of(uid(Level.STUDY, 1))] == (
+            [] if level is Level.INSTANCE else ["2"]
+        )
+    assert feed(index)[-1] == (ChangeKind.STORED, "1", "1")
+    assert apply(index, delete(5, level, 1)) == [Applied(Outcome.DELETED, 1)]
+
+
+def test_a_restore_needs_no_other_record(index):
+    first = store(1, 1)
+    alone = Mutation(restore(5, first).commit, first.blobs)
+    assert apply(index, alone, replay=True) == [STORED]
+    dump = list(index.dump())
+    assert apply(index, first, replay=True) == [DUPLICATE]
+    assert list(index.dump()) == dump
+
+
+def test_a_restore_older_than_its_store_is_refused(index):
+    with pytest.raises(Invalid, match="stamps"):
+        apply(index, restore(4, store(5, 1)))
+
+
+def test_deleted_instances_are_listed_by_study_and_series(index):
+    apply(index, store(1, 1, series=1), store(1, 2, series=2), store(1, 3, series=2, study=2))
+    apply(index, delete(2, Level.STUDY, 1), delete(2, Level.INSTANCE, 3))
+
+    def listed(study, *series):
+        with index.read() as reader:
+            below = [uid(Level.SERIES, number) for number in series]
+            return [t.uid[-1] for t in reader.tombstones_of(uid(Level.STUDY, study), *below)]
+
+    assert (listed(1), listed(1, 2), listed(2, 2), listed(2, 1)) == (["1", "2"], ["2"], ["3"], [])
+    with index.read() as reader:
+        studies = reader.studies_of_series(uid(Level.SERIES, 2))
+        assert studies == [uid(Level.STUDY, 1), uid(Level.STUDY, 2)]
+    apply(index, store(3, 2, series=2, study=2))
+    assert (listed(1), listed(2)) == (["1"], ["3"])

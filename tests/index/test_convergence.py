@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vna.index import Index, IndexSettings, Outcome
-from vna.testing.commits import delete, plain_keyer, store, void
-from vna.types import Level, VoidCommit
+from vna.testing.commits import delete, plain_keyer, restore, store, void
+from vna.types import Level, RestoreCommit, StoreCommit, VoidCommit
 
 few = st.integers(1, 3)
 
@@ -22,7 +22,7 @@ def histories(draw, policies=("replace",)):
     mutations = []
     for _ in range(draw(st.integers(1, 14))):
         stamp = draw(st.integers(1, 30))
-        match draw(st.sampled_from(["store"] * 6 + ["delete"] * 2 + ["void"])):
+        match draw(st.sampled_from(["store"] * 6 + ["delete"] * 2 + ["restore"] * 2 + ["void"])):
             case "store":
                 mutations.append(
                     store(
@@ -39,6 +39,11 @@ def histories(draw, policies=("replace",)):
                         pack=draw(few),
                     )
                 )
+            case "restore":
+                stored = [m for m in mutations if isinstance(m.commit, StoreCommit)]
+                if stored:
+                    again = draw(st.sampled_from(stored))
+                    mutations.append(restore(again.commit.stamp + stamp, again))
             case "delete":
                 level = draw(st.sampled_from([Level.STUDY, Level.SERIES, Level.INSTANCE]))
                 mutations.append(delete(stamp, level, draw(few), draw(st.sampled_from("ab"))))
@@ -48,15 +53,20 @@ def histories(draw, policies=("replace",)):
 
 
 def one_by_content(mutations):
-    """Drop stores that no archive can make: two of one instance with one stamp and content."""
+    """Drop what no archive can make: one instance, stamp and content, stored or restored twice."""
     seen, kept = set(), []
     for mutation in mutations:
-        version = getattr(mutation.commit, "version", None)
-        if version is not None:
-            name = mutation.commit.sop_uid, version.stamp, version.digest
-            if name in seen:
+        commit = mutation.commit
+        stored = commit.store if isinstance(commit, RestoreCommit) else commit
+        if isinstance(stored, StoreCommit):
+            names = {
+                (stored.sop_uid, s, stored.version.digest) for s in {stored.stamp, commit.stamp}
+            }
+            if isinstance(commit, RestoreCommit) and any(m.commit is stored for m in kept):
+                names = {(stored.sop_uid, commit.stamp, stored.version.digest)}
+            if names & seen:
                 continue
-            seen.add(name)
+            seen |= names
         kept.append(mutation)
     return kept
 
@@ -133,17 +143,20 @@ def test_replay_agrees_with_what_was_decided_live(mutations, chance):
 @pytest.mark.parametrize("seed", range(3))
 def test_a_long_history_converges(seed):
     chance = random.Random(seed)
-    mutations = []
+    mutations, stored = [], []
     for stamp in range(1, 400):
         if chance.random() < 0.1:
             level = chance.choice([Level.STUDY, Level.SERIES, Level.INSTANCE])
             mutations.append(delete(stamp, level, chance.randrange(6)))
+        elif stored and chance.random() < 0.1:
+            mutations.append(restore(stamp, chance.choice(stored)))
         else:
             numbers = {k: chance.randrange(4) for k in ("series", "study", "patient")}
             content = chance.randrange(60)
             mutations.append(store(stamp, chance.randrange(40), content=content, **numbers))
+            stored.append(mutations[-1])
     expected = dump_of([mutations], replay=True)
     chance.shuffle(mutations)
     assert dump_of(in_groups(mutations, chance), replay=True) == expected
     kinds = {line[0] for line in expected}
-    assert kinds >= {"study", "gone instance", "barrier", "blob", "total"}
+    assert kinds >= {"study", "gone instance", "buried", "barrier", "blob", "total"}

@@ -88,7 +88,7 @@ def set_meta(settings, name, value):
 def test_another_schema_version_does_not_open(settings):
     Index.open(settings, plain_keyer).close()
     set_meta(settings, b"schema", 99)
-    with pytest.raises(Unavailable, match=r"data\.mdb: has schema version 99, expected 1"):
+    with pytest.raises(Unavailable, match=r"data\.mdb: has schema version 99, expected 2"):
         Index.open(settings, plain_keyer)
 
 

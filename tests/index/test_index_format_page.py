@@ -21,6 +21,7 @@ FIELDS = {
     "seq": 7,
     "uid": "1.2.3",
     "study_uid": "1.2.4",
+    "series_uid": "1.2.5",
     "name": "state",
     "digest": layout.name_key(Level.PATIENT, "Doe")[1:],
     "level": 1,
@@ -71,6 +72,9 @@ CODE = {
     ("gone", "01, text uid"): layout.name_key(Level.STUDY, "1.2.3"),
     ("gone", "02, text uid, 00, text study_uid"): layout.gone_series_key("1.2.3", "1.2.4"),
     ("gone", "03, text uid"): layout.name_key(Level.INSTANCE, "1.2.3"),
+    ("gone", "04, text study_uid, 00, text series_uid, 00, text uid"): layout.buried_key(
+        "1.2.4", "1.2.5", "1.2.3"
+    ),
     ("barriers", "u8 level, text uid"): layout.barrier_key(Level.STUDY, "1.2.3"),
     ("barriers", "04, text uid, 00, be64 stamp"): layout.void_key("1.2.3", 5),
     ("blobs", "bytes digest"): FIELDS["digest"],

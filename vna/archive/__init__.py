@@ -4,13 +4,16 @@ Glossary
     ingest      one object on its way in
     commit      a mutation that is durable in a pack and applied to the index
     proposal    a mutation on its way to being a commit
+    history     the versions of an instance, and whether it is deleted
     standing    what the index says of an object before anything is written for it
     recovery    applying what a crash left in packs beyond what the index has
 """
 
 from vna.archive.archive import Archive, Stats
 from vna.archive.check import CheckReport, Damage
+from vna.archive.history import History
 from vna.archive.ingest import Identified, Ingest, Stored
+from vna.archive.restore import Restored
 from vna.archive.retrieve import StoredObject
 from vna.archive.settings import ArchiveSettings
 from vna.index import Outcome
@@ -20,9 +23,11 @@ __all__ = [
     "ArchiveSettings",
     "CheckReport",
     "Damage",
+    "History",
     "Identified",
     "Ingest",
     "Outcome",
+    "Restored",
     "Stats",
     "Stored",
     "StoredObject",

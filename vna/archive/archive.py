@@ -10,6 +10,7 @@ from typing import ParamSpec, Self, TypeVar
 
 from vna.archive.check import CheckReport, check
 from vna.archive.commit import Committer, Proposal
+from vna.archive.history import History, histories
 from vna.archive.identity import Identity, load_identity
 from vna.archive.ingest import Expected, Form, Ingest, Stored
 from vna.archive.memory import Memory
@@ -17,6 +18,7 @@ from vna.archive.offload import Offload
 from vna.archive.prepare import IngestRoom
 from vna.archive.query import run_query
 from vna.archive.recover import Recovered, recover
+from vna.archive.restore import Restored, restore
 from vna.archive.retrieve import Piece, Retrieval, StoredObject
 from vna.archive.settings import ArchiveSettings
 from vna.clock import Clock, SystemClock
@@ -159,6 +161,16 @@ class Archive:
         applied = await asyncio.shield(asyncio.wrap_future(done))
         return applied.count
 
+    async def restore(self, uid: str, *, version: int | None = None, reason: str = "") -> Restored:
+        """Bring back what was deleted of a study, series or instance; or a version of an instance.
+
+        A version is named by its stamp, and becomes the current one; without it a deleted instance
+        comes back as it was. Of a study or series comes back what its own delete took: what was
+        deleted below it on its own stays so. Durable and visible on return. Raises NotFound, and
+        Conflict when there is nothing to bring back.
+        """
+        return await restore(self._room, self._retrieval, uid, version, reason)
+
     def _must_exist(self, level: Level, uid: str) -> None:
         found: object
         with self._index.read() as reader:
@@ -183,6 +195,10 @@ class Archive:
         matches = self.query(query)
         while batch := await self.run(lambda: list(islice(matches, ANSWERS))):
             yield batch
+
+    def histories(self, uid: str) -> Iterator[History]:
+        """Yield the versions of an instance, or of all in a series or study. Raises NotFound."""
+        return histories(self._index, uid)
 
     # out --------------------------------------------------------------------------------------
     def objects(

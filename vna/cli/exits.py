@@ -14,12 +14,16 @@ class Exit(IntEnum):
     FOUND = 1
     USAGE = 2
     UNAVAILABLE = 3
+    NOTHING = 4
 
 
 EXIT_CODES = {
     Exit.OK: "done",
-    Exit.FOUND: "done, with findings: `import` did not take every object, `check` found damage",
+    Exit.FOUND: "done, with findings: `import` did not take every object, `check` found damage, "
+    "`restore` left something deleted",
     Exit.USAGE: "the command line or the configuration is wrong",
     Exit.UNAVAILABLE: "the archive cannot be used: its folder is in use or not an archive, "
     "a port is taken, the disk is full or fails",
+    Exit.NOTHING: "nothing was done: what the command names is not in the archive, or not in a state "
+    "for it, or the question was answered with no",
 }

@@ -7,10 +7,10 @@ import sys
 import typer
 from rich.console import Console
 
-from vna.cli import check, config, import_, serve, stats, version
+from vna.cli import check, config, delete, import_, restore, serve, stats, version, versions
 from vna.cli.exits import EXIT_CODES, Exit
 from vna.config import ConfigError
-from vna.errors import VnaError
+from vna.errors import Conflict, NotFound, VnaError
 
 __all__ = ["app", "main"]
 
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (serve, import_, stats, check, version):
+for command in (serve, import_, stats, check, versions, delete, restore, version):
     command.register(app)
 app.add_typer(config.app, name="config")
 
@@ -37,6 +37,9 @@ def main() -> None:
     except ConfigError as error:
         problems.print(str(error))
         sys.exit(Exit.USAGE)
+    except (Conflict, NotFound) as error:
+        problems.print(f"vna: {error}")
+        sys.exit(Exit.NOTHING)
     except VnaError as error:
         problems.print(f"vna: {error}")
         sys.exit(Exit.UNAVAILABLE)

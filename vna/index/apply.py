@@ -26,6 +26,7 @@ from vna.index.layout import (
     META_STATE,
     Table,
     barrier_key,
+    buried_key,
     name_key,
     row_key,
     void_key,
@@ -37,7 +38,16 @@ from vna.index.secondary import SecondaryKeys
 from vna.index.settings import Keyer
 from vna.index.transaction import Transaction
 from vna.index.versions import Merge, content, history_of, merge
-from vna.types import Commit, DeleteCommit, Level, PackId, StoreCommit, VoidCommit
+from vna.types import (
+    Commit,
+    DeleteCommit,
+    DuplicatePolicy,
+    Level,
+    PackId,
+    RestoreCommit,
+    StoreCommit,
+    VoidCommit,
+)
 
 __all__ = ["apply_group", "load_state"]
 
@@ -89,6 +99,8 @@ class _Group:
         commit: Commit | None = mutation.commit
         if isinstance(commit, StoreCommit):
             return self._store(commit)
+        if isinstance(commit, RestoreCommit):
+            return self._fold(commit.store, commit.stamp, "replace")
         if isinstance(commit, DeleteCommit):
             return self._delete(commit)
         return _NOTHING
@@ -104,33 +116,39 @@ class _Group:
 
     # stores -----------------------------------------------------------------------------------
     def _store(self, commit: StoreCommit) -> Applied:
-        if commit.version.stamp != commit.stamp:
-            raise Invalid(f"store of {commit.sop_uid}: its version has another stamp")
         if self._txn.get(Table.BARRIERS, void_key(commit.sop_uid, commit.stamp)) is not None:
             return _NOTHING
+        return self._fold(commit, commit.stamp, commit.policy)
+
+    def _fold(self, commit: StoreCommit, stamp: int, policy: DuplicatePolicy) -> Applied:
+        """Take what `commit` stored as of `stamp`: its own, or that of a restore."""
+        if not commit.version.stamp == commit.stamp <= stamp:
+            raise Invalid(f"store of {commit.sop_uid}: its stamps do not agree")
         known = self._known(commit.sop_uid)
         history = history_of(known.version, known.older, known.stamps) if known else ()
-        merged = merge(history, commit.version)
+        merged = merge(history, commit.version, stamp)
         alive = isinstance(known, Instance)
         repeats_current = alive and content(history[0].version) == content(commit.version)
         if alive and not self._replay and not merged.seen and not repeats_current:
-            if commit.policy == "keep":
+            if policy == "keep":
                 return Applied(Outcome.KEPT, 0)
-            if commit.policy == "reject":
+            if policy == "reject":
                 return Applied(Outcome.REJECTED, 0)
         if merged.added is not None:
             self.ledger.hold(merged.added)
         if merged.removed is not None:
             self.ledger.release(merged.removed)
         changes = not merged.repeated or (merged.newest and not repeats_current)
-        lives = self._place(commit, known, merged, changes=changes)
+        lives = self._place(commit, stamp, known, merged, changes=changes)
         if not lives:
             return _NOTHING
         if not alive:
             return Applied(Outcome.STORED, 1)
         return Applied(Outcome.REPLACED, 1) if changes else Applied(Outcome.DUPLICATE, 0)
 
-    def _place(self, commit: StoreCommit, known: _Known, merged: Merge, *, changes: bool) -> bool:
+    def _place(
+        self, commit: StoreCommit, stamp: int, known: _Known, merged: Merge, *, changes: bool
+    ) -> bool:
         """Put the instance where its newest store says, with its new history; say if it lives."""
         named = self._parents.named(commit)
         home = self._home(known) if isinstance(known, Instance) else None
@@ -152,10 +170,10 @@ class _Group:
         )
         stays = lives and home is target
         if home is not None and not stays:
-            self._feed(ChangeKind.DELETED, commit.stamp, home, commit.sop_uid)
+            self._feed(ChangeKind.DELETED, stamp, home, commit.sop_uid)
         if lives and not (stays and not changes):
             kind = ChangeKind.UPDATED if stays else ChangeKind.STORED
-            self._feed(kind, commit.stamp, target, commit.sop_uid)
+            self._feed(kind, stamp, target, commit.sop_uid)
         self._move(known, home, wanted, target if lives else None)
         return lives
 
@@ -178,15 +196,21 @@ class _Group:
             counts.deleted += 1
         if isinstance(known, Instance) and target is not home:
             self._drop_row(known)
-        if target is None:
-            if wanted != known:
-                name = name_key(Level.INSTANCE, wanted.uid)
-                self._txn.put(Table.GONE, name, encode(wanted))
+        self._bury(known if isinstance(known, Tombstone) else None, None if target else wanted)
+        if target is not None:
+            self._put_row(known if target is home else None, wanted, target)
+
+    def _bury(self, was: Tombstone | None, now: Tombstone | None) -> None:
+        """Turn the tombstone of an instance from `was` into `now`; None is no tombstone."""
+        if was == now:
             return
-        if isinstance(known, Tombstone):
-            name = name_key(Level.INSTANCE, wanted.uid)
-            self._txn.delete(Table.GONE, name)
-        self._put_row(known if target is home else None, wanted, target)
+        if was is not None:
+            for key in _tombstone_keys(was):
+                self._txn.delete(Table.GONE, key)
+        if now is not None:
+            name, listed = _tombstone_keys(now)
+            self._txn.put(Table.GONE, name, encode(now))
+            self._txn.put(Table.GONE, listed, b"")
 
     def _put_row(self, known: _Known, wanted: Tombstone, target: Family) -> None:
         """Write a living instance over the row it has in `target`, or as a new one."""
@@ -235,7 +259,7 @@ class _Group:
         for row in self._rows_below(commit.level, commit.uid):
             instance = decode_instance(self._txn.row(Table.INSTANCES, row))
             if instance.stamps[0] <= commit.stamp:
-                self._bury(instance, commit.stamp)
+                self._kill(instance, commit.stamp)
                 count += 1
         return Applied(Outcome.DELETED, count) if count else _NOTHING
 
@@ -251,7 +275,7 @@ class _Group:
             return prefixes
         return [row for p in prefixes for row, _ in self._txn.scan(Table.INSTANCES, p)]
 
-    def _bury(self, known: Instance, stamp: int) -> None:
+    def _kill(self, known: Instance, stamp: int) -> None:
         home = self._home(known)
         tombstone = Tombstone(
             known.uid,
@@ -295,3 +319,10 @@ class _Group:
         study_uid, series_uid = family.changed(seq)
         change = Change(seq, stamp, kind, study_uid, series_uid, sop_uid)
         self._txn.append(Table.FEED, row_key(seq), encode(change))
+
+
+def _tombstone_keys(tombstone: Tombstone) -> tuple[bytes, bytes]:
+    """Return the keys under which a tombstone is found by name, and listed in its series."""
+    uid = tombstone.uid
+    listed = buried_key(tombstone.study_uid, tombstone.series_uid, uid)
+    return name_key(Level.INSTANCE, uid), listed

@@ -31,9 +31,11 @@ __all__ = ["Line", "dump_lines"]
 
 Line: TypeAlias = tuple[str, str, Any]
 """Kind, name, and value in builtins. Kinds: patient, study, series, instance, each `gone` too;
-barrier, blob, total."""
+buried, barrier, blob, total."""
 
 _ARRIVAL = frozenset({"id", "patient_id", "study_id", "series_id", "changed"})
+_LISTED = 4
+"""First byte of the keys in `gone` that list tombstones."""
 _ROWS = (Table.PATIENTS, Table.STUDIES, Table.SERIES, Table.INSTANCES)
 _DECODE = (decode_patient, decode_study, decode_series, decode_instance)
 _DECODE_GONE = (decode_patient, decode_study, decode_series, decode_tombstone)
@@ -76,6 +78,9 @@ class _Dump:
 
     def gone(self) -> Iterator[Line]:
         for name, value in self._txn.scan(Table.GONE):
+            if name[0] == _LISTED:
+                yield "buried", _show(name), None
+                continue
             level = Level(name[0])
             yield f"gone {level.name.lower()}", _show(name), _fields(_DECODE_GONE[level](value))
 

@@ -96,7 +96,7 @@ class Instance(msgspec.Struct, array_like=True):
     """An instance that is alive.
 
     `version` is current, `older` are the others, newest first. `stamps[n]` is the stamp of the
-    newest store of the bytes of `[version, *older][n]`.
+    newest store or restore of the bytes of `[version, *older][n]`.
     """
 
     id: int

@@ -17,6 +17,7 @@ __all__ = [
     "EntityId",
     "Table",
     "barrier_key",
+    "buried_key",
     "gone_series_key",
     "ids_of",
     "name_key",
@@ -27,7 +28,7 @@ __all__ = [
     "void_key",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 EntityId: TypeAlias = tuple[int, ...]
 """Ids from the top: (patient,), (study,), (study, series) or (study, series, instance)."""
@@ -99,6 +100,15 @@ def series_key(uid: str, study_id: int) -> bytes:
 def gone_series_key(uid: str, study_uid: str) -> bytes:
     """Return the key of a series in `gone`."""
     return name_key(Level.SERIES, uid) + _text(study_uid)
+
+
+def buried_key(study_uid: str, *below: str) -> bytes:
+    """Return the key that lists a deleted instance in `gone`: study, series, instance.
+
+    Without the last ones it is the prefix of all in a study or series.
+    """
+    uids = b"\0".join(_text(uid) for uid in (study_uid, *below))
+    return _FOUR + uids if len(below) == 2 else _FOUR + uids + b"\0"
 
 
 def secondary_key(level: Level, key: bytes, row: bytes = b"") -> bytes:

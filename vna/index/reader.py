@@ -33,6 +33,7 @@ from vna.index.layout import (
     EntityId,
     Table,
     barrier_key,
+    buried_key,
     ids_of,
     name_key,
     patient_studies_key,
@@ -115,6 +116,22 @@ class Reader:
     def barrier(self, level: Level, uid: str) -> Barrier | None:
         """Return stamp and reason of the last delete that named this UID."""
         return self._get(Table.BARRIERS, barrier_key(level, uid), decode_barrier)
+
+    def tombstones_of(self, study_uid: str, *series_uid: str) -> Iterator[Tombstone]:
+        """Yield the deleted instances of a study, or of one of its series, by UID."""
+        for key, _ in self._txn.scan(Table.GONE, buried_key(study_uid, *series_uid)):
+            sop_uid = key.rsplit(b"\0", 1)[1].decode()
+            tombstone = self.tombstone(sop_uid)
+            assert tombstone is not None, "what is listed is in its table"
+            yield tombstone
+
+    def studies_of_series(self, uid: str) -> list[str]:
+        """Return the UIDs of the studies in which a series of this UID is, alive or gone."""
+        name = name_key(Level.SERIES, uid)
+        gone = {key[len(name) :].decode() for key, _ in self._txn.scan(Table.GONE, name)}
+        rows = [row for _, row in self._txn.scan(Table.UIDS, name)]
+        alive = {decode_study(self._txn.row(Table.STUDIES, row[:8])).uid for row in rows}
+        return sorted(gone | alive)
 
     # by id ------------------------------------------------------------------------------------
     def patient_by_id(self, patient_id: int) -> Patient | None:

@@ -1,6 +1,6 @@
 """The versions of one instance, folded from its stores; pure, and the same for every order.
 
-A *history* lists contents, newest first by the stamp of their newest store. A content's version is
+A *history* lists contents, newest first by the stamp of their newest store or restore. A content's version is
 that of its oldest store, so bytes that come again are not stored again.
 """
 
@@ -14,7 +14,7 @@ __all__ = ["Held", "History", "Merge", "content", "history_of", "merge"]
 
 
 class Held(NamedTuple):
-    """A content of an instance: its first version, and the stamp of its newest store."""
+    """A content of an instance: its first version, and the stamp of its newest store or restore."""
 
     stamp: int
     version: Version
@@ -54,14 +54,13 @@ def history_of(version: Version, older: list[Version], stamps: list[int]) -> His
     return tuple(map(Held, stamps, [version, *older]))
 
 
-def merge(history: History, version: Version) -> Merge:
-    """Return `history` with the store of `version` in it."""
-    stamp = version.stamp
+def merge(history: History, version: Version, stamp: int) -> Merge:
+    """Return `history` with the store of `version` in it, or with its restore at `stamp`."""
     same = next((held for held in history if content(held.version) == content(version)), None)
     if same is None:
         held, added, removed = Held(stamp, version), version, None
-    elif stamp < same.version.stamp:
-        held, added, removed = Held(same.stamp, version), version, same.version
+    elif version.stamp < same.version.stamp:
+        held, added, removed = Held(max(stamp, same.stamp), version), version, same.version
     else:
         held, added, removed = Held(max(stamp, same.stamp), same.version), None, None
     others = [other for other in history if other is not same]
@@ -69,7 +68,7 @@ def merge(history: History, version: Version) -> Merge:
     return Merge(
         history=merged,
         repeated=same is not None,
-        seen=same is not None and same.version.stamp <= stamp <= same.stamp,
+        seen=same is not None and same.version.stamp <= version.stamp and stamp <= same.stamp,
         newest=merged[0] is held and held.stamp == stamp,
         added=added,
         removed=removed,

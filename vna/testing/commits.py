@@ -16,12 +16,13 @@ from vna.types import (
     DuplicatePolicy,
     Hole,
     Level,
+    RestoreCommit,
     StoreCommit,
     Version,
     VoidCommit,
 )
 
-__all__ = ["blob_place", "delete", "digest", "plain_keyer", "store", "uid", "void"]
+__all__ = ["blob_place", "delete", "digest", "plain_keyer", "restore", "store", "uid", "void"]
 
 PATIENT_NAME = 0x00100010
 STUDY_DATE = 0x00080020
@@ -102,6 +103,13 @@ def store(
 def delete(stamp: int, level: Level, number: int, reason: str = "test") -> Mutation:
     """Return a delete of a numbered study, series or instance."""
     return Mutation(DeleteCommit(stamp, level, uid(level, number), reason))
+
+
+def restore(stamp: int, stored: Mutation) -> Mutation:
+    """Return the restore of what a store brought, its blobs left out."""
+    commit = stored.commit
+    assert isinstance(commit, StoreCommit), "what is restored was stored"
+    return Mutation(RestoreCommit(stamp, commit, "test"))
 
 
 def void(stamp: int, voided: int, instance: int) -> Mutation:

@@ -12,7 +12,14 @@ Glossary
     commit       a mutation of the archive, durable in a pack, applied to the index
 """
 
-from vna.types.commit import Commit, DeleteCommit, DuplicatePolicy, StoreCommit, VoidCommit
+from vna.types.commit import (
+    Commit,
+    DeleteCommit,
+    DuplicatePolicy,
+    RestoreCommit,
+    StoreCommit,
+    VoidCommit,
+)
 from vna.types.objects import Attributes, FrameKind, Frames, Hole, Level, Value, Version
 from vna.types.places import BlobKind, BlobPlace, PackId
 from vna.types.query import Key, Match, Query
@@ -34,6 +41,7 @@ __all__ = [
     "PackId",
     "Query",
     "Remote",
+    "RestoreCommit",
     "StoreCommit",
     "Value",
     "Version",

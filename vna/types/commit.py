@@ -54,4 +54,17 @@ class VoidCommit(msgspec.Struct, frozen=True, array_like=True, tag="void"):
     sop_uid: str
 
 
-Commit: TypeAlias = StoreCommit | DeleteCommit | VoidCommit
+class RestoreCommit(msgspec.Struct, frozen=True, array_like=True, tag="restore"):
+    """What `store` brought is alive again and the current version of its instance.
+
+    It counts as if stored at `stamp`, whatever the policy for duplicates; what the archive says of
+    patient, study and series stays as the stores have it. `store` is the first store of those
+    bytes, so that the record needs no other.
+    """
+
+    stamp: int
+    store: StoreCommit
+    reason: str
+
+
+Commit: TypeAlias = StoreCommit | DeleteCommit | VoidCommit | RestoreCommit
