@@ -186,6 +186,22 @@ def test_c16_every_transfer_syntax_of_the_standard_comes_back_as_it_went_in(
     assert [one["00083002"]["Value"][0] for one in listed] == [uid for uid, _ in sent.values()]
 
 
+def test_c16_a_transfer_syntax_that_nobody_knows_is_kept(
+    start_site: Callable[..., Any], sample: Callable[..., Path], data_of: Callable[[bytes], bytes]
+) -> None:
+    files = [sample("1.2.3.4.5"), sample("1.2.3.4.5")]
+    site = start_site(dimse={"extra_transfer_syntaxes": ("1.2.3.4.5",)})
+    assert [answer.Status for answer in site.c_store(files[0])] == [0]
+    assert site.stow(files[1]).status == 200
+    assert [data_of(part) for part in site.parts(STUDY)] == [
+        data_of(file.read_bytes()) for file in files
+    ]
+    kept = site.get(
+        f"{STUDY}/series/1.2.3.1/instances/1.2.3.1.2", "application/dicom; transfer-syntax=*"
+    )
+    assert kept.headers["Content-Type"] == "application/dicom; transfer-syntax=1.2.3.4.5"
+
+
 def _written(ds: pydicom.Dataset) -> bytes:
     from pydicom.filewriter import write_dataset
 
