@@ -25,7 +25,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from peers import Orthanc, Server, Vna
+from peers import Orthanc, Server, Vna, VnaRaw
 from phantom import ROOT, write_ct
 
 STUDIES = 4
@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
 
-    servers: list[type[Server]] = [Vna, *([Orthanc] if Orthanc.installed() else [])]
+    servers: list[type[Server]] = [Vna, VnaRaw, *([Orthanc] if Orthanc.installed() else [])]
     samples: list[Sample] = []
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder)

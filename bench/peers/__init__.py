@@ -2,6 +2,6 @@
 
 from peers.orthanc import Orthanc
 from peers.server import Server
-from peers.vna import Vna
+from peers.vna import Vna, VnaRaw
 
-__all__ = ["Orthanc", "Server", "Vna"]
+__all__ = ["Orthanc", "Server", "Vna", "VnaRaw"]
