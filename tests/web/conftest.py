@@ -17,6 +17,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from vna.archive import Archive, ArchiveSettings
 from vna.web import WebSettings, make_app, make_runner
+from vna.web.drain import REQUESTS
 from vna.web.multipart import MultipartReader, PartBegin, PartEnd
 from vna.web.negotiation import parse_media
 
@@ -121,6 +122,11 @@ class Front:
     root: str
     http: aiohttp.ClientSession
     state: dict
+    runner: web.AppRunner
+
+    @property
+    def requests(self):
+        return self.runner.app[REQUESTS]
 
     @property
     def url(self):
@@ -184,7 +190,7 @@ async def serving(archive):
         port = runner.addresses[0][1]
         http = aiohttp.ClientSession(auto_decompress=False)
         open_.append((http, runner))
-        return Front(archive, f"http://127.0.0.1:{port}", http, state)
+        return Front(archive, f"http://127.0.0.1:{port}", http, state, runner)
 
     yield start
     for http, runner in open_:

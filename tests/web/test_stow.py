@@ -235,6 +235,33 @@ async def test_a_client_that_hangs_up_leaves_nothing_half_stored(front, ct):
     assert instances(front) == ["1.2.3.1.2"]
 
 
+async def test_a_body_under_way_ends_when_the_server_does(serving, ct):
+    front = await serving()
+    file = ct()
+    host, port = front.root.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        b"POST /dicom-web/studies HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n"
+        b"Content-Type: application/dicom\r\n\r\n" % len(file)
+    )
+    writer.write(file[:600])
+    await writer.drain()
+    while not front.requests.under_way:
+        await asyncio.sleep(0)
+    ending = asyncio.create_task(front.runner.cleanup())
+    while not front.requests.ending:
+        await asyncio.sleep(0)
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(host, int(port))
+    writer.write(file[600:])
+    answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"\r\nConnection: close\r\n" in answer
+    await ending
+    writer.close()
+    assert instances(front) == ["1.2.3.1.1"]
+
+
 async def test_a_body_that_stalls_is_given_up(serving, ct):
     front = await serving(read_timeout_s=0.2)
     host, port = front.root.removeprefix("http://").split(":")

@@ -11,7 +11,8 @@ from vna.archive import Archive
 from vna.clock import Clock, SystemClock
 from vna.types import Level
 from vna.web.context import ARCHIVE, CLOCK, SETTINGS
-from vna.web.middleware import answer_errors, cross_origin, log_access, number, set_defaults
+from vna.web.drain import REQUESTS, DrainingRunner, Requests
+from vna.web.middleware import answer_errors, count, cross_origin, log_access, number, set_defaults
 from vna.web.routes import status
 from vna.web.routes.bulk import retrieve_bulk
 from vna.web.routes.frames import retrieve_frames
@@ -42,12 +43,13 @@ def make_app(
     Serve it with `make_runner`, which sets what aiohttp would else decide by its defaults.
     """
     app = web.Application(
-        middlewares=[number, log_access, cross_origin, answer_errors],
+        middlewares=[count, number, log_access, cross_origin, answer_errors],
         client_max_size=0,  # no handler reads a whole body; STOW-RS has its own limit
     )
     app[ARCHIVE] = archive
     app[SETTINGS] = settings
     app[CLOCK] = clock or SystemClock()
+    app[REQUESTS] = Requests()
     app.on_response_prepare.append(set_defaults)
     app.router.add_get("/", status.landing)
     app.router.add_get("/healthz", status.health)
@@ -91,12 +93,12 @@ def make_runner(app: web.Application, drain_s: float = 30.0) -> web.AppRunner:
     aiohttp's own access log is off, as it would write query values, which are patient data. A
     client that hangs up does not cancel its handler: an ingest cleans up after itself.
     """
-    return web.AppRunner(
+    return DrainingRunner(
         app,
+        drain_s,
         handle_signals=False,
         access_log=None,
         keepalive_timeout=app[SETTINGS].keepalive_timeout_s,
         read_bufsize=READ_BUFFER_BYTES,
         handler_cancellation=False,
-        shutdown_timeout=drain_s,
     )

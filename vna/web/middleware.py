@@ -12,9 +12,10 @@ from aiohttp import hdrs, web
 
 from vna.errors import VnaError
 from vna.web.context import CLOCK, REQUEST_ID, SETTINGS
+from vna.web.drain import REQUESTS
 from vna.web.problems import problem, status_of
 
-__all__ = ["answer_errors", "cross_origin", "log_access", "number", "set_defaults"]
+__all__ = ["answer_errors", "count", "cross_origin", "log_access", "number", "set_defaults"]
 
 log = logging.getLogger("vna.web")
 access = logging.getLogger("vna.web.access")
@@ -27,6 +28,13 @@ ALLOWED_HEADERS: Final = (
 )
 ALLOWED_METHODS: Final = "GET, HEAD, POST, OPTIONS"
 _ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
+
+
+@web.middleware
+async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Have the drain wait for the request."""
+    with request.app[REQUESTS].one():
+        return await handler(request)
 
 
 @web.middleware
@@ -128,6 +136,9 @@ def _allowed_origin(request: web.BaseRequest) -> str:
 
 async def set_defaults(request: web.Request, response: web.StreamResponse) -> None:
     """Set what every answer carries, streamed ones included, just before its headers leave."""
+    if request.app[REQUESTS].ending:
+        response.force_close()
+        response.headers[hdrs.CONNECTION] = "close"
     response.headers[hdrs.SERVER] = "vna"
     response.headers["X-Request-Id"] = request.get(REQUEST_ID, "")
     response.headers["X-Content-Type-Options"] = "nosniff"

@@ -1,0 +1,67 @@
+"""Ending without cutting off what has begun: requests under way are counted, and waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Final
+
+from aiohttp import web
+
+__all__ = ["REQUESTS", "DrainingRunner", "Requests"]
+
+CLOSING_S: Final = 1.0
+"""What a handler gets to end that was cancelled, or that has only its last bytes to send."""
+
+
+class Requests:
+    """The requests under way. Once `ending`, each answer is the last of its connection."""
+
+    def __init__(self) -> None:
+        self.ending = False
+        self.under_way = 0
+        self._none = asyncio.Event()
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[None]:
+        """Count a request while inside."""
+        self.under_way += 1
+        self._none.clear()
+        try:
+            yield
+        finally:
+            self.under_way -= 1
+            if not self.under_way:
+                self._none.set()
+
+    async def ended(self) -> None:
+        """Return once no request is under way."""
+        self.ending = True
+        if self.under_way:
+            await self._none.wait()
+
+
+REQUESTS: Final = web.AppKey("requests", Requests)
+
+
+class DrainingRunner(web.AppRunner):
+    """A runner whose `cleanup` stops accepting and lets requests end for up to `drain_s`.
+
+    aiohttp's own shutdown begins by dropping what connections still receive, so that an upload
+    under way could never end: it comes after.
+    """
+
+    def __init__(self, app: web.Application, drain_s: float, **options: Any) -> None:
+        super().__init__(app, shutdown_timeout=CLOSING_S, **options)
+        self._drain_s = drain_s
+
+    async def cleanup(self) -> None:
+        """Drain, then close every connection."""
+        for site in self.sites:
+            await site.stop()
+        await asyncio.sleep(0)  # what has arrived with the last connections gets its handler
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._drain_s):
+                await self.app[REQUESTS].ended()
+        await super().cleanup()
