@@ -7,10 +7,13 @@ Glossary
     history     the versions of an instance, and whether it is deleted
     standing    what the index says of an object before anything is written for it
     recovery    applying what a crash left in packs beyond what the index has
+    backup      one point in time of an archive, in another folder
 """
 
 from vna.archive.archive import Archive, Stats
+from vna.archive.backup import BackupReport
 from vna.archive.check import CheckReport, Damage
+from vna.archive.from_backup import RestoredBackup, restore_backup
 from vna.archive.history import History
 from vna.archive.ingest import Identified, Ingest, Stored
 from vna.archive.restore import Restored
@@ -21,6 +24,7 @@ from vna.index import Outcome
 __all__ = [
     "Archive",
     "ArchiveSettings",
+    "BackupReport",
     "CheckReport",
     "Damage",
     "History",
@@ -28,7 +32,9 @@ __all__ = [
     "Ingest",
     "Outcome",
     "Restored",
+    "RestoredBackup",
     "Stats",
     "Stored",
     "StoredObject",
+    "restore_backup",
 ]

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import ParamSpec, Self, TypeVar
 
+from vna.archive.backup import BackupReport, backup
 from vna.archive.check import CheckReport, check
 from vna.archive.commit import Committer, Proposal
 from vna.archive.history import History, histories
@@ -57,6 +59,8 @@ class Archive:
 
     def __init__(self, settings: ArchiveSettings, identity: Identity, clock: Clock) -> None:
         self.identity = identity
+        self._data = settings.data
+        self._clock = clock
         self._store = BlobStore(
             StorageSettings(
                 path=settings.data / "packs",
@@ -249,3 +253,14 @@ class Archive:
     def check(self, progress: Callable[[int, int], None] | None = None) -> CheckReport:
         """Read back and verify every object; `progress(done, total)` follows it."""
         return check(self._store, self._index, progress)
+
+    def backup(
+        self, folder: Path, progress: Callable[[int, int], None] | None = None
+    ) -> BackupReport:
+        """Bring the backup in `folder` to this point in time; `progress(done, total)` counts packs.
+
+        Everything acknowledged before is in it. Works beside running writers. Raises Invalid for
+        a folder that is something else, Busy while another backup runs there, Corrupt when its
+        manifest is damaged, Full or Unavailable when it cannot be written.
+        """
+        return backup(self._data, self._index, self._clock, folder, progress)

@@ -7,7 +7,19 @@ import sys
 import typer
 from rich.console import Console
 
-from vna.cli import check, config, delete, import_, restore, serve, stats, version, versions
+from vna.cli import (
+    backup,
+    check,
+    config,
+    delete,
+    import_,
+    restore,
+    restore_backup,
+    serve,
+    stats,
+    version,
+    versions,
+)
 from vna.cli.exits import EXIT_CODES, Exit
 from vna.config import ConfigError
 from vna.errors import Conflict, NotFound, VnaError
@@ -24,7 +36,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (serve, import_, stats, check, versions, delete, restore, version):
+for command in (
+    serve,
+    import_,
+    stats,
+    check,
+    versions,
+    delete,
+    restore,
+    backup,
+    restore_backup,
+    version,
+):
     command.register(app)
 app.add_typer(config.app, name="config")
 

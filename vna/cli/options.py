@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -27,6 +28,7 @@ __all__ = [
     "open_archive",
     "print_json",
     "progress",
+    "when",
 ]
 
 ConfigOption: TypeAlias = Annotated[
@@ -64,6 +66,11 @@ def open_archive(config: Config, command: str, *, make: bool = False) -> Iterato
 def print_json(report: object) -> None:
     """Print a report as one line of JSON on standard output."""
     typer.echo(msgspec.json.encode(report))
+
+
+def when(stamp: int) -> str:
+    """Return a stamp as date and time, UTC, to the second."""
+    return f"{datetime.fromtimestamp(stamp // 10**9, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 class Update:

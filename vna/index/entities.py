@@ -138,11 +138,15 @@ class Blob(msgspec.Struct, array_like=True):
 
 
 class PackUse(msgspec.Struct, array_like=True):
-    """How far a pack is applied; bytes of its known blobs, and of those that a version needs."""
+    """How far a pack is applied; bytes of its known blobs, and of those that a version needs.
+
+    `end` is the largest end of a blob that was ever known in it.
+    """
 
     mark: int
     live: int
     total: int
+    end: int = 0
 
 
 class ChangeKind(IntEnum):

@@ -203,6 +203,13 @@ class Environment:
         finally:
             self._gate.leave()
 
+    def copy(self, txn: Transaction, descriptor: int) -> None:
+        """Write the snapshot `txn` as an index of its own to an empty file. Full or Unavailable."""
+        try:
+            self._env.copyfd(descriptor, compact=True, txn=txn.handle)
+        except lmdb.Error as error:
+            raise self._failed(error) from error
+
     def _retry(self, work: Callable[[lmdb.Transaction[bytes]], T]) -> T:
         while True:
             self._gate.enter()

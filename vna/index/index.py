@@ -83,6 +83,11 @@ class Index:
             self._environment.end_read(txn)
 
     @property
+    def archive_uuid(self) -> str:
+        """The archive that this index belongs to."""
+        return self._environment.settings.archive_uuid
+
+    @property
     def map_size(self) -> int:
         """Bytes that the index may fill before its map grows."""
         return self._environment.map_size

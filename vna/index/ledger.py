@@ -70,7 +70,9 @@ class Ledger:
 
     def _account(self, blob: Blob, sign: int) -> None:
         assert blob.place is not None
-        self._pack(blob.place.pack).total += sign * blob.place.size
+        use = self._pack(blob.place.pack)
+        use.total += sign * blob.place.size
+        use.end = max(use.end, blob.place.offset + blob.place.size)
         if blob.refs:
             self._live(blob, sign)
 

@@ -243,6 +243,14 @@ class Reader:
         """Return how much there is, in constant time."""
         return load_state(self._txn).counts
 
+    # whole ------------------------------------------------------------------------------------
+    def copy(self, descriptor: int) -> None:
+        """Write the snapshot to an empty file, compacted: a `data.mdb` that opens as this index.
+
+        Not durable on return. Meanwhile the index reuses none of the pages that it frees.
+        """
+        self._environment.copy(self._txn, descriptor)
+
     # inside -----------------------------------------------------------------------------------
     def _get(self, table: Table, key: bytes, decode: Callable[[bytes], T]) -> T | None:
         value = self._txn.get(table, key)

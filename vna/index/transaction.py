@@ -22,6 +22,11 @@ class Transaction:
         self._txn = txn
         self._tables = tables
 
+    @property
+    def handle(self) -> lmdb.Transaction[bytes]:
+        """LMDB's own transaction."""
+        return self._txn
+
     def get(self, table: Table, key: bytes) -> bytes | None:
         """Return the value at `key`, or None."""
         return self._txn.get(key, db=self._tables[table])

@@ -17,6 +17,7 @@ then the commit that needs them), `PackWriter.sync`. Large blobs come first, by 
 """
 
 from vna.storage.codecs import CodecName
+from vna.storage.copies import CopiedPack, PackFolder, copy_file, digest_file
 from vna.storage.encode import EncodedBlob, digest_of, encode_blob
 from vna.storage.orphan import OrphanPack
 from vna.storage.store import BlobStore, PackInfo, StorageSettings
@@ -31,10 +32,12 @@ __all__ = [
     "BlobStream",
     "CodecName",
     "CommitRecord",
+    "CopiedPack",
     "DamagedRecord",
     "EncodedBlob",
     "OrphanPack",
     "PackFile",
+    "PackFolder",
     "PackInfo",
     "PackMark",
     "PackReader",
@@ -43,6 +46,8 @@ __all__ = [
     "RecordWalk",
     "StorageSettings",
     "Tier",
+    "copy_file",
+    "digest_file",
     "digest_of",
     "encode_blob",
 ]

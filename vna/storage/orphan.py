@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from vna.storage.encode import SEAL_RECORD
 from vna.storage.faults import write_error
-from vna.storage.format import PACK_HEADER, RECORD_HEADER, SEAL, pack_name, parse_record_header
+from vna.storage.format import PACK_HEADER, pack_name
 from vna.storage.tier import write_all
-from vna.storage.walk import RecordWalk
+from vna.storage.walk import RecordWalk, ends_in_seal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,11 +33,7 @@ class OrphanPack:
     @property
     def sealed(self) -> bool:
         """True when the pack ends in a seal: it is complete, and there is nothing to recover."""
-        at = self._file.size() - RECORD_HEADER.size
-        if at < PACK_HEADER.size:
-            return False
-        header = parse_record_header(self._file.read(at, RECORD_HEADER.size), self.pack, at)
-        return header is not None and header.kind == SEAL
+        return ends_in_seal(self._file, self.pack)
 
     def records(self, start: int = 0) -> RecordWalk:
         """Walk the records from `start` on; all before `start` is known to be durable.

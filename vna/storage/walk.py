@@ -68,6 +68,15 @@ class _Seal:
 Record: TypeAlias = BlobRecord | CommitRecord | DamagedRecord
 
 
+def ends_in_seal(source: PackReader, pack: PackId) -> bool:
+    """Say whether a pack is complete."""
+    at = source.size() - RECORD_HEADER.size
+    if at < PACK_HEADER.size:
+        return False
+    header = parse_record_header(source.read(at, RECORD_HEADER.size), pack, at)
+    return header is not None and header.kind == SEAL
+
+
 class RecordWalk:
     """An iterator over the records of a pack from `start` on, to its end or torn tail.
 

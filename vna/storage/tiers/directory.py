@@ -53,7 +53,7 @@ class DirectoryTier:
 
     def create(self, pack: PackId) -> PackFile:
         """Make an empty pack file and lock it."""
-        path = self._file(pack)
+        path = self.file(pack)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         try:
             # A recovery that runs just now may have found the new file without its lock. It then
@@ -66,11 +66,11 @@ class DirectoryTier:
 
     def open(self, pack: PackId) -> PackReader:
         """Open a pack file for reading."""
-        return _File(os.open(self._file(pack), os.O_RDONLY | os.O_CLOEXEC), self._path)
+        return _File(os.open(self.file(pack), os.O_RDONLY | os.O_CLOEXEC), self._path)
 
     def claim(self, pack: PackId) -> PackFile | None:
         """Lock a pack file unless it is locked or gone."""
-        path = self._file(pack)
+        path = self.file(pack)
         try:
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -99,9 +99,10 @@ class DirectoryTier:
     def remove(self, pack: PackId) -> None:
         """Unlink a pack file. After a power loss it may be back."""
         with suppress(FileNotFoundError):
-            self._file(pack).unlink()
+            self.file(pack).unlink()
 
-    def _file(self, pack: PackId) -> Path:
+    def file(self, pack: PackId) -> Path:
+        """Return where the pack's file is, or would be."""
         return self._path / f"{pack_name(pack)}.pack"
 
     def _known_identity(self) -> str:
@@ -114,7 +115,7 @@ class DirectoryTier:
                 held = f"{uuid.uuid4()}\n".encode()
                 os.pwrite(fd, held, 0)
                 os.fsync(fd)
-                _sync_directory(self._path)
+                sync_directory(self._path)
         return str(uuid.UUID(held.decode("ascii").strip()))
 
     @contextmanager
@@ -150,7 +151,7 @@ class _File:
     def sync(self) -> None:
         os.fdatasync(self._fd)
         if self._directory is not None:
-            _sync_directory(self._directory)
+            sync_directory(self._directory)
             self._directory = None
 
     def truncate(self, size: int) -> None:
@@ -160,7 +161,8 @@ class _File:
         os.close(self._fd)
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

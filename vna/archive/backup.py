@@ -1,0 +1,219 @@
+"""A backup: one point in time of the archive in another folder, taken beside running writers.
+
+docs/format/backup.md draws the folder and proves that this order of steps is enough.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vna.archive.manifest import (
+    BACKUP_FORMAT,
+    Copy,
+    Manifest,
+    add_progress,
+    counts_of,
+    read_manifest,
+    read_progress,
+    sync_folder,
+    write_manifest,
+)
+from vna.clock import Clock
+from vna.errors import Busy, Invalid, NotFound, Unavailable
+from vna.index import Counts, Index, PackUse
+from vna.storage import PackFolder, digest_file
+from vna.types import PackId
+
+__all__ = ["BackupReport", "backup"]
+
+
+@dataclass(slots=True)
+class BackupReport:
+    """What a backup holds and did.
+
+    It holds everything acknowledged before `stamp` (ns since 1970), and the feed up to `change`.
+    Of its packs, `linked` and `copied` are new; `kept` were there. `damage` names what of the
+    archive was found damaged or missing on the way.
+    """
+
+    stamp: int = 0
+    change: int = 0
+    packs: int = 0
+    linked: int = 0
+    copied: int = 0
+    kept: int = 0
+    bytes_copied: int = 0
+    damage: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    stamp: int
+    change: int
+    counts: Counts
+    packs: Mapping[PackId, PackUse]
+    index: Copy
+
+
+def backup(
+    data: Path,
+    index: Index,
+    clock: Clock,
+    folder: Path,
+    progress: Callable[[int, int], None] | None,
+) -> BackupReport:
+    """Bring the backup in `folder` to the present; see `Archive.backup`."""
+    with _writing(folder), _alone(folder):
+        return _Backup(data, index, clock, folder).run(progress or (lambda _done, _total: None))
+
+
+class _Backup:
+    """One run."""
+
+    def __init__(self, data: Path, index: Index, clock: Clock, folder: Path) -> None:
+        self._index = index
+        self._clock = clock
+        self._folder = folder
+        self._identity = (data / "archive.toml").read_text(encoding="ascii")
+        self._archive = index.archive_uuid
+        self._source = PackFolder(data / "packs")
+        self._target = PackFolder(folder / "packs")
+        self._known = self._held_before()
+        self._report = BackupReport()
+
+    def run(self, progress: Callable[[int, int], None]) -> BackupReport:
+        lost: set[PackId] = set()
+        while True:
+            snapshot = self._snapshot()
+            copies, missing = self._take_all(snapshot.packs, progress)
+            # A pack that was compacted away is not named by a new snapshot; a lost one is.
+            if missing <= lost:
+                break
+            lost |= missing
+        self._target.sync()
+        sync_folder(self._folder)
+        manifest = Manifest(
+            format=BACKUP_FORMAT,
+            stamp=snapshot.stamp,
+            change=snapshot.change,
+            counts=counts_of(snapshot.counts),
+            archive=self._archive,
+            identity=self._identity,
+            index=snapshot.index,
+            packs=copies,
+        )
+        write_manifest(self._folder, manifest)
+        self._remove_what_is_not_named(manifest)
+        report = self._report
+        report.stamp, report.change, report.packs = snapshot.stamp, snapshot.change, len(copies)
+        report.kept = report.packs - report.linked - report.copied
+        report.damage = sorted(set(report.damage))
+        return report
+
+    def _held_before(self) -> dict[str, Copy]:
+        """Return the packs that are in the folder and can be believed."""
+        try:
+            manifest = read_manifest(self._folder)
+        except NotFound:
+            held = []
+        else:
+            if manifest.archive != self._archive:
+                raise Invalid(f"{self._folder} holds a backup of archive {manifest.archive}")
+            held = manifest.packs
+        sizes = {self._target.name(pack): size for pack, size in self._target.packs().items()}
+        return {
+            copy.name: copy
+            for copy in [*held, *read_progress(self._folder)]
+            if sizes.get(copy.name, 0) >= copy.size
+        }
+
+    def _snapshot(self) -> _Snapshot:
+        folder = self._folder / "index"
+        folder.mkdir(exist_ok=True)
+        stamp = self._clock.stamp()
+        path = folder / f"{stamp}.mdb"
+        draft = folder / f"{path.name}.draft"
+        with self._index.read() as reader, draft.open("wb") as file:
+            reader.copy(file.fileno())
+            change, counts, packs = reader.last_change(), reader.counts(), reader.packs()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        sync_folder(folder)
+        size, digest = digest_file(path)
+        return _Snapshot(stamp, change, counts, packs, Copy(path.name, size, digest.hex()))
+
+    def _take_all(
+        self, packs: Mapping[PackId, PackUse], progress: Callable[[int, int], None]
+    ) -> tuple[list[Copy], set[PackId]]:
+        """Take every pack of a snapshot; return the copies, and the packs that are not there."""
+        there = self._source.packs()
+        copies: list[Copy] = []
+        missing: set[PackId] = set()
+        for done, (pack, use) in enumerate(sorted(packs.items())):
+            progress(done, len(packs))
+            if pack not in there and use.live:
+                missing.add(pack)
+            if pack in there or use.live:
+                copy = self._take(pack, max(use.mark, use.end))
+                copies += [copy] if copy is not None else []
+        progress(len(packs), len(packs))
+        return copies, missing
+
+    def _take(self, pack: PackId, needed: int) -> Copy | None:
+        """Return the copy of a pack, at least `needed` bytes of it.
+
+        If the pack cannot be read now, that is what an earlier run made, or None.
+        """
+        name = self._target.name(pack)
+        held = self._known.get(name)
+        try:
+            size = self._source.end(pack, needed)
+            if held is not None and held.size == size and self._target.same(pack, self._source):
+                return held
+            taken = self._target.take(pack, self._source, size)
+            self._report.damage += self._target.damage(pack, size)
+        except Unavailable as error:
+            self._report.damage.append(str(error))
+            return held
+        self._report.linked += taken.linked
+        self._report.copied += not taken.linked
+        self._report.bytes_copied += 0 if taken.linked else size
+        copy = self._known[name] = Copy(name, size, taken.digest.hex())
+        add_progress(self._folder, copy)
+        return copy
+
+    def _remove_what_is_not_named(self, manifest: Manifest) -> None:
+        (self._folder / "progress").unlink(missing_ok=True)
+        named = {copy.name for copy in [manifest.index, *manifest.packs]}
+        for pattern in ("index/*.mdb", "index/*.draft", "packs/*.pack", "packs/*.draft"):
+            for path in self._folder.glob(pattern):
+                if path.name not in named:
+                    path.unlink()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Own the backup folder, made when missing. Busy while another backup does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "lock"
+    if not path.exists() and any(each.name != "lost+found" for each in folder.iterdir()):
+        raise Invalid(f"{folder} is not empty, and holds no backup")
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Busy(f"another backup into {folder} is running") from error
+        yield
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"the backup folder {folder} cannot be used: {error}") from error

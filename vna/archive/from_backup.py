@@ -1,0 +1,104 @@
+"""A data folder from a backup, verified as it is made (docs/format/backup.md, Restoring)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vna.archive.manifest import Copy, Manifest, read_manifest, sync_folder, write_durably
+from vna.errors import Conflict, Unavailable
+from vna.storage import PackFolder, copy_file
+
+__all__ = ["RestoredBackup", "restore_backup"]
+
+
+@dataclass(slots=True)
+class RestoredBackup:
+    """What was restored: the backup's point in time, and what of it did not match its digest."""
+
+    stamp: int
+    change: int
+    counts: dict[str, int]
+    packs: int = 0
+    damage: list[str] = field(default_factory=list)
+
+
+def restore_backup(
+    folder: Path, data: Path, progress: Callable[[int, int], None] | None = None
+) -> RestoredBackup:
+    """Make the data folder `data` from the backup in `folder`; `progress(done, total)` counts packs.
+
+    What is damaged in the backup is named, and the rest restored. The archive is to be opened and
+    recovered next. Raises NotFound without a backup, Corrupt for a damaged manifest, Conflict if
+    `data` holds something, Full or Unavailable if it cannot be written.
+    """
+    manifest = read_manifest(folder)
+    try:
+        _begin(data)
+        report = RestoredBackup(manifest.stamp, manifest.change, manifest.counts)
+        _packs(folder, data, manifest, report, progress or (lambda _done, _total: None))
+        _index(folder / "index", data / "index", manifest.index, report)
+        sync_folder(data)
+        write_durably(data / "archive.toml", manifest.identity.encode("ascii"))
+        (data / "restoring").unlink()
+    except OSError as error:
+        raise Unavailable(f"the data folder {data} cannot be made: {error}") from error
+    return report
+
+
+def _begin(data: Path) -> None:
+    """Take an empty folder, or one that an interrupted restore left."""
+    data.mkdir(parents=True, exist_ok=True)
+    mark = data / "restoring"
+    if not mark.exists() and any(each.name != "lost+found" for each in data.iterdir()):
+        raise Conflict(f"{data} is not empty: a backup is restored to a new folder")
+    write_durably(mark, b"")
+
+
+def _packs(
+    folder: Path,
+    data: Path,
+    manifest: Manifest,
+    report: RestoredBackup,
+    progress: Callable[[int, int], None],
+) -> None:
+    source, target = PackFolder(folder / "packs"), PackFolder(data / "packs")
+    held = {source.name(pack): (pack, size) for pack, size in source.packs().items()}
+    for done, copy in enumerate(manifest.packs):
+        progress(done, len(manifest.packs))
+        if copy.name not in held:
+            report.damage.append(f"{copy.name} is missing")
+            continue
+        pack, size = held[copy.name]
+        try:
+            taken = target.take(pack, source, min(copy.size, size))
+        except Unavailable as error:
+            report.damage.append(str(error))
+            continue
+        report.packs += 1
+        if size < copy.size:
+            report.damage.append(f"{copy.name} ends at {size}, before {copy.size}")
+        elif taken.digest.hex() != copy.digest:
+            report.damage.append(f"{copy.name} is not as it was when it was backed up")
+            report.damage += target.damage(pack, copy.size)
+    target.sync()
+    progress(len(manifest.packs), len(manifest.packs))
+
+
+def _index(source: Path, target: Path, copy: Copy, report: RestoredBackup) -> None:
+    """Copy the index; one that does not match is left out, and made again from the packs."""
+    target.mkdir(exist_ok=True)
+    file = target / "data.mdb"
+    file.unlink(missing_ok=True)
+    try:
+        done, digest = copy_file(source / copy.name, file, copy.size)
+        intact = (done, digest.hex()) == (copy.size, copy.digest)
+    except Unavailable:
+        intact = False
+    if not intact:
+        file.unlink(missing_ok=True)
+        report.damage.append(
+            f"index {copy.name} is not as it was when it was backed up: made again from the packs"
+        )
+    sync_folder(target)
