@@ -1,8 +1,10 @@
 """Objects in, by any door's form, whole or in pieces; and refusals that leave nothing behind."""
 
+import io
 from dataclasses import replace
 
 import pytest
+from pydicom import dcmread
 
 from vna.archive import Archive, ArchiveSettings, Outcome
 from vna.errors import Conflict, Deleted, Invalid, NotFound
@@ -71,7 +73,7 @@ async def test_policies_that_leave_the_first_alone(data, ct, policy, outcome):
         first = ct()
         await archive.store(first, source="test")
         if outcome is None:
-            with pytest.raises(Conflict, match="1.2.3.4 is stored already"):
+            with pytest.raises(Conflict, match=r"1\.2\.3\.4 is stored already"):
                 await archive.store(ct(Modality="MR"), source="test")
         else:
             assert (await archive.store(ct(Modality="MR"), source="test")).outcome is outcome
@@ -100,11 +102,7 @@ async def test_bulk_shared_by_two_headers_is_stored_once(archive, ct):
     ],
 )
 async def test_an_object_that_cannot_be_filed_is_refused_by_name(archive, ct, changes, named):
-    file = ct()
-    from pydicom import dcmread  # the writer insists on UIDs, so they are taken out afterwards
-    import io
-
-    ds = dcmread(io.BytesIO(file))
+    ds = dcmread(io.BytesIO(ct()))  # the writer insists on UIDs: they are taken out afterwards
     for keyword, value in changes.items():
         if value is None:
             delattr(ds, keyword)
