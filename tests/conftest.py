@@ -31,7 +31,7 @@ def corpus() -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
     """Return ports that nobody listens on, each time another one."""
     given: set[int] = set()
