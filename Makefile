@@ -1,4 +1,4 @@
-# make build | serve | test | lint | docs | fuzz | large | bench | clean
+# make build | serve | test | long | lint | docs | fuzz | large | bench | clean
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -19,7 +19,7 @@ MANIFEST := --manifest-path native/Cargo.toml
 # Debian packages with the programs that interop tests drive.
 TEST_PACKAGES := curl dcmtk libgdcm-tools
 
-.PHONY: build serve test test-tools lint docs fuzz large bench clean
+.PHONY: build serve test long test-tools lint docs fuzz large bench clean
 
 build: $(BUILT)
 
@@ -36,6 +36,10 @@ serve: build
 test: build test-tools
 	cargo test --quiet $(MANIFEST) --package vna-core
 	$(VENV)/bin/pytest
+
+# What is too long for every change: many more seeds of crashes and faults.
+long: build test-tools
+	$(VENV)/bin/pytest -m long --timeout 3600
 
 test-tools:
 	@missing=; for package in $(TEST_PACKAGES); do \

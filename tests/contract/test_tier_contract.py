@@ -132,6 +132,12 @@ def test_packs_without_an_identity_are_refused(tmp_path):
         DirectoryTier(tmp_path / "tier")
 
 
+def test_a_sequence_that_power_loss_left_as_zeros(tmp_path):
+    tier = DirectoryTier(tmp_path / "tier")
+    (tmp_path / "tier" / "sequence").write_bytes(bytes(16))
+    assert tier.reserve(1) == 1 << 32 | 1
+
+
 def test_other_files_are_no_packs(tmp_path):
     tier = DirectoryTier(tmp_path / "tier")
     for name in ("00000001-00000001.pack.bak", "x.pack", "00000001-0000000G.pack"):

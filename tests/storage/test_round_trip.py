@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vna.errors import Corrupt, Unavailable
+from vna.errors import Corrupt, Invalid, Unavailable
 from vna.storage import BlobRecord, CommitRecord, digest_of, encode_blob
 from vna.types import BlobKind, BlobPlace
 
@@ -148,7 +148,7 @@ def test_a_commit_alone(store):
     places, mark = writer.append([], b"nothing but a commit")
     assert places == []
     assert [record.payload for record in store.records(mark.pack)] == [b"nothing but a commit"]
-    with pytest.raises(ValueError, match="0 bytes"):
+    with pytest.raises(Invalid, match="this one 0"):
         writer.append([], b"")
 
 

@@ -25,9 +25,9 @@ from vna.archive.retrieve import Piece, Retrieval, StoredObject
 from vna.archive.settings import ArchiveSettings
 from vna.clock import Clock, SystemClock
 from vna.dicom.keys import keys_of
-from vna.errors import Deleted, NotFound
+from vna.errors import Deleted, Invalid, NotFound
 from vna.index import Change, Counts, Index, IndexSettings
-from vna.storage import BlobStore, StorageSettings
+from vna.storage import BlobStore, StorageSettings, Tier
 from vna.types import DeleteCommit, Hole, Level, Match, Query
 
 __all__ = ["Archive", "Stats"]
@@ -57,7 +57,13 @@ class Archive:
     them through `run` or `stream` from a coroutine.
     """
 
-    def __init__(self, settings: ArchiveSettings, identity: Identity, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: ArchiveSettings,
+        identity: Identity,
+        clock: Clock,
+        tier: Tier | None = None,
+    ) -> None:
         self.identity = identity
         self._data = settings.data
         self._clock = clock
@@ -66,7 +72,9 @@ class Archive:
                 path=settings.data / "packs",
                 node=identity.node,
                 pack_size_bytes=settings.pack_size_bytes,
-            )
+            ),
+            tier,
+            clock,
         )
         self._index = Index.open(
             IndexSettings(
@@ -89,14 +97,16 @@ class Archive:
         self._retrieval = Retrieval(self._store, self._index, MAX_EXPANDED_BYTES)
 
     @classmethod
-    def open(cls, settings: ArchiveSettings, *, clock: Clock | None = None) -> Self:
+    def open(
+        cls, settings: ArchiveSettings, *, clock: Clock | None = None, tier: Tier | None = None
+    ) -> Self:
         """Open the archive at `settings.data`, making it when there is none.
 
-        Raises Invalid when the folder is not an archive of this format, Unavailable when it
+        Packs are in its folder `packs`, or on `tier`. Raises Invalid when the folder is not an archive of this format, Unavailable when it
         cannot be used.
         """
         clock = clock or SystemClock()
-        return cls(settings, load_identity(settings.data, clock), clock)
+        return cls(settings, load_identity(settings.data, clock), clock, tier)
 
     def close(self) -> None:
         """Finish what was accepted, seal this process's pack, let go of everything."""
@@ -154,8 +164,11 @@ class Archive:
     async def delete(self, level: Level, uid: str, reason: str) -> int:
         """Delete what is below `uid` at `level`; return how many instances that were.
 
-        Durable and invisible on return. Raises NotFound or Deleted when nothing is there.
+        Durable and invisible on return. Raises NotFound or Deleted when nothing is there, Invalid
+        for a patient: that is deleted study by study.
         """
+        if level is Level.PATIENT:
+            raise Invalid("a patient is deleted study by study")
 
         def record(stamp: int) -> DeleteCommit:
             return DeleteCommit(stamp, level, uid, reason)

@@ -32,8 +32,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from vna.clock import Clock
-from vna.errors import Full, Unavailable
-from vna.index import Applied, Index, Mutation, Outcome
+from vna.errors import Full, Invalid, Unavailable, VnaError
+from vna.index import REFUSED, Applied, Index, Mutation
 from vna.storage import BlobStore, EncodedBlob, PackWriter
 from vna.types import BlobPlace, Commit, PackId, StoreCommit, VoidCommit
 
@@ -75,6 +75,7 @@ class Committer:
         self._waiting: queue.SimpleQueue[Proposal | None] = queue.SimpleQueue()
         self._writer: PackWriter | None = None
         self._broken: str = ""
+        self._last_stamp = 0
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
 
@@ -111,7 +112,10 @@ class Committer:
             if group:
                 self._settle(group)
         if self._writer is not None:
-            self._writer.close()
+            try:
+                self._writer.close()
+            except VnaError as error:  # all that was acknowledged is durable; recovery seals
+                log.error("the pack was left unsealed: %s", error)  # noqa: TRY400
 
     def _settle(self, group: list[Proposal]) -> None:
         try:
@@ -131,15 +135,17 @@ class Committer:
             raise Unavailable(self._broken)
         if self._writer is None:
             self._writer = self._store.writer()
+        with self._index.read() as reader:
+            self._last_stamp = max(self._last_stamp, reader.last_stamp())
         appended: list[Proposal] = []
         mutations: list[Mutation] = []
         marks: dict[PackId, int] = {}
         for proposal in group:
-            commit = proposal.record(self._clock.stamp())
+            commit = proposal.record(self._stamp())
             try:
                 places, mark = self._writer.append(proposal.blobs, encode_commit(commit))
-            except Full as full:
-                proposal.done.set_exception(full)
+            except (Full, Invalid) as refusal:
+                proposal.done.set_exception(refusal)
                 continue
             blobs = [
                 (blob.digest, place) for blob, place in zip(proposal.blobs, places, strict=True)
@@ -152,24 +158,30 @@ class Committer:
             return
         self._writer.sync()
         results = self._index.apply(mutations, marks)
-        self._void_refused(mutations, results)
+        self._void_refused(mutations, results, marks)
         for proposal, result in zip(appended, results, strict=True):
             proposal.done.set_result(result)
 
-    def _void_refused(self, mutations: list[Mutation], results: list[Applied]) -> None:
+    def _void_refused(
+        self, mutations: list[Mutation], results: list[Applied], marks: dict[PackId, int]
+    ) -> None:
         """Make durable that replay must skip the stores that apply refused."""
         assert self._writer is not None
         voids: list[Mutation] = []
-        marks: dict[PackId, int] = {}
         for mutation, result in zip(mutations, results, strict=True):
-            if result.outcome not in (Outcome.KEPT, Outcome.REJECTED):
+            if result.outcome not in REFUSED:
                 continue
             refused = mutation.commit
             assert isinstance(refused, StoreCommit)
-            void = VoidCommit(self._clock.stamp(), refused.stamp, refused.sop_uid)
+            void = VoidCommit(self._stamp(), refused.stamp, refused.sop_uid)
             _, mark = self._writer.append((), encode_commit(void))
             marks[mark.pack] = mark.end
             voids.append(Mutation(void, []))
         if voids:
             self._writer.sync()
             self._index.apply(voids, marks)
+
+    def _stamp(self) -> int:
+        """Return a stamp above all that the index has seen: the clock may have been set back."""
+        self._last_stamp = max(self._clock.stamp(), self._last_stamp + 1)
+        return self._last_stamp

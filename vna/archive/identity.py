@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vna.clock import Clock
 from vna.errors import Invalid
+from vna.folders import make_folder, sync_folder
 
 __all__ = ["FORMAT", "Identity", "load_identity"]
 
@@ -36,7 +37,7 @@ def load_identity(data: Path, clock: Clock) -> Identity:
     if not path.exists():
         if any((data / "packs").glob("*.pack")):
             raise Invalid(f"{data} holds packs but no archive.toml: restore that file first")
-        data.mkdir(parents=True, exist_ok=True)
+        make_folder(data)
         _create(path, clock)
     return _parse(path)
 
@@ -54,11 +55,7 @@ def _create(path: Path, clock: Clock) -> None:
         pass  # another process was first; its identity is the archive's
     finally:
         draft.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def _parse(path: Path) -> Identity:

@@ -51,9 +51,9 @@ def recover(store: BlobStore, index: Index) -> Recovered:
         with store.claim(pack.id) as orphan:
             if orphan is None:
                 continue
-            records = orphan.records(mark)  # makes the pack durable before anything is believed
-            _apply_voids(store, index, pack.id, mark)
-            applied = _apply_rest(records, index, pack.id)
+            # Each walk makes the pack durable first, and ends where the torn tail begins.
+            _apply_voids(orphan.records(mark), index, pack.id)
+            applied = _apply_rest(orphan.records(mark), index, pack.id)
             cut = orphan.truncate_torn_tail()
             if end := orphan.seal():
                 index.apply([], {pack.id: end})
@@ -62,8 +62,8 @@ def recover(store: BlobStore, index: Index) -> Recovered:
     return Recovered(packs, mutations, torn)
 
 
-def _apply_voids(store: BlobStore, index: Index, pack: PackId, mark: int) -> None:
-    commits = (_decode(pack, r) for r in store.records(pack, mark) if isinstance(r, CommitRecord))
+def _apply_voids(records: RecordWalk, index: Index, pack: PackId) -> None:
+    commits = (_decode(pack, r) for r in records if isinstance(r, CommitRecord))
     voids = [Mutation(commit) for commit in commits if isinstance(commit, VoidCommit)]
     if voids:
         index.apply(voids, {}, replay=True)

@@ -26,11 +26,12 @@ from vna.index.entities import (
     Tombstone,
 )
 from vna.index.index import Index
-from vna.index.mutation import Applied, Mutation, Outcome
+from vna.index.mutation import REFUSED, Applied, Mutation, Outcome
 from vna.index.reader import Reader
 from vna.index.settings import IndexSettings, Keyer
 
 __all__ = [
+    "REFUSED",
     "Applied",
     "Change",
     "ChangeKind",

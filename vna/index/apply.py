@@ -32,7 +32,7 @@ from vna.index.layout import (
     void_key,
 )
 from vna.index.ledger import Ledger
-from vna.index.mutation import Applied, Mutation, Outcome
+from vna.index.mutation import REFUSED, Applied, Mutation, Outcome
 from vna.index.parents import Family, Parents
 from vna.index.secondary import SecondaryKeys
 from vna.index.settings import Keyer
@@ -76,8 +76,9 @@ def apply_group(
         if isinstance(mutation.commit, VoidCommit):
             group.void(mutation.commit)
     results = [group.take(mutation) for mutation in mutations]
-    for pack, end in marks.items():
-        group.ledger.mark(pack, end)
+    if not any(result.outcome in REFUSED for result in results):
+        for pack, end in marks.items():
+            group.ledger.mark(pack, end)
     group.settle()
     return results
 
@@ -97,6 +98,8 @@ class _Group:
         for digest, place in mutation.blobs:
             self.ledger.learn(digest, place)
         commit: Commit | None = mutation.commit
+        if commit is not None:
+            self._state.stamp = max(self._state.stamp, commit.stamp)
         if isinstance(commit, StoreCommit):
             return self._store(commit)
         if isinstance(commit, RestoreCommit):

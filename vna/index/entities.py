@@ -186,7 +186,7 @@ class Counts(msgspec.Struct, array_like=True):
 
 
 class State(msgspec.Struct, array_like=True):
-    """The last id given at each level, the last feed number, and the counts."""
+    """The last id given at each level, the last feed number, the counts, the largest stamp."""
 
     patient: int = 0
     study: int = 0
@@ -194,6 +194,7 @@ class State(msgspec.Struct, array_like=True):
     instance: int = 0
     change: int = 0
     counts: Counts = msgspec.field(default_factory=Counts)
+    stamp: int = 0
 
 
 decode_patient = msgspec.msgpack.Decoder(Patient).decode

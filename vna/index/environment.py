@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ import lmdb
 import msgspec
 
 from vna.errors import Busy, Full, Unavailable
+from vna.folders import make_folder, sync_folder
 from vna.index.layout import META_ARCHIVE, META_SCHEMA, SCHEMA_VERSION, Table
 from vna.index.settings import IndexSettings
 from vna.index.transaction import Transaction
@@ -96,18 +98,10 @@ class Environment:
         self._users = 1
         self._pid = os.getpid()
         self._writing = threading.Lock()
-        settings.path.mkdir(parents=True, exist_ok=True)
         try:
-            self._env = lmdb.open(
-                str(settings.path),
-                map_size=-(-settings.map_size_bytes // PAGE) * PAGE,
-                max_dbs=len(Table),
-                max_readers=settings.max_readers,
-                max_spare_txns=1,
-                metasync=False,
-                sync=settings.sync,
-                readahead=False,
-            )
+            if not self.file.exists():
+                _bear(settings)
+            self._env = _open(settings, settings.path)
         except (lmdb.Error, OSError) as error:
             raise Unavailable(f"index {self.file}: does not open: {error}") from error
         try:
@@ -269,3 +263,32 @@ class Environment:
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
             raise Unavailable(f"index {self.file}: was opened before a fork; open it after")
+
+
+def _open(settings: IndexSettings, folder: Path) -> Any:
+    return lmdb.open(
+        str(folder),
+        map_size=-(-settings.map_size_bytes // PAGE) * PAGE,
+        max_dbs=len(Table),
+        max_readers=settings.max_readers,
+        max_spare_txns=1,
+        metasync=False,
+        sync=settings.sync,
+        readahead=False,
+    )
+
+
+def _bear(settings: IndexSettings) -> None:
+    """Make an empty data.mdb, durable before it has its name.
+
+    LMDB does not wait for the first pages of a new file: a power loss could leave one that it
+    refuses to open. Of several processes that start at once the first to link it wins.
+    """
+    make_folder(settings.path)
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=settings.path) as draft:
+        env = _open(settings, Path(draft))
+        env.sync(True)
+        env.close()
+        with suppress(FileExistsError):
+            os.link(Path(draft) / "data.mdb", settings.path / "data.mdb")
+    sync_folder(settings.path)

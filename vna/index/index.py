@@ -55,7 +55,8 @@ class Index:
         The only way the index changes. Idempotent; with `replay` the result depends on the set of
         mutations alone, not on order or grouping: policies were judged when the commits were made,
         so stores are taken unless a void (applied before, or in this group) refuses them. `marks`
-        are the offsets up to which each pack's commit records are applied with this group.
+        are the offsets up to which each pack's commit records are applied with this group; they
+        stay as they are when a store of it was refused, until its void is applied with them.
         Committed on return; durable unless the machine loses power (docs/format/index.md says why
         that is enough). Must not be called by a thread that holds a `Reader`.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from vna.types import BlobPlace, Commit
 
@@ -40,6 +41,10 @@ class Outcome(Enum):
     NOTHING = "nothing"
     """No visible effect: a store older than a delete (its version is kept in the tombstone), a
     voided store, a delete that found nothing alive, a void."""
+
+
+REFUSED: Final = frozenset({Outcome.KEPT, Outcome.REJECTED})
+"""Outcomes of a store that was not taken, and needs a void: replay would take it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,6 +239,10 @@ class Reader:
         """Return the number of the newest change."""
         return load_state(self._txn).change
 
+    def last_stamp(self) -> int:
+        """Return the largest stamp of all commits applied."""
+        return load_state(self._txn).stamp
+
     def counts(self) -> Counts:
         """Return how much there is, in constant time."""
         return load_state(self._txn).counts

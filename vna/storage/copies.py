@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from vna._native import Blake3
 from vna.errors import Corrupt, Unavailable
+from vna.folders import sync_folder
 from vna.storage.faults import reading, write_error
 from vna.storage.format import PACK_HEADER, RECORD_HEADER, pack_name
-from vna.storage.tiers.directory import DirectoryTier, sync_directory
+from vna.storage.tiers.directory import DirectoryTier
 from vna.storage.walk import DamagedRecord, RecordWalk, ends_in_seal
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class PackFolder:
     def sync(self) -> None:
         """Make the names of all packs durable."""
         with _writing(self._path):
-            sync_directory(self._path)
+            sync_folder(self._path)
 
     def _front(self, pack: PackId) -> bytes:
         with reading(pack), closing(self._tier.open(pack)) as file:

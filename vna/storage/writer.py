@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vna.errors import Unavailable
+from vna.errors import Invalid, Unavailable
 from vna.storage.encode import SEAL_RECORD, EncodedBlob, digest_of, encode_record
 from vna.storage.faults import no_space, write_error
 from vna.storage.format import COMMIT, MAX_COMMIT, PACK_HEADER, pack_header, pack_name
@@ -132,11 +132,12 @@ class PackWriter:
         """Write the blobs and, after them, the commit that needs them; all or nothing.
 
         Returns the blobs' places and the mark at which the commit ends. Durable only after
-        `sync`. Full when there is no space: nothing of it was written, and a later append may
-        succeed. Unavailable when the writer is broken.
+        `sync`. Full when there is no space, Invalid for a commit above the format's limit:
+        nothing of it was written, and a later append may succeed. Unavailable when the writer is
+        broken.
         """
         if not 0 < len(commit) <= MAX_COMMIT:
-            raise ValueError(f"a commit of {len(commit)} bytes")
+            raise Invalid(f"a commit record has 1 to {MAX_COMMIT} bytes, this one {len(commit)}")
         self._check()
         record = encode_record(COMMIT, digest_of(commit), [commit], _COMMIT_STRIDE, "raw")
         records = [*blobs, record]

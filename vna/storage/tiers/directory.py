@@ -13,6 +13,7 @@ import uuid
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+from vna.folders import make_folder, sync_folder
 from vna.storage.format import pack_name
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class DirectoryTier:
     def __init__(self, path: Path) -> None:
         """Open the tier at `path`; an empty or missing directory becomes one."""
         self._path = path
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         self._identity = self._known_identity()
 
     @property
@@ -44,7 +45,8 @@ class DirectoryTier:
     def reserve(self, node: int) -> PackId:
         """Return the next sequence of `node`, made durable under a lock."""
         with self._locked("sequence") as fd:
-            last = int(os.pread(fd, 16, 0) or b"0")
+            # A power loss at the very first reservation can leave zeros.
+            last = int(os.pread(fd, 16, 0).strip(b"\0") or b"0")
             there = [pack & 0xFFFFFFFF for pack, _ in self.list() if pack >> 32 == node]
             sequence = max(last, *there, 0) + 1
             os.pwrite(fd, b"%15d\n" % sequence, 0)
@@ -115,7 +117,7 @@ class DirectoryTier:
                 held = f"{uuid.uuid4()}\n".encode()
                 os.pwrite(fd, held, 0)
                 os.fsync(fd)
-                sync_directory(self._path)
+                sync_folder(self._path)
         return str(uuid.UUID(held.decode("ascii").strip()))
 
     @contextmanager
@@ -151,7 +153,7 @@ class _File:
     def sync(self) -> None:
         os.fdatasync(self._fd)
         if self._directory is not None:
-            sync_directory(self._directory)
+            sync_folder(self._directory)
             self._directory = None
 
     def truncate(self, size: int) -> None:
@@ -159,12 +161,3 @@ class _File:
 
     def close(self) -> None:
         os.close(self._fd)
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -1,0 +1,111 @@
+"""The commit protocol where it is under stress: clocks, refusals, disks that fail."""
+
+import asyncio
+
+import pytest
+
+from vna.archive import Archive, ArchiveSettings, Outcome
+from vna.errors import Deleted, Invalid, Unavailable
+from vna.storage.tiers.directory import DirectoryTier
+from vna.testing.clocks import SetClock
+from vna.testing.faulty import FaultyTier
+from vna.types import Level
+
+
+def stored_file(archive):
+    (stored,) = archive.objects("1.2.3")
+    return b"".join(archive.file(stored, "TEST")[1])
+
+
+async def test_what_comes_last_counts_though_the_clock_was_set_back(data, ct):
+    settings = ArchiveSettings(data=data)
+    early, late = SetClock(1_000), SetClock(2_000_000)
+    first = Archive.open(settings, clock=late)
+    await first.store(ct(), source="test")
+    first.close()
+    again = Archive.open(settings, clock=early)
+    try:
+        newer = ct(SeriesDescription="newer")
+        assert (await again.store(newer, source="test")).outcome is Outcome.REPLACED
+        assert stored_file(again) == newer
+        assert await again.delete(Level.STUDY, "1.2.3", "test") == 1
+        with pytest.raises(Deleted):
+            again.objects("1.2.3")
+        assert (await again.store(ct(), source="test")).outcome is Outcome.STORED
+        assert stored_file(again) == ct()
+    finally:
+        again.close()
+
+
+async def test_two_processes_with_different_clocks_agree_on_what_came_last(data, ct):
+    settings = ArchiveSettings(data=data)
+    ahead = Archive.open(settings, clock=SetClock(9_000_000))
+    behind = Archive.open(settings, clock=SetClock(1_000))
+    try:
+        for number in range(4):
+            file = ct(SeriesDescription=f"number {number}")
+            await (ahead, behind)[number % 2].store(file, source="test")
+            assert stored_file(ahead) == stored_file(behind) == file
+    finally:
+        ahead.close()
+        behind.close()
+
+
+async def test_a_refusal_that_was_not_told_yet_is_decided_by_recovery_for_good(data, ct):
+    """The void of a refused store cannot be written: after a restart, index and packs agree."""
+    settings = ArchiveSettings(data=data, duplicates="reject")
+    tier = FaultyTier(DirectoryTier(data / "packs"))
+    archive = Archive.open(settings, tier=tier)
+    await archive.store(ct("1.9"), source="test")  # there is a pack now
+    apply = archive._index.apply
+
+    def no_void(*args, **keywords):
+        results = apply(*args, **keywords)
+        if any(result.outcome is Outcome.REJECTED for result in results):
+            tier.fail("write")
+        return results
+
+    archive._index.apply = no_void
+    files = [ct(SeriesDescription=f"number {number}") for number in range(2)]
+    answers = await asyncio.gather(
+        *(archive.store(file, source="test") for file in files), return_exceptions=True
+    )
+    assert any(isinstance(answer, Unavailable) for answer in answers)
+    archive.close()
+    live = Archive.open(settings)
+    live.recover()
+    dump = list(live._index.dump())
+    live.close()
+    for file in (data / "index").iterdir():
+        file.unlink()
+    rebuilt = Archive.open(settings)
+    try:
+        rebuilt.recover()
+        assert list(rebuilt._index.dump()) == dump
+    finally:
+        rebuilt.close()
+
+
+async def test_a_disk_that_fails_when_the_pack_is_closed_loses_nothing(data, ct, caplog):
+    tier = FaultyTier(DirectoryTier(data / "packs"))
+    archive = Archive.open(ArchiveSettings(data=data), tier=tier)
+    await archive.store(ct(), source="test")
+    archive._committer._writer.append((), b"not synced yet")
+    tier.fail("sync")
+    archive.close()
+    assert "the pack was left unsealed" in caplog.text
+
+
+async def test_a_commit_beyond_the_formats_limit_is_refused_alone(archive, ct, monkeypatch):
+    monkeypatch.setattr("vna.storage.writer.MAX_COMMIT", 2000)
+    with pytest.raises(Invalid, match="commit record"):
+        await archive.store(ct(ImageType=["ORIGINAL"] * 400), source="test")
+    await archive.store(ct(), source="test")
+    assert stored_file(archive) == ct()
+
+
+async def test_a_patient_is_not_deleted_as_a_whole(archive, ct):
+    await archive.store(ct(), source="test")
+    with pytest.raises(Invalid, match="study by study"):
+        await archive.delete(Level.PATIENT, "1.2.3.4", "test")
+    assert archive.writable

@@ -1,0 +1,26 @@
+"""Folders that survive a power loss: a new name is durable once the folder that holds it is synced."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["make_folder", "sync_folder"]
+
+
+def make_folder(path: Path) -> None:
+    """Make `path` and what is missing above it, durable with their names; OSError if not."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make durable which names are in the folder `path`."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
