@@ -15,7 +15,6 @@ from vna.testing.images import ct_image
 from vna.testing.power import Disk, PowerTier, memory_folder, watch_index, write_image
 from vna.types import Level
 
-
 SMALL, LARGE = 512, 90_000
 
 
