@@ -108,4 +108,4 @@ async def test_a_patient_is_not_deleted_as_a_whole(archive, ct):
     await archive.store(ct(), source="test")
     with pytest.raises(Invalid, match="study by study"):
         await archive.delete(Level.PATIENT, "1.2.3.4", "test")
-    assert archive.writable
+    assert archive.health().state == "ready"

@@ -15,10 +15,9 @@ import psutil
 import pytest
 
 from vna._native import Blake3
-from vna.archive import StoredObject
 from vna.dimse import DimseSettings, Scu
-from vna.testing.large import LargeObject, large_object
-from vna.types import Remote, Version
+from vna.testing.large import LargeObject, large_object, stored_object
+from vna.types import Remote
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -58,15 +57,13 @@ def digest(pieces):
 async def c_store(daemon, made: LargeObject):
     """Send an object as it is made; return the status of the answer."""
     remote = Remote(daemon.ae_title, "127.0.0.1", daemon.dimse_port)
-    version = Version(0, b"", made.transfer_syntax, 0, b"", 0, [], None, False, "", "")
-    stored = StoredObject("", "", made.sop_uid, made.sop_class, version)
 
     async def pieces():
         for piece in made.pieces():
             yield piece
 
     async with Scu(remote, SETTINGS, [(made.sop_class, [made.transfer_syntax])]) as scu:
-        return await scu.c_store(stored, pieces())
+        return await scu.c_store(stored_object(made), pieces())
 
 
 def stow(daemon, made: LargeObject):

@@ -22,7 +22,7 @@ from vna.app.order import READY, Order, encode_order
 from vna.app.sockets import Listeners, bind
 from vna.archive import Archive, ArchiveSettings
 from vna.config import Config
-from vna.errors import Unavailable, VnaError
+from vna.errors import Busy, Unavailable, VnaError
 from vna.observe import start_logging
 
 __all__ = ["run"]
@@ -33,6 +33,8 @@ FIRST_DELAY_S = 0.1
 LONGEST_DELAY_S = 10.0
 STEADY_S = 60.0
 """A worker that ran this long before it died is replaced without a longer delay than the first."""
+RESETTLE_S = 10.0
+"""Time between tries to recover where that has failed."""
 CLOSING_S = 5.0
 """Time beyond the drain that a worker gets to close the archive before it is killed."""
 
@@ -47,32 +49,47 @@ def run(config: Config, announce: Callable[[Listeners], None]) -> None:
     with serving(config.archive.data):
         listeners = bind(config.listen)
         try:
-            recover(config.archive)
-            asyncio.run(Supervisor(config, listeners, announce).run())
+            settled = recover(config.archive)
+            asyncio.run(Supervisor(config, listeners, announce, settled=settled).run())
         finally:
             listeners.close()
 
 
-def recover(settings: ArchiveSettings) -> None:
-    """Settle what crashed processes left. The archive is open only meanwhile: workers open their own."""
+def recover(settings: ArchiveSettings) -> bool:
+    """Settle what crashed processes left; return whether that is done.
+
+    It is not where the disk is full, or fails: what is stored can be read all the same. The
+    archive is open only meanwhile: workers open their own. Raises Unavailable where it does not
+    open.
+    """
     archive = Archive.open(settings)
     try:
         archive.recover()
+    except (Busy, Unavailable) as error:
+        log.error("recovery failed: %s", error)  # noqa: TRY400
+        return False
     finally:
         archive.close()
+    return True
 
 
 class Supervisor:
     """Starts, watches, replaces and stops the workers."""
 
     def __init__(
-        self, config: Config, listeners: Listeners, announce: Callable[[Listeners], None]
+        self,
+        config: Config,
+        listeners: Listeners,
+        announce: Callable[[Listeners], None],
+        *,
+        settled: bool,
     ) -> None:
         self._config = config
         self._listeners = listeners
         self._announce = announce
         self._stopping = asyncio.Event()
         self._recovery = asyncio.Lock()
+        self._settled = settled
         self._processes: dict[int, Process] = {}
 
     async def run(self) -> None:
@@ -84,6 +101,7 @@ class Supervisor:
             loop.create_future() for _ in range(self._config.process.worker_count)
         ]
         keepers = [asyncio.create_task(self._keep(number, up)) for number, up in enumerate(ups, 1)]
+        keepers.append(asyncio.create_task(self._resettle()))
         try:
             all_up = all(await asyncio.gather(*ups))
             if not all_up and not self._stopping.is_set():
@@ -170,12 +188,20 @@ class Supervisor:
         return code
 
     async def _settle(self) -> None:
-        """Settle what a dead worker left, one at a time; a failure is left to the next start."""
+        """Settle what a dead worker left, one at a time."""
         async with self._recovery:
             try:
-                await asyncio.to_thread(recover, self._config.archive)
+                self._settled = await asyncio.to_thread(recover, self._config.archive)
             except VnaError as error:
-                log.error("recovery after a worker's end failed: %s", error)  # noqa: TRY400
+                log.error("recovery failed: %s", error)  # noqa: TRY400
+                self._settled = False
+
+    async def _resettle(self) -> None:
+        """Try again, until the archive stops, where recovery has failed."""
+        while not self._stopping.is_set():
+            await self._pause(RESETTLE_S)
+            if not self._settled and not self._stopping.is_set():
+                await self._settle()
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not beyond the signal to stop."""

@@ -1,8 +1,9 @@
 """One process that serves: an event loop with both fronts on the inherited sockets.
 
 It reads its order from standard input and serves until SIGTERM, or until that pipe ends because
-the supervisor is gone, or until its archive refuses changes; then it stops accepting, lets
-associations and requests end, and closes the archive. A second SIGTERM ends them at once.
+the supervisor is gone, or until its index does not even read any more; then it stops accepting,
+lets associations and requests end, and closes the archive. A second SIGTERM ends them at once.
+An archive that refuses changes is served on: it can be read, and mends itself when it can.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def main() -> int:
         return 1
     try:
         uvloop.run(Worker(config, archive, Listeners.inherited(order.dimse, order.http)).run())
-        return 0 if archive.writable else 1
+        return 0 if archive.usable else 1
     finally:
         archive.close()
 
@@ -58,10 +59,11 @@ class Worker:
         self._listeners = listeners
         self._stopping = asyncio.Event()
         self._serving = False
+        self._state = "ready"
         self._draining: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Serve until told to stop, or until the archive refuses changes; then drain."""
+        """Serve until told to stop, or until the archive cannot be used any more; then drain."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stop)
         loop.add_reader(sys.stdin.fileno(), self._supervisor_gone)
@@ -73,19 +75,30 @@ class Worker:
         self._serving = True
         sys.stdout.buffer.write(READY)
         sys.stdout.buffer.flush()
-        while not self._stopping.is_set() and self._archive.writable:
+        while not self._stopping.is_set() and self._archive.usable:
+            await self._log_health()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), HEALTH_INTERVAL_S)
-        if not self._archive.writable:
-            log.error("the archive refuses changes; this worker gives way to a new one")
+        if not self._archive.usable:
+            log.error("the index cannot be read; this worker gives way to a new one")
         self._serving = False
         self._draining = asyncio.create_task(self._drain(dimse, runner))
         with contextlib.suppress(asyncio.CancelledError):
             await self._draining
 
+    async def _log_health(self) -> None:
+        """Say so when the archive becomes full, or has room again."""
+        health = await self._archive.run(self._archive.health)
+        if health.state != self._state:
+            if health.state == "full":
+                log.warning("new objects are refused: %s", health.reason)
+            elif self._state == "full":
+                log.warning("there is room for new objects again")
+            self._state = health.state
+
     def _ready(self) -> bool:
-        """Whether both fronts accept and what they take can be stored."""
-        return self._serving and self._archive.writable
+        """Whether both fronts accept."""
+        return self._serving
 
     def _stop(self) -> None:
         if self._draining is not None:

@@ -10,7 +10,7 @@ Glossary
     backup      one point in time of an archive, in another folder
 """
 
-from vna.archive.archive import Archive, Stats
+from vna.archive.archive import Archive, Health, Stats
 from vna.archive.backup import BackupReport
 from vna.archive.check import CheckReport, Damage
 from vna.archive.from_backup import RestoredBackup, restore_backup
@@ -27,6 +27,7 @@ __all__ = [
     "BackupReport",
     "CheckReport",
     "Damage",
+    "Health",
     "History",
     "Identified",
     "Ingest",

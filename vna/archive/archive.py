@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import ParamSpec, Self, TypeVar
+from typing import Literal, ParamSpec, Self, TypeVar
 
 from vna.archive.backup import BackupReport, backup
 from vna.archive.check import CheckReport, check
@@ -23,14 +23,15 @@ from vna.archive.recover import Recovered, recover
 from vna.archive.restore import Restored, restore
 from vna.archive.retrieve import Piece, Retrieval, StoredObject
 from vna.archive.settings import ArchiveSettings
+from vna.archive.space import Space
 from vna.clock import Clock, SystemClock
 from vna.dicom.keys import keys_of
-from vna.errors import Deleted, Invalid, NotFound
+from vna.errors import Deleted, Invalid, NotFound, Unavailable
 from vna.index import Change, Counts, Index, IndexSettings
 from vna.storage import BlobStore, StorageSettings, Tier
 from vna.types import DeleteCommit, Hole, Level, Match, Query
 
-__all__ = ["Archive", "Stats"]
+__all__ = ["Archive", "Health", "Stats"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,6 +49,18 @@ class Stats:
     counts: Counts
     packs: int
     pack_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether an archive takes changes; reading goes on in any state.
+
+    `full`: new objects are refused for want of space. `broken`: every change is refused after a
+    failure; the archive tries again by itself. `reason` says why, in words.
+    """
+
+    state: Literal["ready", "full", "broken"]
+    reason: str = ""
 
 
 class Archive:
@@ -86,6 +99,12 @@ class Archive:
         )
         self._committer = Committer(self._store, self._index, clock)
         self._offload = Offload(settings.threads)
+        self._space = Space(
+            (settings.data / "packs", settings.data / "index"),
+            settings.min_free_bytes,
+            settings.quota_bytes,
+            self._index,
+        )
         self._room = IngestRoom(
             settings,
             self._store,
@@ -93,6 +112,7 @@ class Archive:
             self._committer,
             self._offload,
             Memory(settings.memory_in_flight_bytes),
+            self._space,
         )
         self._retrieval = Retrieval(self._store, self._index, MAX_EXPANDED_BYTES)
 
@@ -106,7 +126,13 @@ class Archive:
         cannot be used.
         """
         clock = clock or SystemClock()
-        return cls(settings, load_identity(settings.data, clock), clock, tier)
+        try:
+            identity = load_identity(settings.data, clock)
+        except OSError as error:
+            raise Unavailable(
+                f"cannot use the data folder {settings.data}: {error.strerror}"
+            ) from error
+        return cls(settings, identity, clock, tier)
 
     def close(self) -> None:
         """Finish what was accepted, seal this process's pack, let go of everything."""
@@ -115,10 +141,18 @@ class Archive:
         self._index.close()
         self._store.close()
 
+    def health(self) -> Health:
+        """Return whether changes are taken, and why not."""
+        if broken := self._committer.broken:
+            return Health("broken", broken)
+        if full := self._space.full():
+            return Health("full", full)
+        return Health("ready")
+
     @property
-    def writable(self) -> bool:
-        """False once a failure has made this process refuse changes."""
-        return not self._committer.broken
+    def usable(self) -> bool:
+        """False once only a new process can go on: the index does not even read any more."""
+        return self._index.usable
 
     def recover(self) -> Recovered:
         """Settle what crashed processes left; run by the supervisor at start and after a crash."""

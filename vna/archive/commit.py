@@ -17,7 +17,8 @@ apply refuses a store whose record is durable already (another process was first
 is not to replace), a void record is made durable before the refusal is told: replay skips it.
 
 After any failure past step 1 the outcome of the group is unknown here, so the committer breaks:
-it refuses everything until its process restarts and recovery has settled what is true.
+it refuses everything until it has let its pack go, recovery has settled what is true, and a new
+pack takes writes. It tries that again and again, at growing intervals, while reading goes on.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import msgspec
 
+from vna.archive.recover import recover
 from vna.clock import Clock
 from vna.errors import Full, Invalid, Unavailable, VnaError
 from vna.index import REFUSED, Applied, Index, Mutation
@@ -43,6 +46,8 @@ log = logging.getLogger(__name__)
 
 GROUP_MUTATIONS = 256
 GROUP_BYTES = 64 << 20
+FIRST_RETRY_S = 1.0
+LONGEST_RETRY_S = 60.0
 
 encode_commit = msgspec.msgpack.Encoder().encode
 
@@ -76,6 +81,9 @@ class Committer:
         self._writer: PackWriter | None = None
         self._broken: str = ""
         self._last_stamp = 0
+        self._refusal: type[VnaError] = Unavailable
+        self._retry_s = FIRST_RETRY_S
+        self._retry_at = 0.0
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
 
@@ -83,6 +91,11 @@ class Committer:
     def broken(self) -> str:
         """Empty, or why this committer refuses everything."""
         return self._broken
+
+    def check(self) -> None:
+        """Raise Full or Unavailable while this committer refuses everything."""
+        if self._broken:
+            raise self._refusal(self._broken)
 
     def submit(self, proposal: Proposal) -> Future[Applied]:
         """Queue a proposal; its future gives how the index took it, or raises a VnaError."""
@@ -101,7 +114,7 @@ class Committer:
             size = 0
             while len(group) < GROUP_MUTATIONS and size < GROUP_BYTES:
                 try:
-                    proposal = self._waiting.get(block=not group)
+                    proposal = self._waiting.get(block=not group, timeout=self._patience())
                 except queue.Empty:
                     break
                 if proposal is None:
@@ -111,28 +124,62 @@ class Committer:
                 size += proposal.size
             if group:
                 self._settle(group)
+            if self._patience() == 0 and not stopping:
+                self._mend()
         if self._writer is not None:
             try:
                 self._writer.close()
             except VnaError as error:  # all that was acknowledged is durable; recovery seals
                 log.error("the pack was left unsealed: %s", error)  # noqa: TRY400
 
+    def _patience(self) -> float | None:
+        """Return the seconds until the next try to mend; None while nothing is broken."""
+        if not self._broken:
+            return None
+        return max(self._retry_at - self._clock.monotonic(), 0)
+
     def _settle(self, group: list[Proposal]) -> None:
         try:
             self._commit(group)
-        except Exception as error:  # loop boundary: every caller waits for an answer
-            log.exception("commit of %d mutations failed", len(group))
-            self._broken = self._broken or f"a commit failed: {error}"
-            refusal = Unavailable(
-                f"the archive takes no changes until it is restarted: {self._broken}"
-            )
+        except Exception as error:  # noqa: BLE001  # loop boundary: every caller waits for an answer
+            if not self._broken:
+                self._break(error)
             for proposal in group:
                 if not proposal.done.done():
-                    proposal.done.set_exception(refusal)
+                    proposal.done.set_exception(self._refusal(self._broken))
+
+    def _break(self, error: Exception) -> None:
+        """Refuse everything from here on, because of `error`."""
+        unexpected = not isinstance(error, VnaError)
+        log.error(
+            "the archive takes no changes, next try in %g s: %s",
+            self._retry_s,
+            error,
+            exc_info=unexpected,
+        )
+        self._retry_at = self._clock.monotonic() + self._retry_s
+        self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
+        self._refusal = Full if isinstance(error, Full) else Unavailable
+        self._broken = f"the archive takes no changes now: {error or type(error).__name__}"
+
+    def _mend(self) -> None:
+        """Find out by recovery what became of the last groups, and begin anew in another pack."""
+        writer, self._writer = self._writer, None
+        try:
+            if writer is not None:
+                with suppress(VnaError):  # it is let go of in any case
+                    writer.close()
+            recover(self._store, self._index)
+            self._writer = self._store.writer()
+            self._writer.open()
+        except Exception as error:  # noqa: BLE001  # loop boundary: the next try may succeed
+            self._break(error)
+        else:
+            log.warning("the archive takes changes again")
+            self._broken = ""
 
     def _commit(self, group: list[Proposal]) -> None:
-        if self._broken:
-            raise Unavailable(self._broken)
+        self.check()
         if self._writer is None:
             self._writer = self._store.writer()
         with self._index.read() as reader:
@@ -161,6 +208,7 @@ class Committer:
         self._void_refused(mutations, results, marks)
         for proposal, result in zip(appended, results, strict=True):
             proposal.done.set_result(result)
+        self._retry_s = FIRST_RETRY_S
 
     def _void_refused(
         self, mutations: list[Mutation], results: list[Applied], marks: dict[PackId, int]

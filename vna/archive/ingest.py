@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from vna.archive.prepare import Buffer, Bulk, IngestRoom, prepare, standing
+from vna.archive.space import Space
 from vna.dicom.scan import ObjectScan, Scanned
-from vna.errors import Busy, Conflict, Invalid, Unavailable
+from vna.errors import Busy, Conflict, Invalid
 from vna.index import Outcome
 from vna.storage import BlobStream, CodecName
 from vna.types import BlobPlace
@@ -150,7 +151,7 @@ class Ingest:
         count, bulk.batch = bulk.batch, 0
         try:
             if parts:
-                await self._room.offload.run(_write_all, stream, parts)
+                await self._room.offload.run(_write_all, self._room.space, stream, parts)
         finally:
             self._hold(-count)
 
@@ -225,11 +226,11 @@ class Ingest:
     def _open(self) -> None:
         if self._ended:
             raise Invalid("the object has ended already")
-        if self._room.committer.broken:
-            raise Unavailable(f"the archive takes no changes: {self._room.committer.broken}")
+        self._room.committer.check()
 
 
-def _write_all(stream: BlobStream, parts: list[Buffer]) -> None:
+def _write_all(space: Space, stream: BlobStream, parts: list[Buffer]) -> None:
+    space.check()
     for part in parts:
         stream.write(part)
 

@@ -15,6 +15,7 @@ from vna.archive.commit import Committer, Proposal
 from vna.archive.memory import Memory
 from vna.archive.offload import Offload
 from vna.archive.settings import ArchiveSettings
+from vna.archive.space import Space
 from vna.dicom.scan import Scanned
 from vna.index import Index, Outcome
 from vna.storage import BlobStore, BlobStream, CodecName, EncodedBlob, digest_of, encode_blob
@@ -60,6 +61,7 @@ class IngestRoom:
     committer: Committer
     offload: Offload
     memory: Memory
+    space: Space
 
     def known(self, digest: bytes) -> bool:
         """Return whether the archive has a blob."""
@@ -92,11 +94,12 @@ def prepare(
 ) -> Outcome | Proposal:
     """Return what stands already, or the proposal that stores the object.
 
-    `placed` are the streamed values, durable already.
+    `placed` are the streamed values, durable already. Raises Full.
     """
     outcome = standing(room, scanned)
     if outcome is not None:
         return outcome
+    room.space.check()
     frames, table = _frames(scanned)
     header = digest_of(scanned.header)
     blobs = _encode(room, scanned, header, table, bulks)

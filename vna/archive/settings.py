@@ -18,7 +18,9 @@ class ArchiveSettings:
     `data` is the folder that holds everything. `duplicates` decides on a SOP Instance UID that is
     stored already with other bytes. An object's bulk value streams into a pack of its own once
     the object passes `stream_threshold_bytes`, or all that arrive in this process together
-    `memory_in_flight_bytes`. `threads` serve blocking reads and encoding.
+    `memory_in_flight_bytes`. `threads` serve blocking reads and encoding. New
+    objects are refused while less than `min_free_bytes` are free where the archive is, or while
+    its data sets add up to `quota_bytes` (0: any number).
     """
 
     data: Path
@@ -31,3 +33,5 @@ class ArchiveSettings:
     codec: Literal["raw", "zstd"] = "zstd"
     zstd_level: int = 1
     index_map_bytes: int = 4 << 30
+    min_free_bytes: int = 1 << 30
+    quota_bytes: int = 0

@@ -222,6 +222,19 @@ SECTIONS: tuple[Section, ...] = (
                 archive["index_map_bytes"],
                 "Address space first given to the index; it grows by itself.",
             ),
+            Setting(
+                "min_free_bytes",
+                Whole(0, 1024 * GIB),
+                archive["min_free_bytes"],
+                "New objects are refused (A700, 507) while less is free on the disk of the data folder;\n"
+                "reading goes on, and so do stores once there is space. Leave some for the index.",
+            ),
+            Setting(
+                "quota_bytes",
+                Whole(0, 1 << 60),
+                archive["quota_bytes"],
+                "New objects are refused likewise while those stored add up to this; 0 is no quota.",
+            ),
         ),
     ),
     Section(

@@ -98,6 +98,7 @@ class Environment:
         self._users = 1
         self._pid = os.getpid()
         self._writing = threading.Lock()
+        self.panicked = False
         try:
             if not self.file.exists():
                 _bear(settings)
@@ -256,6 +257,7 @@ class Environment:
         return {table: self._env.open_db(table.encode(), txn=txn) for table in Table}
 
     def _failed(self, error: lmdb.Error) -> Full | Unavailable:
+        self.panicked |= isinstance(error, lmdb.PanicError)
         if isinstance(error, lmdb.DiskError):  # LMDB's name for ENOSPC
             return Full(f"index {self.file}: {error}")
         return Unavailable(f"index {self.file}: {error}")

@@ -37,6 +37,11 @@ class Index:
         """
         return cls(Environment.shared(settings), keyer)
 
+    @property
+    def usable(self) -> bool:
+        """False once LMDB has failed in a way that only a new process gets over."""
+        return not self._environment.panicked
+
     def close(self) -> None:
         """Let go of the index; all readers must have ended."""
         if not self._closed:

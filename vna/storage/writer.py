@@ -80,6 +80,11 @@ class OwnedPack:
         """Remove what a failed append left behind `end`."""
         self._file.truncate(self.end)
 
+    def drop_unsynced(self) -> None:
+        """Remove what a sync failed to make durable."""
+        self._file.truncate(self.synced)
+        self.end = self.synced
+
     def sync(self) -> None:
         """Make everything up to `end` durable."""
         if self.synced != self.end:
@@ -149,6 +154,11 @@ class PackWriter:
             raise write_error(error, f"pack {pack_name(active.pack)} cannot be written") from error
         return places[:-1], PackMark(active.pack, active.end)
 
+    def open(self) -> None:
+        """Have an active pack: shows whether the tier takes writes. Full or Unavailable."""
+        self._check()
+        self._room(0)
+
     def sync(self) -> None:
         """Make all that was appended durable.
 
@@ -195,6 +205,10 @@ class PackWriter:
             active.sync()
         except OSError as error:
             self._broken = f"pack {pack_name(active.pack)} cannot be synced"
+            # The kernel forgets pages that it failed to write, yet shows them until they are
+            # evicted: recovery must not take them for durable.
+            with suppress(OSError):
+                active.drop_unsynced()
             raise write_error(error, self._broken) from error
 
     def _failed(self, active: OwnedPack, error: OSError) -> None:

@@ -69,6 +69,10 @@ class FaultyTier:
         """Let `operation` succeed `after` times from now, then fail `times` times with `error`."""
         self._failures[operation] = _Failure(error, after, times)
 
+    def heal(self) -> None:
+        """Let nothing fail any more that is not full."""
+        self._failures.clear()
+
     def short_writes(self, most: int | None) -> None:
         """Let each write take at most `most` bytes; None ends that."""
         self._most_a_write_takes = most

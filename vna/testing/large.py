@@ -15,13 +15,15 @@ from itertools import count, takewhile
 from random import Random
 from typing import Final
 
+from vna.archive import StoredObject
 from vna.dicom.part10 import file_prefix
 from vna.dicom.uids import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,
 )
+from vna.types import Version
 
-__all__ = ["SHAPES", "LargeObject", "large_object"]
+__all__ = ["SHAPES", "LargeObject", "large_object", "stored_object"]
 
 SOP_CLASS: Final = "1.2.840.10008.5.1.4.1.1.7.2"
 """Multi-frame Grayscale Byte Secondary Capture."""
@@ -77,6 +79,12 @@ def large_object(shape: str, size: int, number: int) -> LargeObject:
     if transfer_syntax == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
         return LargeObject(sop_uid, transfer_syntax, lambda: _deflated(pieces()))
     return LargeObject(sop_uid, transfer_syntax, pieces)
+
+
+def stored_object(made: LargeObject) -> StoredObject:
+    """Return what `Scu.c_store` wants to know of an object."""
+    version = Version(0, b"", made.transfer_syntax, 0, b"", 0, [], None, False, "", "")
+    return StoredObject(STUDY_UID, SERIES_UID, made.sop_uid, made.sop_class, version)
 
 
 def _native(size: int, number: int) -> Iterator[bytes]:

@@ -38,7 +38,7 @@ def make_app(
     *,
     clock: Clock | None = None,
 ) -> web.Application:
-    """Return the HTTP front of `archive`; `/readyz` answers 200 while `ready()` is true.
+    """Return the HTTP front of `archive`; `/readyz` answers 200 while `ready()` and the archive takes changes.
 
     Serve it with `make_runner`, which sets what aiohttp would else decide by its defaults.
     """

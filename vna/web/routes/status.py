@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from vna import __version__
-from vna.web.context import SETTINGS
+from vna.web.context import ARCHIVE, SETTINGS
 from vna.web.problems import RETRY_AFTER_S, NotAcceptable
 
 __all__ = ["health", "landing", "not_yet", "readiness"]
@@ -37,15 +37,19 @@ async def health(request: web.Request) -> web.Response:  # noqa: ARG001  # aioht
 
 
 def readiness(ready: Callable[[], bool]) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """Return the handler that answers 200 while `ready()`, else 503."""
+    """Return the handler that answers 503 unless `ready()` and the archive takes changes.
 
-    async def handler(request: web.Request) -> web.Response:  # noqa: ARG001
-        """Answer whether requests will be served."""
-        if ready():
-            return _json({"state": "ready"})
-        response = _json({"state": "not ready"}, HTTPStatus.SERVICE_UNAVAILABLE)
-        response.headers["Retry-After"] = str(RETRY_AFTER_S)
-        return response
+    An archive that is full is ready: it serves what it has, and says so.
+    """
+
+    async def handler(request: web.Request) -> web.Response:
+        """Answer whether requests will be served, and why not."""
+        if not ready():
+            return _not_ready({"state": "not ready"})
+        archive = request.app[ARCHIVE]
+        health = await archive.run(archive.health)
+        body = {"state": health.state} | ({"reason": health.reason} if health.reason else {})
+        return _not_ready(body) if health.state == "broken" else _json(body)
 
     return handler
 
@@ -54,6 +58,12 @@ async def not_yet(request: web.Request) -> web.StreamResponse:
     """Answer 406: the resource's form needs rendering or transcoding, which this version has not."""
     what = request.path.rsplit("/", 1)[-1]
     raise NotAcceptable(f"{what} resources are not served by this version: it does not render yet")
+
+
+def _not_ready(body: object) -> web.Response:
+    response = _json(body, HTTPStatus.SERVICE_UNAVAILABLE)
+    response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return response
 
 
 def _json(body: object, status: HTTPStatus = HTTPStatus.OK) -> web.Response:

@@ -1,0 +1,217 @@
+"""The daemon on a small disk of its own that fills up, empties again, or takes no writes."""
+
+import asyncio
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from vna.dimse import DimseSettings, Scu
+from vna.testing.large import large_object, stored_object
+from vna.types import Remote
+
+MIB = 1 << 20
+DISK = 96 * MIB
+VNA = Path(sys.executable).with_name("vna")
+DEADLINE_S = 60
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of 96 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "vna-test", folder],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip(f"a file system cannot be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.fixture
+def serve(start_daemon, disk, tmp_path):
+    """Start a daemon on the disk with `min_free` bytes in reserve; one worker."""
+    running = []
+
+    def start(min_free):
+        settings = tmp_path / "vna.toml"
+        settings.write_text(
+            f"[archive]\nmin_free_bytes = {min_free}\npack_size_bytes = {4 * MIB}\n"
+        )
+        daemon = start_daemon(disk / "data", "--config", str(settings), workers=1)
+        running.append(daemon)
+        return daemon
+
+    yield start
+    for daemon in running:
+        assert daemon.stop() in (0, -signal.SIGKILL), daemon.log.read_text()
+
+
+def request(daemon, method, path, body=None, **headers):
+    connection = http.client.HTTPConnection("127.0.0.1", daemon.http_port, timeout=DEADLINE_S)
+    try:
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def stow(daemon, made):
+    status, _ = request(
+        daemon,
+        "POST",
+        "/dicom-web/studies",
+        b"".join(made.file()),
+        **{"Content-Type": "application/dicom", "Accept": "application/dicom+json"},
+    )
+    return status
+
+
+def c_store(daemon, made):
+    remote = Remote(daemon.ae_title, "127.0.0.1", daemon.dimse_port)
+
+    async def pieces():
+        for piece in made.pieces():
+            yield piece
+
+    async def send():
+        async with Scu(remote, DimseSettings(), [(made.sop_class, [made.transfer_syntax])]) as scu:
+            return await scu.c_store(stored_object(made), pieces())
+
+    return asyncio.run(send())
+
+
+def readyz(daemon):
+    status, body = request(daemon, "GET", "/readyz")
+    return status, json.loads(body)
+
+
+def whole(daemon, made):
+    accept = {"Accept": "application/dicom; transfer-syntax=*"}
+    status, body = request(daemon, "GET", f"/dicom-web{made.path}", **accept)
+    return status == 200 and body.endswith(b"".join(made.pieces()))
+
+
+def fill(daemon, send, refused):
+    """Store objects of 3 MiB until one is refused; return those that were taken, and that one."""
+    taken = []
+    for number in range(1, 100):
+        made = large_object("native", 3 * MIB, number)
+        status = send(daemon, made)
+        if status == refused:
+            return taken, made
+        assert status in (0, 200)
+        taken.append(made)
+    raise AssertionError("the disk does not fill up")
+
+
+def eventually(condition, what):
+    end = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain until {what}"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("send", "refused", "min_free"), [(stow, 507, 24 * MIB), (c_store, 0xA700, 0)]
+)
+def test_a_full_disk_refuses_serves_on_and_takes_again(serve, disk, send, refused, min_free):
+    filler = disk / "filler"
+    filler.write_bytes(bytes(40 * MIB))
+    daemon = serve(min_free)
+    taken, over = fill(daemon, send, refused)
+    assert len(taken) > 2
+    assert all(whole(daemon, made) for made in taken)
+    if min_free:
+        assert psutil.disk_usage(str(disk)).free > min_free - 4 * MIB
+        status, ready = readyz(daemon)
+        assert (status, ready["state"]) == (200, "full")
+        eventually(lambda: "new objects are refused" in daemon.log.read_text(), "it is logged")
+    else:
+        huge = large_object("native", DISK, 200)
+        assert send(daemon, huge) == refused
+    (worker,) = psutil.Process(daemon.process.pid).children()
+    filler.unlink()
+    eventually(lambda: send(daemon, over) in (0, 200), "it takes objects again")
+    assert whole(daemon, over)
+    assert readyz(daemon) == (200, {"state": "ready"})
+    assert psutil.Process(daemon.process.pid).children() == [worker], "no worker had to end"
+
+
+def test_an_archive_on_a_full_disk_starts_and_serves(serve, disk):
+    daemon = serve(0)
+    taken, over = fill(daemon, stow, 507)
+    daemon.process.send_signal(signal.SIGKILL)
+    daemon.process.wait()
+    eventually(lambda: not listening(daemon), "its worker is gone")
+    with (disk / "filler").open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            pass
+    again = serve(0)
+    assert all(whole(again, made) for made in taken)
+    assert stow(again, over) == 507
+    (disk / "filler").unlink()
+    eventually(
+        lambda: stow(again, large_object("native", 64 << 10, 500)) == 200, "it takes objects"
+    )
+
+
+def listening(daemon):
+    try:
+        request(daemon, "GET", "/healthz")
+    except OSError:
+        return False
+    return True
+
+
+def test_a_read_only_file_system_is_named_at_start(serve, disk):
+    assert serve(0).stop() == 0
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    for command in (["serve", "--dimse-port", "0", "--http-port", "0"], ["stats"]):
+        ended = subprocess.run(
+            [VNA, *command, "--data", disk / "data"],
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+        )
+        assert ended.returncode == 3
+        assert "Read-only file system" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
+def test_connections_beyond_the_open_files_are_survived(start_daemon, tmp_path):
+    daemon = start_daemon(tmp_path / "data", workers=1)
+    (worker,) = psutil.Process(daemon.process.pid).children()
+    hard = os.sysconf("SC_OPEN_MAX")
+    worker.rlimit(psutil.RLIMIT_NOFILE, (worker.num_fds() + 20, hard))
+    held = [
+        socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S)
+        for _ in range(40)
+        for port in (daemon.dimse_port, daemon.http_port)
+    ]
+    eventually(lambda: "Too many open files" in daemon.log.read_text(), "it runs out of them")
+    for connection in held:
+        connection.close()
+    made = large_object("native", 64 << 10, 1)
+    eventually(lambda: listening(daemon), "it answers again")
+    assert c_store(daemon, made) == 0
+    assert worker.is_running()
+    assert daemon.stop() == 0

@@ -1,0 +1,48 @@
+"""Whether there is room for new objects: free space kept in reserve, and a quota."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from vna.errors import Full
+from vna.index import Index
+
+__all__ = ["Space"]
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Refuses new objects before a file system that holds the archive is full.
+
+    What is kept free is for the index, for recovery and for deletions, which need space too.
+    Looks anew each time, so that stores go on by themselves once there is room again. Thread-safe;
+    may wait for a disk.
+    """
+
+    folders: Sequence[Path]
+    min_free_bytes: int
+    quota_bytes: int
+    index: Index
+
+    def full(self) -> str:
+        """Return why nothing new is taken; empty while there is room."""
+        free = min(psutil.disk_usage(str(folder)).free for folder in self.folders)
+        if free < self.min_free_bytes:
+            return f"{free // MIB} MiB of disk are free, {self.min_free_bytes // MIB} MiB are kept"
+        if self.quota_bytes:
+            with self.index.read() as reader:
+                stored = reader.counts().bytes
+            if stored >= self.quota_bytes:
+                return f"the quota of {self.quota_bytes // MIB} MiB is used up"
+        return ""
+
+    def check(self) -> None:
+        """Raise Full when nothing new is taken."""
+        if why := self.full():
+            raise Full(why)
