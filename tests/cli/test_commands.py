@@ -173,7 +173,43 @@ def test_versions_delete_and_restore_beside_a_running_daemon(daemon, tmp_path):
     assert vna("versions", "9.9", "--data", daemon.data)[0] == 4
 
 
-@pytest.mark.parametrize("command", ["stats", "check"])
+def test_rebuild_index_is_equal_and_refuses_beside_a_daemon(start_daemon, folder, tmp_path):
+    data = tmp_path / "data"
+    running = start_daemon(data, workers=1)
+    vna("import", folder, "--data", data)
+    vna(
+        "delete",
+        "--instance",
+        pydicom.dcmread(CT).SOPInstanceUID,
+        "--reason",
+        "",
+        "--yes",
+        "--data",
+        data,
+    )
+    code, out, said = vna("rebuild-index", "--data", data)
+    assert (code, out) == (3, "")
+    assert "is in use" in said
+    assert running.stop() == 0
+    code, report = report_of("rebuild-index", "--data", data)
+    assert (code, report["compared"], report["different"]) == (0, True, 0)
+    assert report["counts"]["instances"] == report["counts"]["deleted"] == 1
+    assert (data / "index.old/data.mdb").exists()
+    assert vna("rebuild-index", "--data", data)[1].endswith("; equal to the old index\n")
+    assert report_of("check", "--data", data)[1]["damage"] == []
+
+
+def test_rebuild_index_says_what_differs(folder, tmp_path):
+    data = tmp_path / "data"
+    vna("import", folder, "--data", data)
+    for pack in data.glob("packs/*.pack"):
+        pack.unlink()
+    code, out, _ = vna("rebuild-index", "--data", data)
+    assert code == 1
+    assert f"differs  instance {pydicom.dcmread(CT).SOPInstanceUID}: missing" in out
+
+
+@pytest.mark.parametrize("command", ["stats", "check", "rebuild-index"])
 def test_folder_without_an_archive_exits_3_and_stays_empty(tmp_path, command):
     code, out, said = vna(command, "--data", tmp_path)
     assert (code, out) == (3, "")

@@ -159,4 +159,4 @@ def test_a_long_history_converges(seed):
     chance.shuffle(mutations)
     assert dump_of(in_groups(mutations, chance), replay=True) == expected
     kinds = {line[0] for line in expected}
-    assert kinds >= {"study", "gone instance", "buried", "barrier", "blob", "total"}
+    assert kinds >= {"study", "gone instance", "buried", "barrier study", "blob", "total"}

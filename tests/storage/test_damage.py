@@ -143,13 +143,12 @@ def test_a_damaged_seal_costs_nothing_but_the_seal(store, written, flip):
 
 def test_a_damaged_pack_header_is_named_and_survived(store, written, flip):
     path, places, data, pack = written
+    intact = list(store.records(pack))
     for offset in range(PACK_HEADER.size):
         flip(path, offset)
-        with pytest.raises(Corrupt, match="00000001-00000001 at 0: the pack header is damaged"):
-            list(store.records(pack))
+        assert list(store.records(pack)) == [DamagedRecord(0, PACK_HEADER.size), *intact]
         flip(path, offset)
     flip(path, 3)
-    assert len(list(store.records(pack, PACK_HEADER.size))) == 8
     for name, place in places.items():
         store.verify(place, digest_of(data[name]))
 

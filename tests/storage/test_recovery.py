@@ -97,13 +97,24 @@ def test_an_unfinished_stream_is_removed(store, noise):
     assert store.packs() == []
 
 
-def test_a_pack_with_a_damaged_header_is_never_touched(packs, store, blob, flip):
+def test_records_behind_a_damaged_header_are_recovered(packs, store, blob, flip):
     writer = store.writer()
     writer.append([blob(b"x")], b"c")
     writer.sync()
     crash(writer)
     (info,) = store.packs()
     flip(packs / "00000001-00000001.pack", 20)
+    found, cut = recover(store, info.id)
+    assert found[0] == DamagedRecord(0, 64)
+    assert (len(found), found[2].payload, cut) == (3, b"c", 0)
+
+
+def test_a_pack_that_nothing_proves_to_be_this_one_is_never_touched(packs, store, blob):
+    writer = store.writer()
+    writer.append([blob(b"x")], b"c")
+    writer.close()
+    (packs / "00000001-00000001.pack").rename(packs / "00000001-00000007.pack")
+    (info,) = store.packs()
     with store.claim(info.id) as orphan:
         with pytest.raises(Corrupt):
             list(orphan.records())

@@ -6,6 +6,7 @@ Glossary
     proposal    a mutation on its way to being a commit
     history     the versions of an instance, and whether it is deleted
     standing    what the index says of an object before anything is written for it
+    hold        the claim of all that use an archive, or of one alone that replaces its index
     recovery    applying what a crash left in packs beyond what the index has
     backup      one point in time of an archive, in another folder
 """
@@ -16,6 +17,7 @@ from vna.archive.check import CheckReport, Damage
 from vna.archive.from_backup import RestoredBackup, restore_backup
 from vna.archive.history import History
 from vna.archive.ingest import Identified, Ingest, Stored
+from vna.archive.rebuild import Rebuilt, rebuild_index
 from vna.archive.restore import Restored
 from vna.archive.retrieve import StoredObject
 from vna.archive.settings import ArchiveSettings
@@ -32,10 +34,12 @@ __all__ = [
     "Identified",
     "Ingest",
     "Outcome",
+    "Rebuilt",
     "Restored",
     "RestoredBackup",
     "Stats",
     "Stored",
     "StoredObject",
+    "rebuild_index",
     "restore_backup",
 ]

@@ -13,6 +13,7 @@ from vna.archive.backup import BackupReport, backup
 from vna.archive.check import CheckReport, check
 from vna.archive.commit import Committer, Proposal
 from vna.archive.history import History, histories
+from vna.archive.hold import Hold
 from vna.archive.identity import Identity, load_identity
 from vna.archive.ingest import Expected, Form, Ingest, Stored
 from vna.archive.memory import Memory
@@ -27,8 +28,8 @@ from vna.archive.space import Space
 from vna.clock import Clock, SystemClock
 from vna.dicom.keys import keys_of
 from vna.errors import Deleted, Invalid, NotFound, Unavailable
-from vna.index import Change, Counts, Index, IndexSettings
-from vna.storage import BlobStore, StorageSettings, Tier
+from vna.index import Change, Counts, Index
+from vna.storage import BlobStore, Tier
 from vna.types import DeleteCommit, Hole, Level, Match, Query
 
 __all__ = ["Archive", "Health", "Stats"]
@@ -75,28 +76,15 @@ class Archive:
         settings: ArchiveSettings,
         identity: Identity,
         clock: Clock,
+        hold: Hold,
         tier: Tier | None = None,
     ) -> None:
         self.identity = identity
         self._data = settings.data
         self._clock = clock
-        self._store = BlobStore(
-            StorageSettings(
-                path=settings.data / "packs",
-                node=identity.node,
-                pack_size_bytes=settings.pack_size_bytes,
-            ),
-            tier,
-            clock,
-        )
-        self._index = Index.open(
-            IndexSettings(
-                path=settings.data / "index",
-                archive_uuid=str(identity.archive),
-                map_size_bytes=settings.index_map_bytes,
-            ),
-            keys_of,
-        )
+        self._hold = hold
+        self._store = BlobStore(settings.storage(identity), tier, clock)
+        self._index = Index.open(settings.index(identity), keys_of)
         self._committer = Committer(self._store, self._index, clock)
         self._offload = Offload(settings.threads)
         self._space = Space(
@@ -122,8 +110,8 @@ class Archive:
     ) -> Self:
         """Open the archive at `settings.data`, making it when there is none.
 
-        Packs are in its folder `packs`, or on `tier`. Raises Invalid when the folder is not an archive of this format, Unavailable when it
-        cannot be used.
+        Packs are in its folder `packs`, or on `tier`. Raises Invalid when the folder is not an
+        archive of this format, Unavailable when it cannot be used, or its index is being rebuilt.
         """
         clock = clock or SystemClock()
         try:
@@ -132,7 +120,12 @@ class Archive:
             raise Unavailable(
                 f"cannot use the data folder {settings.data}: {error.strerror}"
             ) from error
-        return cls(settings, identity, clock, tier)
+        hold = Hold.shared(settings.data)
+        try:
+            return cls(settings, identity, clock, hold, tier)
+        except BaseException:
+            hold.close()
+            raise
 
     def close(self) -> None:
         """Finish what was accepted, seal this process's pack, let go of everything."""
@@ -140,6 +133,7 @@ class Archive:
         self._offload.close()
         self._index.close()
         self._store.close()
+        self._hold.close()
 
     def health(self) -> Health:
         """Return whether changes are taken, and why not."""

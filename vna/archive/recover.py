@@ -1,98 +1,162 @@
 """Settling what a crash left: records in packs that the index does not have yet.
 
-Work is bounded by what was written after each pack's mark, not by the size of the archive.
+Work is bounded by what was written after each pack's mark, not by the size of the archive. An
+empty index is made again from all packs in the same way.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import msgspec
 
 from vna.errors import Corrupt
 from vna.index import Index, Mutation
-from vna.storage import BlobRecord, BlobStore, CommitRecord, DamagedRecord, RecordWalk
+from vna.storage import (
+    BlobRecord,
+    BlobStore,
+    CommitRecord,
+    DamagedRecord,
+    RecordWalk,
+    pack_name,
+)
 from vna.types import BlobPlace, Commit, PackId, VoidCommit
 
-__all__ = ["Recovered", "decode_commit", "recover"]
+__all__ = ["Progress", "Recovered", "decode_commit", "recover"]
 
 log = logging.getLogger(__name__)
 
 decode_commit = msgspec.msgpack.Decoder(Commit).decode
 
-GROUP = 256
+Progress = Callable[[int, int], None]
+"""Told how much is done, and of how much."""
+
+GROUP = 512
 """Mutations applied in one index transaction."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Recovered:
-    """What recovery did: packs looked into, mutations applied again, torn bytes cut."""
+    """What recovery did: packs looked into, mutations applied again, torn bytes cut.
 
-    packs: int
-    mutations: int
-    torn_bytes: int
+    `busy` counts packs left to the live process that writes them. `damage` names what was durable
+    once and is no more; all else is applied in spite of it.
+    """
+
+    packs: int = 0
+    mutations: int = 0
+    torn_bytes: int = 0
+    busy: int = 0
+    damage: list[str] = field(default_factory=list)
+
+    def damaged(self, what: str) -> None:
+        """Note and log damage."""
+        log.error("damage: %s", what)
+        self.damage.append(what)
 
 
-def recover(store: BlobStore, index: Index) -> Recovered:
+def recover(store: BlobStore, index: Index, progress: Progress | None = None) -> Recovered:
     """Apply what abandoned packs hold beyond their marks, cut torn tails, seal the packs.
 
-    Packs that another process is writing are left alone. Idempotent; safe to be killed anywhere.
-    An empty index is made again from all packs this way. Newest pack first: a void is never in an
-    older pack than its store, and must be applied before it.
+    Packs that another process is writing are left alone. `progress` follows the bytes of packs.
+    Idempotent; safe to be killed anywhere, and goes on from the marks. Newest pack first: a void
+    is never in an older pack than its store, and must be applied before it.
     """
-    with index.read() as reader:
-        marks = reader.marks()
-    packs = mutations = torn = 0
-    for pack in reversed(store.packs()):
-        mark = marks.get(pack.id, 0)
-        if mark == pack.size:
-            continue
-        with store.claim(pack.id) as orphan:
+    recovery = _Recovery(store, index, progress)
+    recovery.run()
+    return recovery.recovered
+
+
+class _Recovery:
+    """One pass over the packs."""
+
+    def __init__(self, store: BlobStore, index: Index, progress: Progress | None) -> None:
+        self.recovered = Recovered()
+        self._store = store
+        self._index = index
+        self._progress = progress
+        self._done = 0
+        self._total = 0
+
+    def run(self) -> None:
+        with self._index.read() as reader:
+            marks = reader.marks()
+        packs = self._store.packs()
+        self._total = sum(pack.size for pack in packs)
+        for missing in sorted(marks.keys() - {pack.id for pack in packs}):
+            self.recovered.damaged(f"pack {pack_name(missing)} is missing")
+        for pack in reversed(packs):
+            mark = marks.get(pack.id, 0)
+            if mark != pack.size:
+                try:
+                    self._settle(pack.id, mark)
+                except Corrupt as error:
+                    self.recovered.damaged(str(error))
+            self._done += pack.size
+            self._follow(0)
+
+    def _settle(self, pack: PackId, mark: int) -> None:
+        """Settle one pack beyond its mark. Raises Corrupt for one that is no use."""
+        with self._store.claim(pack) as orphan:
             if orphan is None:
-                continue
+                self.recovered.busy += 1
+                return
             # Each walk makes the pack durable first, and ends where the torn tail begins.
-            _apply_voids(orphan.records(mark), index, pack.id)
-            applied = _apply_rest(orphan.records(mark), index, pack.id)
+            self._apply_voids(orphan.records(mark), pack)
+            applied = self._apply_rest(orphan.records(mark), pack)
             cut = orphan.truncate_torn_tail()
             if end := orphan.seal():
-                index.apply([], {pack.id: end})
-        packs, mutations, torn = packs + 1, mutations + applied, torn + cut
-        log.info("recovered pack=%016x mutations=%d torn_bytes=%d", pack.id, applied, cut)
-    return Recovered(packs, mutations, torn)
+                self._index.apply([], {pack: end})
+        self.recovered.packs += 1
+        self.recovered.torn_bytes += cut
+        log.info("recovered pack=%s mutations=%d torn_bytes=%d", pack_name(pack), applied, cut)
 
+    def _apply_voids(self, records: RecordWalk, pack: PackId) -> None:
+        commits = (_decode(pack, each) for each in records if isinstance(each, CommitRecord))
+        voids = [Mutation(commit) for commit in commits if isinstance(commit, VoidCommit)]
+        if voids:
+            self._index.apply(voids, {}, replay=True)
 
-def _apply_voids(records: RecordWalk, index: Index, pack: PackId) -> None:
-    commits = (_decode(pack, r) for r in records if isinstance(r, CommitRecord))
-    voids = [Mutation(commit) for commit in commits if isinstance(commit, VoidCommit)]
-    if voids:
-        index.apply(voids, {}, replay=True)
+    def _apply_rest(self, records: RecordWalk, pack: PackId) -> int:
+        """Apply all mutations of a pack beyond its mark, in bounded groups; return how many.
 
+        Each group takes the mark along: the voids of the whole pack were applied before the first.
+        """
+        count = 0
+        group: list[Mutation] = []
+        blobs: list[tuple[bytes, BlobPlace]] = []
+        for record in records:
+            if isinstance(record, BlobRecord):
+                blobs.append((record.digest, record.place))
+            elif isinstance(record, DamagedRecord):
+                where = f"pack {pack_name(pack)}, bytes {record.offset} to {record.end}"
+                self.recovered.damaged(where)
+            else:
+                group.append(Mutation(_decode(pack, record), blobs))
+                blobs = []
+                if len(group) == GROUP:
+                    count += self._apply(group, {pack: record.end})
+                    group = []
+                    self._follow(record.end)
+        return count + self._apply([*group, Mutation(None, blobs)], {})
 
-def _apply_rest(records: RecordWalk, index: Index, pack: PackId) -> int:
-    """Apply all mutations of a pack beyond its mark, in bounded groups; return how many."""
-    count = 0
-    group: list[Mutation] = []
-    blobs: list[tuple[bytes, BlobPlace]] = []
-    for record in records:
-        if isinstance(record, BlobRecord):
-            blobs.append((record.digest, record.place))
-        elif isinstance(record, DamagedRecord):
-            log.error("damage pack=%016x from=%d to=%d", pack, record.offset, record.end)
-        else:
-            group.append(Mutation(_decode(pack, record), blobs))
-            count, blobs = count + 1, []
-        if len(group) == GROUP:
-            index.apply(group, {}, replay=True)
-            group = []
-    index.apply([*group, Mutation(None, blobs)], {}, replay=True)
-    return count
+    def _apply(self, group: list[Mutation], marks: dict[PackId, int]) -> int:
+        self._index.apply(group, marks, replay=True)
+        applied = sum(mutation.commit is not None for mutation in group)
+        self.recovered.mutations += applied
+        return applied
+
+    def _follow(self, end: int) -> None:
+        if self._progress is not None:
+            self._progress(self._done + end, self._total)
 
 
 def _decode(pack: PackId, record: CommitRecord) -> Commit:
     try:
         commit: Commit = decode_commit(record.payload)
     except msgspec.MsgspecError as error:
-        where = f"pack {pack:016x}, offset {record.offset}"
+        where = f"pack {pack_name(pack)} at {record.offset}"
         raise Corrupt(f"{where}: the commit record does not decode: {error}") from error
     return commit

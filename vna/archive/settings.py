@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vna.archive.identity import Identity
+from vna.index import IndexSettings
+from vna.storage import StorageSettings
 from vna.types import DuplicatePolicy
 
 __all__ = ["ArchiveSettings"]
@@ -35,3 +38,17 @@ class ArchiveSettings:
     index_map_bytes: int = 4 << 30
     min_free_bytes: int = 1 << 30
     quota_bytes: int = 0
+
+    def storage(self, identity: Identity) -> StorageSettings:
+        """Return the settings of the archive's packs."""
+        return StorageSettings(
+            path=self.data / "packs", node=identity.node, pack_size_bytes=self.pack_size_bytes
+        )
+
+    def index(self, identity: Identity) -> IndexSettings:
+        """Return the settings of the archive's index."""
+        return IndexSettings(
+            path=self.data / "index",
+            archive_uuid=str(identity.archive),
+            map_size_bytes=self.index_map_bytes,
+        )

@@ -28,6 +28,7 @@ __all__ = [
     "open_archive",
     "print_json",
     "progress",
+    "require_archive",
     "when",
 ]
 
@@ -54,13 +55,19 @@ def open_archive(config: Config, command: str, *, make: bool = False) -> Iterato
     A command reports on its own, so that only warnings are logged.
     """
     start_logging(replace(config.log, level="warning"), command)
-    if not make and not (config.archive.data / "archive.toml").exists():
-        raise Unavailable(f"there is no archive in {config.archive.data}")
+    if not make:
+        require_archive(config)
     archive = Archive.open(config.archive)
     try:
         yield archive
     finally:
         archive.close()
+
+
+def require_archive(config: Config) -> None:
+    """Raise Unavailable when there is no archive yet."""
+    if not (config.archive.data / "archive.toml").exists():
+        raise Unavailable(f"there is no archive in {config.archive.data}")
 
 
 def print_json(report: object) -> None:

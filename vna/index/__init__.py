@@ -14,6 +14,7 @@ Glossary
     content     the bytes of an instance: digest and transfer syntax
 """
 
+from vna.index.compare import Difference, differences
 from vna.index.entities import (
     Change,
     ChangeKind,
@@ -36,6 +37,7 @@ __all__ = [
     "Change",
     "ChangeKind",
     "Counts",
+    "Difference",
     "Index",
     "IndexSettings",
     "Instance",
@@ -48,4 +50,5 @@ __all__ = [
     "Series",
     "Study",
     "Tombstone",
+    "differences",
 ]

@@ -27,15 +27,21 @@ from vna.index.secondary import SecondaryKeys
 from vna.index.transaction import Transaction
 from vna.types import Level
 
-__all__ = ["Line", "dump_lines"]
+__all__ = ["KINDS", "Line", "dump_lines"]
 
 Line: TypeAlias = tuple[str, str, Any]
-"""Kind, name, and value in builtins. Kinds: patient, study, series, instance, each `gone` too;
-buried, barrier, blob, total."""
+"""Kind, name, and value in builtins. Lines come in the order of `KINDS`, then by name."""
+
+KINDS = (
+    *("patient", "study", "series", "instance"),
+    *("gone patient", "gone study", "gone series", "gone instance", "buried"),
+    *("barrier study", "barrier series", "barrier instance", "void"),
+    *("blob", "total"),
+)
 
 _ARRIVAL = frozenset({"id", "patient_id", "study_id", "series_id", "changed"})
-_LISTED = 4
-"""First byte of the keys in `gone` that list tombstones."""
+_FOURTH = 4
+"""First byte of what is no level: the list of tombstones in `gone`, the voids in `barriers`."""
 _ROWS = (Table.PATIENTS, Table.STUDIES, Table.SERIES, Table.INSTANCES)
 _DECODE = (decode_patient, decode_study, decode_series, decode_instance)
 _DECODE_GONE = (decode_patient, decode_study, decode_series, decode_tombstone)
@@ -61,32 +67,42 @@ class _Dump:
         """Yield rows by name. A series in two studies is ordered by arrival: sort such runs."""
         run: list[Line] = []
         for name, row in self._txn.scan(Table.UIDS):
-            level = Level(name[0])
-            entity: Any = _DECODE[level](self._txn.row(_ROWS[level], row))
-            fields = _fields(entity)
-            if level >= Level.SERIES:
-                fields["study"] = decode_study(self._txn.row(Table.STUDIES, row[:8])).uid
-            if level == Level.INSTANCE:
-                fields["series"] = decode_series(self._txn.row(Table.SERIES, row[:16])).uid
-            fields["keys"] = self._kept_keys(level, row, entity.attributes)
-            line = (level.name.lower(), str(getattr(entity, "uid", name.hex())), fields)
-            if run and run[0][:2] != line[:2]:
-                yield from sorted(run, key=lambda other: str(other[2].get("study")))
+            line = self._living(Level(name[0]), name, row)
+            if run and (line[0], line[2].get("uid")) != (run[0][0], run[0][2].get("uid")):
+                yield from sorted(run, key=_name)
                 run = []
             run.append(line)
-        yield from sorted(run, key=lambda other: str(other[2].get("study")))
+        yield from sorted(run, key=_name)
+
+    def _living(self, level: Level, name: bytes, row: bytes) -> Line:
+        entity: Any = _DECODE[level](self._txn.row(_ROWS[level], row))
+        fields = _fields(entity)
+        if level >= Level.SERIES:
+            fields["study"] = decode_study(self._txn.row(Table.STUDIES, row[:8])).uid
+        if level == Level.INSTANCE:
+            fields["series"] = decode_series(self._txn.row(Table.SERIES, row[:16])).uid
+        fields["keys"] = self._kept_keys(level, row, entity.attributes)
+        shown = name.hex() if level == Level.PATIENT else entity.uid
+        if level == Level.SERIES:
+            shown = f"{shown} {fields['study']}"
+        return level.name.lower(), shown, fields
 
     def gone(self) -> Iterator[Line]:
         for name, value in self._txn.scan(Table.GONE):
-            if name[0] == _LISTED:
+            if name[0] == _FOURTH:
                 yield "buried", _show(name), None
                 continue
             level = Level(name[0])
-            yield f"gone {level.name.lower()}", _show(name), _fields(_DECODE_GONE[level](value))
+            shown = name.hex() if level == Level.PATIENT else _show(name)
+            yield f"gone {level.name.lower()}", shown, _fields(_DECODE_GONE[level](value))
 
     def barriers(self) -> Iterator[Line]:
         for key, value in self._txn.scan(Table.BARRIERS):
-            yield "barrier", _show(key), _fields(decode_barrier(value)) if value else None
+            if key[0] == _FOURTH:
+                yield "void", f"{_show(key[:-9])} {key[-8:].hex()}", None
+            else:
+                level = Level(key[0]).name.lower()
+                yield f"barrier {level}", _show(key), _fields(decode_barrier(value))
 
     def blobs(self) -> Iterator[Line]:
         for digest, value in self._txn.scan(Table.BLOBS):
@@ -112,4 +128,9 @@ def _fields(value: msgspec.Struct) -> dict[str, Any]:
 
 
 def _show(key: bytes) -> str:
-    return key.decode("ascii", "backslashreplace")
+    """Return the UIDs of a key; the order of keys is that of the strings."""
+    return key[1:].replace(b"\0", b" ").decode()
+
+
+def _name(line: Line) -> str:
+    return line[1]

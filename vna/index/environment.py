@@ -247,7 +247,7 @@ class Environment:
         elif schema != ours[0]:
             raise Unavailable(
                 f"index {self.file}: has schema version {msgspec.msgpack.decode(schema)}, expected "
-                f"{SCHEMA_VERSION}; rebuild it from the packs"
+                f"{SCHEMA_VERSION}; `vna rebuild-index` makes it again"
             )
         elif (archive := txn.get(META_ARCHIVE, db=meta)) != ours[1]:
             raise Unavailable(

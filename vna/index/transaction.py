@@ -35,7 +35,9 @@ class Transaction:
         """Return the value that another entry says is at `key`. Raises Corrupt if it is not."""
         value = self._txn.get(key, db=self._tables[table])
         if value is None:
-            raise Corrupt(f"index: no entry {key.hex()} in {table}; rebuild it from the packs")
+            raise Corrupt(
+                f"index: no entry {key.hex()} in {table}; `vna rebuild-index` makes it again"
+            )
         return value
 
     def put(self, table: Table, key: bytes, value: bytes) -> None:

@@ -19,6 +19,7 @@ then the commit that needs them), `PackWriter.sync`. Large blobs come first, by 
 from vna.storage.codecs import CodecName
 from vna.storage.copies import CopiedPack, PackFolder, copy_file, digest_file
 from vna.storage.encode import EncodedBlob, digest_of, encode_blob
+from vna.storage.format import pack_name
 from vna.storage.orphan import OrphanPack
 from vna.storage.store import BlobStore, PackInfo, StorageSettings
 from vna.storage.stream import BlobStream
@@ -50,4 +51,5 @@ __all__ = [
     "digest_file",
     "digest_of",
     "encode_blob",
+    "pack_name",
 ]

@@ -82,8 +82,8 @@ class RecordWalk:
 
     `valid_end` is the end of the last record so far; once `finished`, what lies beyond it is the
     torn tail. `sealed` says that the last record was the seal. With `check`, a blob counts only
-    if its chunks are undamaged, not just its header. Corrupt when a walk from 0 finds the pack
-    header damaged (a walk from 64 goes on regardless), or the pack shorter than `start`.
+    if its chunks are undamaged, not just its header. Corrupt when the pack is shorter than `start`,
+    or when neither its header nor a record says that it is this pack.
     """
 
     def __init__(
@@ -119,8 +119,8 @@ class RecordWalk:
             offset = start
             if offset > size:
                 raise Corrupt(f"pack {pack_name(self._pack)} ends at {size}, before {offset}")
-            if offset == 0 and size > PACK_HEADER.size:
-                check_pack_header(source.read(0, PACK_HEADER.size), self._pack)
+            if offset == 0 and size > PACK_HEADER.size and self._header_is_damaged(source, size):
+                yield DamagedRecord(0, PACK_HEADER.size)
             if offset < PACK_HEADER.size:
                 # A pack of up to 64 bytes holds nothing, whether its header was completed or not.
                 offset = PACK_HEADER.size
@@ -135,6 +135,16 @@ class RecordWalk:
                 else:
                     yield found
         self.finished = True
+
+    def _header_is_damaged(self, source: PackReader, size: int) -> bool:
+        """Check the pack header. Corrupt when no record behind it says whose pack this is."""
+        try:
+            check_pack_header(source.read(0, PACK_HEADER.size), self._pack)
+        except Corrupt:
+            if next(self._valid_headers(source, PACK_HEADER.size, size), None) is None:
+                raise
+            return True
+        return False
 
     def _record(self, source: PackReader, offset: int, size: int) -> Record | _Seal | None:
         """Return what is at `offset`, or None where nothing is that counts."""
