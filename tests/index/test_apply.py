@@ -6,6 +6,7 @@ from vna.errors import Invalid
 from vna.index import Applied, ChangeKind, Index, IndexSettings, Mutation, Outcome
 from vna.testing.commits import (
     blob_place,
+    damage,
     delete,
     digest,
     plain_keyer,
@@ -264,7 +265,7 @@ def test_a_blob_may_be_placed_after_it_is_needed_and_the_first_place_wins(index)
         packs = reader.packs()
         assert (packs[7].mark, packs[7].live, packs[7].total) == (4711, 0, 0)
         assert packs[3].live == packs[3].total == blob_place(2).size
-        assert 9 not in packs
+        assert (packs[9].live, packs[9].total) == (0, 0)
         assert reader.counts().blob_bytes == blob_place(2).size
 
 
@@ -394,3 +395,28 @@ def test_deleted_instances_are_listed_by_study_and_series(index):
         assert studies == [uid(Level.STUDY, 1), uid(Level.STUDY, 2)]
     apply(index, store(3, 2, series=2, study=2))
     assert (listed(1), listed(2)) == (["1"], ["3"])
+
+
+def test_a_damaged_copy_is_never_served_again_and_a_new_one_repairs(index):
+    apply(index, store(1, 1, pack=5))
+    apply(index, Mutation(None, [(digest(2), blob_place(2, pack=7))]))
+    apply(index, damage(2, 2, 5))
+    with index.read() as reader:
+        assert reader.blob(digest(2)) == blob_place(2, pack=7), "the other copy takes over"
+        assert reader.whole(reader.instance(uid(Level.INSTANCE, 1)).version)
+    apply(index, damage(3, 2, 7))
+    assert apply(index, store(1, 1, pack=5)) == [DUPLICATE]
+    with index.read() as reader:
+        assert reader.blob(digest(2)) is None, "what is replayed does not bring it back"
+        assert not reader.whole(reader.instance(uid(Level.INSTANCE, 1)).version)
+        assert [key for key, _ in reader.damage()] == [digest(2)] * 2
+        assert reader.packs()[7].live == 0
+    assert apply(index, store(4, 1, pack=9)) == [Applied(Outcome.REPAIRED, 0)]
+    assert apply(index, store(4, 1, pack=9)) == [DUPLICATE]
+    with index.read() as reader:
+        assert reader.blob(digest(2)) == blob_place(2, pack=9)
+        assert [change.kind for change in reader.changes(0, 9)] == [ChangeKind.STORED]
+    apply(index, damage(2, 2, 5, "older"))
+    apply(index, damage(5, 2, 5, ""))
+    with index.read() as reader:
+        assert reader.blob(digest(2)) == blob_place(2, pack=5), "it was found sound again"

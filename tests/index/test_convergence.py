@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vna.index import Index, IndexSettings, Outcome
-from vna.testing.commits import delete, plain_keyer, restore, store, void
+from vna.testing.commits import damage, delete, plain_keyer, restore, store, void
 from vna.types import Level, RestoreCommit, StoreCommit, VoidCommit
 
 few = st.integers(1, 3)
@@ -22,7 +22,11 @@ def histories(draw, policies=("replace",)):
     mutations = []
     for _ in range(draw(st.integers(1, 14))):
         stamp = draw(st.integers(1, 30))
-        match draw(st.sampled_from(["store"] * 6 + ["delete"] * 2 + ["restore"] * 2 + ["void"])):
+        match draw(
+            st.sampled_from(
+                ["store"] * 6 + ["delete"] * 2 + ["restore"] * 2 + ["damage"] * 2 + ["void"]
+            )
+        ):
             case "store":
                 mutations.append(
                     store(
@@ -47,6 +51,9 @@ def histories(draw, policies=("replace",)):
             case "delete":
                 level = draw(st.sampled_from([Level.STUDY, Level.SERIES, Level.INSTANCE]))
                 mutations.append(delete(stamp, level, draw(few), draw(st.sampled_from("ab"))))
+            case "damage":
+                blob, why = draw(st.integers(2, 9)), draw(st.sampled_from(["", "a", "b"]))
+                mutations.append(damage(stamp, blob, draw(few), why))
             case _:
                 mutations.append(void(stamp, draw(st.integers(1, 30)), draw(few)))
     return mutations

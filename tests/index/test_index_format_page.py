@@ -7,7 +7,7 @@ import pytest
 
 from vna.index import entities, layout
 from vna.index.layout import Table
-from vna.types import Level
+from vna.types import BlobPlace, Level
 
 PAGE = (Path(__file__).parents[2] / "docs/format/index.md").read_text()
 
@@ -18,6 +18,7 @@ FIELDS = {
     "instance": 4,
     "stamp": 5,
     "pack": 6,
+    "offset": 9,
     "seq": 7,
     "uid": "1.2.3",
     "study_uid": "1.2.4",
@@ -78,6 +79,9 @@ CODE = {
     ("barriers", "u8 level, text uid"): layout.barrier_key(Level.STUDY, "1.2.3"),
     ("barriers", "04, text uid, 00, be64 stamp"): layout.void_key("1.2.3", 5),
     ("blobs", "bytes digest"): FIELDS["digest"],
+    ("damaged", "bytes digest, be64 pack, be64 offset"): layout.damaged_key(
+        FIELDS["digest"], BlobPlace(6, 9, 1, 1)
+    ),
     ("packs", "be64 pack"): layout.row_key(6),
     ("feed", "be64 seq"): layout.row_key(7),
 }

@@ -8,6 +8,7 @@ Glossary
     standing    what the index says of an object before anything is written for it
     hold        the claim of all that use an archive, or of one alone that replaces its index
     recovery    applying what a crash left in packs beyond what the index has
+    quarantine  copies of blobs known to be damaged: not served, replaced when they come again
     backup      one point in time of an archive, in another folder
 """
 
@@ -17,6 +18,7 @@ from vna.archive.check import CheckReport, Damage
 from vna.archive.from_backup import RestoredBackup, restore_backup
 from vna.archive.history import History
 from vna.archive.ingest import Identified, Ingest, Stored
+from vna.archive.quarantine import LostBlob
 from vna.archive.rebuild import Rebuilt, rebuild_index
 from vna.archive.restore import Restored
 from vna.archive.retrieve import StoredObject
@@ -33,6 +35,7 @@ __all__ = [
     "History",
     "Identified",
     "Ingest",
+    "LostBlob",
     "Outcome",
     "Rebuilt",
     "Restored",

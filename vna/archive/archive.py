@@ -19,6 +19,7 @@ from vna.archive.ingest import Expected, Form, Ingest, Stored
 from vna.archive.memory import Memory
 from vna.archive.offload import Offload
 from vna.archive.prepare import IngestRoom
+from vna.archive.quarantine import LostBlob, Quarantine
 from vna.archive.query import run_query
 from vna.archive.recover import Recovered, recover
 from vna.archive.restore import Restored, restore
@@ -102,6 +103,7 @@ class Archive:
             Memory(settings.memory_in_flight_bytes),
             self._space,
         )
+        self._quarantine = Quarantine(self._store, self._index, self._committer)
         self._retrieval = Retrieval(self._store, self._index, MAX_EXPANDED_BYTES)
 
     @classmethod
@@ -293,7 +295,11 @@ class Archive:
 
     def check(self, progress: Callable[[int, int], None] | None = None) -> CheckReport:
         """Read back and verify every object; `progress(done, total)` follows it."""
-        return check(self._store, self._index, progress)
+        return check(self._index, self._quarantine, progress)
+
+    def lost(self) -> list[LostBlob]:
+        """Return the damaged blobs that objects need: what `check` and the scrub have found so far."""
+        return self._quarantine.lost()
 
     def backup(
         self, folder: Path, progress: Callable[[int, int], None] | None = None

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from vna.errors import VnaError
+from vna.archive.quarantine import Quarantine
 from vna.index import Index, Instance
-from vna.storage import BlobStore
-from vna.types import BlobPlace, Version
+from vna.types import Version
 
 __all__ = ["CheckReport", "Damage", "check"]
 
@@ -32,12 +31,13 @@ class CheckReport:
 
 
 def check(
-    store: BlobStore, index: Index, progress: Callable[[int, int], None] | None = None
+    index: Index, quarantine: Quarantine, progress: Callable[[int, int], None] | None = None
 ) -> CheckReport:
     """Verify every blob against its digest and every version against its blobs.
 
     `progress(done, total)` is called as instances are done. Works beside running writers: what
-    is stored after an instance was passed is not looked at.
+    is stored after an instance was passed is not looked at. Damage is recorded, so that an object
+    that comes again replaces it.
     """
     report = CheckReport()
     verdicts: dict[bytes, str] = {}
@@ -45,7 +45,7 @@ def check(
         total = reader.counts().instances
     for done, instance in enumerate(_instances(index), 1):
         for version in [instance.version, *instance.older]:
-            for reason in _faults(store, index, version, verdicts, report):
+            for reason in _faults(index, quarantine, version, verdicts, report):
                 report.damage.append(Damage(instance.uid, reason))
         report.instances = done
         if progress is not None:
@@ -68,8 +68,8 @@ def _instances(index: Index) -> Iterator[Instance]:
 
 
 def _faults(
-    store: BlobStore,
     index: Index,
+    quarantine: Quarantine,
     version: Version,
     verdicts: dict[bytes, str],
     report: CheckReport,
@@ -80,7 +80,7 @@ def _faults(
         places = {digest: reader.blob(digest) for digest in wanted}
     for digest, place in places.items():
         if digest not in verdicts:
-            verdicts[digest] = _verdict(store, digest, place)
+            verdicts[digest] = quarantine.verdict(digest, place)
             report.bytes_read += place.size if place else 0
         if verdicts[digest]:
             yield verdicts[digest]
@@ -89,13 +89,3 @@ def _faults(
         length = header.length - version.prefix + sum(hole.length for hole in version.holes)
         if length != version.length:
             yield f"its parts make {length} bytes, it was received with {version.length}"
-
-
-def _verdict(store: BlobStore, digest: bytes, place: BlobPlace | None) -> str:
-    if place is None:
-        return f"blob {digest.hex()} is not in the index"
-    try:
-        store.verify(place, digest)
-    except VnaError as error:
-        return str(error)
-    return ""

@@ -73,11 +73,12 @@ def standing(room: IngestRoom, scanned: Scanned) -> Outcome | None:
     """Return what is decided without writing: a duplicate, or a policy that refuses."""
     with room.index.read() as reader:
         instance = reader.instance(scanned.sop_uid)
+        whole = instance is not None and reader.whole(instance.version)
     if instance is None:
         return None
     current = instance.version
     if (current.digest, current.transfer_syntax) == (scanned.digest, scanned.transfer_syntax):
-        return Outcome.DUPLICATE
+        return Outcome.DUPLICATE if whole else None  # what is damaged is stored once more
     refusals: dict[DuplicatePolicy, Outcome] = {
         "keep": Outcome.KEPT,
         "reject": Outcome.REJECTED,

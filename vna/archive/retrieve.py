@@ -228,5 +228,5 @@ def _stored(study_uid: str, series_uid: str, instance: Instance) -> StoredObject
 def _place(reader: Reader, digest: bytes, stored: StoredObject) -> BlobPlace:
     place = reader.blob(digest)
     if place is None:
-        raise Corrupt(f"instance {stored.sop_uid}: blob {digest.hex()} is not in the index")
+        raise Corrupt(f"instance {stored.sop_uid}: blob {digest.hex()} has no undamaged copy")
     return place

@@ -37,9 +37,10 @@ from vna.index.parents import Family, Parents
 from vna.index.secondary import SecondaryKeys
 from vna.index.settings import Keyer
 from vna.index.transaction import Transaction
-from vna.index.versions import Merge, content, history_of, merge
+from vna.index.versions import Merge, history_of, merge, same_data
 from vna.types import (
     Commit,
+    DamageCommit,
     DeleteCommit,
     DuplicatePolicy,
     Level,
@@ -95,17 +96,21 @@ class _Group:
         self.ledger = Ledger(txn, self._state.counts)
 
     def take(self, mutation: Mutation) -> Applied:
-        for digest, place in mutation.blobs:
-            self.ledger.learn(digest, place)
+        found = [self.ledger.learn(digest, place) for digest, place in mutation.blobs]
         commit: Commit | None = mutation.commit
         if commit is not None:
             self._state.stamp = max(self._state.stamp, commit.stamp)
         if isinstance(commit, StoreCommit):
-            return self._store(commit)
+            applied = self._store(commit)
+            if applied.outcome is Outcome.DUPLICATE and any(found):
+                return Applied(Outcome.REPAIRED, 0)
+            return applied
         if isinstance(commit, RestoreCommit):
             return self._fold(commit.store, commit.stamp, "replace")
         if isinstance(commit, DeleteCommit):
             return self._delete(commit)
+        if isinstance(commit, DamageCommit):
+            self.ledger.condemn(commit)
         return _NOTHING
 
     def void(self, commit: VoidCommit) -> None:
@@ -131,7 +136,7 @@ class _Group:
         history = history_of(known.version, known.older, known.stamps) if known else ()
         merged = merge(history, commit.version, stamp)
         alive = isinstance(known, Instance)
-        repeats_current = alive and content(history[0].version) == content(commit.version)
+        repeats_current = alive and same_data(history[0].version, commit.version)
         if alive and not self._replay and not merged.seen and not repeats_current:
             if policy == "keep":
                 return Applied(Outcome.KEPT, 0)

@@ -16,6 +16,7 @@ from vna.index.entities import (
     Counts,
     decode_barrier,
     decode_blob,
+    decode_damaged,
     decode_instance,
     decode_patient,
     decode_series,
@@ -36,10 +37,10 @@ KINDS = (
     *("patient", "study", "series", "instance"),
     *("gone patient", "gone study", "gone series", "gone instance", "buried"),
     *("barrier study", "barrier series", "barrier instance", "void"),
-    *("blob", "total"),
+    *("blob", "damaged", "total"),
 )
 
-_ARRIVAL = frozenset({"id", "patient_id", "study_id", "series_id", "changed"})
+_ARRIVAL = frozenset({"id", "patient_id", "study_id", "series_id", "changed", "copies"})
 _FOURTH = 4
 """First byte of what is no level: the list of tombstones in `gone`, the voids in `barriers`."""
 _ROWS = (Table.PATIENTS, Table.STUDIES, Table.SERIES, Table.INSTANCES)
@@ -54,6 +55,7 @@ def dump_lines(txn: Transaction, keys: SecondaryKeys, counts: Counts) -> Iterato
     yield from dump.gone()
     yield from dump.barriers()
     yield from dump.blobs()
+    yield from dump.damaged()
     yield "total", "counts", _fields(counts)
     yield "total", "secondary keys", txn.entries(Table.KEYS)
 
@@ -109,6 +111,10 @@ class _Dump:
             blob = decode_blob(value)
             if blob.refs:
                 yield "blob", digest.hex(), _fields(blob)
+
+    def damaged(self) -> Iterator[Line]:
+        for key, value in self._txn.scan(Table.DAMAGED):
+            yield "damaged", key.hex(), _fields(decode_damaged(value))
 
     def _kept_keys(self, level: Level, row: bytes, attributes: Any) -> list[str]:
         """Return those keys of an entity that are in the table.

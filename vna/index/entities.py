@@ -18,6 +18,7 @@ __all__ = [
     "Change",
     "ChangeKind",
     "Counts",
+    "Damaged",
     "Instance",
     "PackUse",
     "Patient",
@@ -28,6 +29,7 @@ __all__ = [
     "decode_barrier",
     "decode_blob",
     "decode_change",
+    "decode_damaged",
     "decode_instance",
     "decode_pack",
     "decode_patient",
@@ -131,10 +133,23 @@ class Barrier(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Blob(msgspec.Struct, array_like=True):
-    """Where a blob is (None: not known yet) and how many versions need it."""
+    """Where a blob is, and how many versions need it.
+
+    `place` is the first in pack order of the undamaged ones that are known (None: there is none),
+    `copies` are the others.
+    """
 
     place: BlobPlace | None
     refs: int
+    copies: list[BlobPlace] = []
+
+
+class Damaged(msgspec.Struct, frozen=True, array_like=True):
+    """What was last said of a copy of a blob: why it is damaged, or with no reason that it is not."""
+
+    place: BlobPlace
+    stamp: int
+    reason: str
 
 
 class PackUse(msgspec.Struct, array_like=True):
@@ -205,5 +220,6 @@ decode_tombstone = msgspec.msgpack.Decoder(Tombstone).decode
 decode_barrier = msgspec.msgpack.Decoder(Barrier).decode
 decode_blob = msgspec.msgpack.Decoder(Blob).decode
 decode_pack = msgspec.msgpack.Decoder(PackUse).decode
+decode_damaged = msgspec.msgpack.Decoder(Damaged).decode
 decode_change = msgspec.msgpack.Decoder(Change).decode
 decode_state = msgspec.msgpack.Decoder(State).decode

@@ -8,9 +8,10 @@ from struct import Struct
 from typing import TypeAlias
 
 from vna.errors import Invalid
-from vna.types import Level
+from vna.types import BlobPlace, Level
 
 __all__ = [
+    "DIGEST_BYTES",
     "MAX_KEY",
     "MAX_UID",
     "SCHEMA_VERSION",
@@ -18,6 +19,7 @@ __all__ = [
     "Table",
     "barrier_key",
     "buried_key",
+    "damaged_key",
     "gone_series_key",
     "ids_of",
     "name_key",
@@ -33,6 +35,7 @@ SCHEMA_VERSION = 2
 EntityId: TypeAlias = tuple[int, ...]
 """Ids from the top: (patient,), (study,), (study, series) or (study, series, instance)."""
 
+DIGEST_BYTES = 32
 MAX_KEY = 400
 MAX_UID = 128
 
@@ -59,6 +62,7 @@ class Table(StrEnum):
     GONE = "gone"
     BARRIERS = "barriers"
     BLOBS = "blobs"
+    DAMAGED = "damaged"
     PACKS = "packs"
     FEED = "feed"
 
@@ -130,6 +134,11 @@ def patient_studies_key(patient_id: int, *study_id: int) -> bytes:
 def barrier_key(level: Level, uid: str) -> bytes:
     """Return the key of a delete in `barriers`."""
     return _LEVEL[level] + _text(uid)
+
+
+def damaged_key(digest: bytes, place: BlobPlace) -> bytes:
+    """Return the key of a damaged copy of a blob."""
+    return digest + row_key(place.pack, place.offset)
 
 
 def void_key(sop_uid: str, stamp: int) -> bytes:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from vna.index.entities import Blob, Counts, PackUse, decode_blob, decode_pack, encode
-from vna.index.layout import Table, row_key
+from vna.index.entities import (
+    Blob,
+    Counts,
+    Damaged,
+    PackUse,
+    decode_blob,
+    decode_damaged,
+    decode_pack,
+    encode,
+)
+from vna.index.layout import Table, damaged_key, row_key
 from vna.index.transaction import Transaction
-from vna.types import BlobPlace, PackId, Version
+from vna.types import BlobPlace, DamageCommit, PackId, Version
 
 __all__ = ["Ledger", "blobs_of"]
 
@@ -27,16 +36,29 @@ class Ledger:
         self._blobs: dict[bytes, Blob] = {}
         self._packs: dict[PackId, PackUse] = {}
 
-    def learn(self, digest: bytes, place: BlobPlace) -> None:
-        """Record that the blob is at `place`; of several places the first in pack order stays."""
+    def learn(self, digest: bytes, place: BlobPlace) -> bool:
+        """Record that the blob is at `place`; say if it was needed and had no undamaged place."""
+        known = self._damaged(digest, place)
+        if known is not None and known.reason:
+            return False
+        use = self._pack(place.pack)
+        use.end = max(use.end, place.offset + place.size)
         blob = self._blob(digest)
-        known = blob.place
-        if known is not None:
-            if (known.pack, known.offset) <= (place.pack, place.offset):
-                return
-            self._account(blob, -1)
-        blob.place = place
-        self._account(blob, +1)
+        was_lost = blob.place is None and blob.refs > 0
+        self._settle_on(blob, {*_places(blob), place})
+        return was_lost
+
+    def condemn(self, commit: DamageCommit) -> None:
+        """Record what is said of a copy, unless something newer is known; serve another one."""
+        digest, place = commit.digest, commit.place
+        known = self._damaged(digest, place)
+        now = Damaged(place, commit.stamp, commit.reason)
+        if known is not None and (known.stamp, known.reason) >= (now.stamp, now.reason):
+            return
+        self._txn.put(Table.DAMAGED, damaged_key(digest, place), encode(now))
+        blob = self._blob(digest)
+        places = set(_places(blob))
+        self._settle_on(blob, places - {place} if now.reason else places | {place})
 
     def hold(self, version: Version) -> None:
         """Count one more need of each blob of `version`."""
@@ -68,11 +90,24 @@ class Ledger:
         for pack, use in self._packs.items():
             self._txn.put(Table.PACKS, row_key(pack), encode(use))
 
+    def _damaged(self, digest: bytes, place: BlobPlace) -> Damaged | None:
+        value = self._txn.get(Table.DAMAGED, damaged_key(digest, place))
+        return decode_damaged(value) if value is not None else None
+
+    def _settle_on(self, blob: Blob, places: set[BlobPlace]) -> None:
+        """Let the first of `places` be the blob's place and the others its copies."""
+        ordered = sorted(places, key=_order)
+        first, blob.copies = (ordered[0] if ordered else None), ordered[1:]
+        if first != blob.place:
+            if blob.place is not None:
+                self._account(blob, -1)
+            blob.place = first
+            if first is not None:
+                self._account(blob, +1)
+
     def _account(self, blob: Blob, sign: int) -> None:
         assert blob.place is not None
-        use = self._pack(blob.place.pack)
-        use.total += sign * blob.place.size
-        use.end = max(use.end, blob.place.offset + blob.place.size)
+        self._pack(blob.place.pack).total += sign * blob.place.size
         if blob.refs:
             self._live(blob, sign)
 
@@ -96,3 +131,11 @@ class Ledger:
             use = decode_pack(value) if value is not None else PackUse(0, 0, 0)
             self._packs[pack] = use
         return use
+
+
+def _places(blob: Blob) -> list[BlobPlace]:
+    return [*([blob.place] if blob.place is not None else []), *blob.copies]
+
+
+def _order(place: BlobPlace) -> tuple[int, int]:
+    return place.pack, place.offset

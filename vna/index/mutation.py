@@ -30,6 +30,8 @@ class Outcome(Enum):
     """The instance is new here, or alive again."""
     REPLACED = "replaced"
     """The instance has another version; the newest stamp is current, the others are kept."""
+    REPAIRED = "repaired"
+    """The same bytes are here already; what of them was damaged has been stored again."""
     DUPLICATE = "duplicate"
     """The same bytes are here already, or this very store was applied before."""
     KEPT = "kept"

@@ -12,6 +12,7 @@ from vna.index.entities import (
     Barrier,
     Change,
     Counts,
+    Damaged,
     Instance,
     PackUse,
     Patient,
@@ -21,6 +22,7 @@ from vna.index.entities import (
     decode_barrier,
     decode_blob,
     decode_change,
+    decode_damaged,
     decode_instance,
     decode_pack,
     decode_patient,
@@ -30,6 +32,7 @@ from vna.index.entities import (
 )
 from vna.index.environment import Environment
 from vna.index.layout import (
+    DIGEST_BYTES,
     EntityId,
     Table,
     barrier_key,
@@ -42,8 +45,9 @@ from vna.index.layout import (
     secondary_parts,
     series_key,
 )
+from vna.index.ledger import blobs_of
 from vna.index.transaction import Transaction
-from vna.types import BlobPlace, Level, PackId
+from vna.types import BlobPlace, Level, PackId, Version
 
 __all__ = ["Reader"]
 
@@ -219,6 +223,23 @@ class Reader:
         """Return how many versions, alive or deleted, need a blob."""
         blob = self._get(Table.BLOBS, digest, decode_blob)
         return blob.refs if blob is not None else 0
+
+    def blobs(self, after: bytes, limit: int) -> list[tuple[bytes, BlobPlace | None]]:
+        """Return up to `limit` blobs behind digest `after`, in order; no place for unneeded ones."""
+        rows = self._txn.scan(Table.BLOBS, b"", after + b"\0")
+        found = ((digest, decode_blob(value)) for digest, value in islice(rows, limit))
+        return [(digest, blob.place if blob.refs else None) for digest, blob in found]
+
+    def whole(self, version: Version) -> bool:
+        """Return whether every blob of a version has an undamaged place."""
+        return all(self.blob(digest) is not None for digest in blobs_of(version))
+
+    def damage(self, digest: bytes = b"") -> Iterator[tuple[bytes, Damaged]]:
+        """Yield the copies of a blob, or of all, that are damaged."""
+        for key, value in self._txn.scan(Table.DAMAGED, digest):
+            damaged = decode_damaged(value)
+            if damaged.reason:
+                yield key[:DIGEST_BYTES], damaged
 
     def packs(self) -> dict[PackId, PackUse]:
         """Return what is applied and used of each pack."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from vna.types import Version
 
-__all__ = ["Held", "History", "Merge", "content", "history_of", "merge"]
+__all__ = ["Held", "History", "Merge", "content", "history_of", "merge", "same_data"]
 
 
 class Held(NamedTuple):
@@ -20,7 +20,7 @@ class Held(NamedTuple):
     version: Version
 
     @property
-    def order(self) -> tuple[int, bytes, str]:
+    def order(self) -> tuple[int, bytes, str, bytes]:
         """Sorts contents by age; equal stamps by digest."""
         return self.stamp, *content(self.version)
 
@@ -44,9 +44,18 @@ class Merge(NamedTuple):
     removed: Version | None
 
 
-def content(version: Version) -> tuple[bytes, str]:
-    """Return what makes two stores of an instance the same bytes."""
-    return version.digest, version.transfer_syntax
+def content(version: Version) -> tuple[bytes, str, bytes]:
+    """Return what makes two stores of an instance the same bytes, what precedes a data set included.
+
+    A data set that comes again in another wrapping is committed only where the first is damaged.
+    It must then not be taken for those bytes: its header is intact.
+    """
+    return version.digest, version.transfer_syntax, version.header
+
+
+def same_data(one: Version, other: Version) -> bool:
+    """Return whether two stores are of the same data set; what precedes it does not count."""
+    return content(one)[:2] == content(other)[:2]
 
 
 def history_of(version: Version, older: list[Version], stamps: list[int]) -> History:

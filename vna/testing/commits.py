@@ -12,6 +12,7 @@ from vna.index import Mutation
 from vna.types import (
     Attributes,
     BlobPlace,
+    DamageCommit,
     DeleteCommit,
     DuplicatePolicy,
     Hole,
@@ -110,6 +111,11 @@ def restore(stamp: int, stored: Mutation) -> Mutation:
     commit = stored.commit
     assert isinstance(commit, StoreCommit), "what is restored was stored"
     return Mutation(RestoreCommit(stamp, commit, "test"))
+
+
+def damage(stamp: int, number: int, pack: int, reason: str = "test") -> Mutation:
+    """Return what is said of the copy of a numbered blob in a pack."""
+    return Mutation(DamageCommit(stamp, digest(number), blob_place(number, pack), reason))
 
 
 def void(stamp: int, voided: int, instance: int) -> Mutation:

@@ -14,6 +14,7 @@ Glossary
 
 from vna.types.commit import (
     Commit,
+    DamageCommit,
     DeleteCommit,
     DuplicatePolicy,
     RestoreCommit,
@@ -30,6 +31,7 @@ __all__ = [
     "BlobKind",
     "BlobPlace",
     "Commit",
+    "DamageCommit",
     "DeleteCommit",
     "DuplicatePolicy",
     "FrameKind",

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from vna.types.objects import Attributes, Level, Version
+from vna.types.places import BlobPlace
 
 DuplicatePolicy: TypeAlias = Literal["keep", "replace", "reject"]
 """What becomes of an object whose SOP Instance UID is stored already with other bytes:
@@ -67,4 +68,16 @@ class RestoreCommit(msgspec.Struct, frozen=True, array_like=True, tag="restore")
     reason: str
 
 
-Commit: TypeAlias = StoreCommit | DeleteCommit | VoidCommit | RestoreCommit
+class DamageCommit(msgspec.Struct, frozen=True, array_like=True, tag="damage"):
+    """The copy of a blob at `place` fails its check, for `reason`; with none it is sound again.
+
+    Of several commits about one place the one with the largest stamp holds.
+    """
+
+    stamp: int
+    digest: bytes
+    place: BlobPlace
+    reason: str
+
+
+Commit: TypeAlias = StoreCommit | DeleteCommit | VoidCommit | RestoreCommit | DamageCommit
