@@ -20,11 +20,11 @@ from vna.archive.manifest import (
     counts_of,
     read_manifest,
     read_progress,
-    sync_folder,
     write_manifest,
 )
 from vna.clock import Clock
 from vna.errors import Busy, Invalid, NotFound, Unavailable
+from vna.folders import make_folder, sync_folder
 from vna.index import Counts, Index, PackUse
 from vna.storage import PackFolder, digest_file
 from vna.types import PackId
@@ -199,7 +199,7 @@ class _Backup:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Own the backup folder, made when missing. Busy while another backup does."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / "lock"
     if not path.exists() and any(each.name != "lost+found" for each in folder.iterdir()):
         raise Invalid(f"{folder} is not empty, and holds no backup")

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vna.archive.manifest import Copy, Manifest, read_manifest, sync_folder, write_durably
+from vna.archive.manifest import Copy, Manifest, read_manifest, write_durably
 from vna.errors import Conflict, Unavailable
+from vna.folders import make_folder, sync_folder
 from vna.storage import PackFolder, copy_file
 
 __all__ = ["RestoredBackup", "restore_backup"]
@@ -49,7 +50,7 @@ def restore_backup(
 
 def _begin(data: Path) -> None:
     """Take an empty folder, or one that an interrupted restore left."""
-    data.mkdir(parents=True, exist_ok=True)
+    make_folder(data)
     mark = data / "restoring"
     if not mark.exists() and any(each.name != "lost+found" for each in data.iterdir()):
         raise Conflict(f"{data} is not empty: a backup is restored to a new folder")

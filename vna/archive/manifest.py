@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from vna.errors import Corrupt, NotFound, Unsupported
+from vna.folders import sync_folder
 from vna.index import Counts
 from vna.storage import digest_of
 
@@ -20,7 +21,6 @@ __all__ = [
     "counts_of",
     "read_manifest",
     "read_progress",
-    "sync_folder",
     "write_durably",
     "write_manifest",
 ]
@@ -110,12 +110,3 @@ def write_durably(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
     draft.replace(path)
     sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
