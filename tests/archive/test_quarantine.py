@@ -46,9 +46,8 @@ def whole(archive) -> bytes:
 
 
 @pytest.mark.parametrize("which", ["header", "bulk"])
-async def test_damage_is_remembered_and_ends_when_the_object_comes_again(
-    archive, data, large, which
-):
+async def test_damage_is_remembered_and_ends_when_the_object_comes_again(data, large, which):
+    archive = Archive.open(ArchiveSettings(data=data))
     await archive.store(large, source="test")
     place = place_of(archive, which)
     flip(data, place)
