@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -195,6 +196,18 @@ def test_a_read_only_file_system_is_named_at_start(serve, disk):
         assert ended.returncode == 3
         assert "Read-only file system" in ended.stderr
         assert "Traceback" not in ended.stderr
+
+
+def test_a_worker_may_open_as_many_files_as_the_system_lets_it(start_daemon, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        daemon = start_daemon(tmp_path / "data", workers=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    (worker,) = psutil.Process(daemon.process.pid).children()
+    assert worker.rlimit(psutil.RLIMIT_NOFILE) == (hard, hard)
+    assert daemon.stop() == 0
 
 
 def test_connections_beyond_the_open_files_are_survived(start_daemon, tmp_path):

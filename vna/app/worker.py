@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import sys
 
@@ -38,6 +39,10 @@ def main() -> int:
     order = decode_order(sys.stdin.buffer.readline())
     config = validate(order.document, "supervisor")
     start_logging(config.log, f"worker-{order.number}")
+    # The usual soft limit of 1024 is for programs that use select(); associations, requests and
+    # packs of a busy worker come to more.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         archive = Archive.open(config.archive)
     except VnaError as error:
