@@ -24,6 +24,19 @@ async def test_health_and_readiness(front):
     assert (await front.get(f"{front.root}/healthz")).status == 200
 
 
+async def test_readiness_names_what_is_wrong_with_the_archive(front, ct, tmp_path):
+    packs, away = tmp_path / "data/packs", tmp_path / "away"
+    packs.rename(away)
+    answer = await front.get(f"{front.root}/readyz")
+    assert (answer.status, answer.json()["state"]) == (503, "broken")
+    assert "No such file or directory" in answer.json()["reason"]
+    assert (await front.stow([ct()])).status == 503
+    away.rename(packs)
+    answer = await front.get(f"{front.root}/readyz")
+    assert (answer.status, answer.json()) == (200, {"state": "ready"})
+    assert (await front.stow([ct()])).status == 200
+
+
 async def test_the_landing_page_names_the_services(serving):
     front = await serving(prefix="/pacs")
     answer = await front.get(f"{front.root}/")

@@ -28,7 +28,7 @@ from vna.archive.settings import ArchiveSettings
 from vna.archive.space import Space
 from vna.clock import Clock, SystemClock
 from vna.dicom.keys import keys_of
-from vna.errors import Deleted, Invalid, NotFound, Unavailable
+from vna.errors import Deleted, Invalid, NotFound, Unavailable, VnaError
 from vna.index import Change, Counts, Index
 from vna.storage import BlobStore, Tier
 from vna.types import DeleteCommit, Hole, Level, Match, Query
@@ -141,9 +141,11 @@ class Archive:
         """Return whether changes are taken, and why not."""
         if broken := self._committer.broken:
             return Health("broken", broken)
-        if full := self._space.full():
-            return Health("full", full)
-        return Health("ready")
+        try:
+            full = self._space.full()
+        except VnaError as error:
+            return Health("broken", str(error))
+        return Health("full", full) if full else Health("ready")
 
     @property
     def usable(self) -> bool:

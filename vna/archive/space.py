@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from vna.errors import Full
+from vna.errors import Full, Unavailable
 from vna.index import Index
 
 __all__ = ["Space"]
@@ -31,8 +31,11 @@ class Space:
     index: Index
 
     def full(self) -> str:
-        """Return why nothing new is taken; empty while there is room."""
-        free = min(psutil.disk_usage(str(folder)).free for folder in self.folders)
+        """Return why nothing new is taken; empty while there is room. Raises Unavailable."""
+        try:
+            free = min(psutil.disk_usage(str(folder)).free for folder in self.folders)
+        except OSError as error:
+            raise Unavailable(f"the disk does not say how full it is: {error.strerror}") from error
         if free < self.min_free_bytes:
             return f"{free // MIB} MiB of disk are free, {self.min_free_bytes // MIB} MiB are kept"
         if self.quota_bytes:
@@ -43,6 +46,6 @@ class Space:
         return ""
 
     def check(self) -> None:
-        """Raise Full when nothing new is taken."""
+        """Raise Full when nothing new is taken, Unavailable when the disk does not answer."""
         if why := self.full():
             raise Full(why)
