@@ -297,7 +297,7 @@ class Archive:
 
     def check(self, progress: Callable[[int, int], None] | None = None) -> CheckReport:
         """Read back and verify every object; `progress(done, total)` follows it."""
-        return check(self._index, self._quarantine, progress)
+        return check(self._store, self._index, self._quarantine, progress)
 
     def lost(self) -> list[LostBlob]:
         """Return the damaged blobs that objects need: what `check` and the scrub have found so far."""

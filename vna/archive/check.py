@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, islice
 
 from vna.archive.quarantine import Quarantine
-from vna.index import Index, Instance
+from vna.errors import VnaError
+from vna.index import Index, Instance, Tombstone
+from vna.storage import BlobStore, DamagedRecord, pack_name
 from vna.types import Version
 
 __all__ = ["CheckReport", "Damage", "check"]
 
+PAGE = 256
+"""Deleted instances read from one snapshot."""
+
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """One thing that is not as it should be; the UID is empty for a blob that nothing names."""
+    """One thing that is not as it should be; the UID is empty for damage of a pack."""
 
     sop_uid: str
     reason: str
@@ -31,27 +37,54 @@ class CheckReport:
 
 
 def check(
-    index: Index, quarantine: Quarantine, progress: Callable[[int, int], None] | None = None
+    store: BlobStore,
+    index: Index,
+    quarantine: Quarantine,
+    progress: Callable[[int, int], None] | None = None,
 ) -> CheckReport:
-    """Verify every blob against its digest and every version against its blobs.
+    """Verify every blob against its digest, every version against its blobs, every pack's records.
 
-    `progress(done, total)` is called as instances are done. Works beside running writers: what
-    is stored after an instance was passed is not looked at. Damage is recorded, so that an object
-    that comes again replaces it.
+    Deleted instances count too: they can be restored. `progress(done, total)` is called as
+    instances are done. Works beside running writers: what is stored after an instance was passed
+    is not looked at. Damage is recorded, so that an object that comes again replaces it.
     """
     report = CheckReport()
+    report.damage.extend(Damage("", reason) for reason in _pack_faults(store, index))
     verdicts: dict[bytes, str] = {}
     with index.read() as reader:
-        total = reader.counts().instances
-    for done, instance in enumerate(_instances(index), 1):
-        for version in [instance.version, *instance.older]:
+        counts = reader.counts()
+    every: Iterator[Instance | Tombstone] = chain(_instances(index), _tombstones(index))
+    for done, known in enumerate(every, 1):
+        for version in [known.version, *known.older]:
             for reason in _faults(index, quarantine, version, verdicts, report):
-                report.damage.append(Damage(instance.uid, reason))
-        report.instances = done
+                report.damage.append(Damage(known.uid, reason))
+        report.instances += isinstance(known, Instance)
         if progress is not None:
-            progress(done, max(total, done))
+            progress(done, max(counts.instances + counts.deleted, done))
     report.blobs = len(verdicts)
     return report
+
+
+def _pack_faults(store: BlobStore, index: Index) -> Iterator[str]:
+    """Walk the packs by the fronts of their records; say what the index has seen and is no more."""
+    with index.read() as reader:
+        marks = reader.marks()
+    packs = {pack.id for pack in store.packs()}
+    for pack in sorted(packs | marks.keys()):
+        name = pack_name(pack)
+        if pack not in packs:
+            yield f"pack {name} is missing"
+            continue
+        walk = store.records(pack)
+        try:
+            for record in walk:
+                if isinstance(record, DamagedRecord):
+                    yield f"pack {name}: bytes {record.offset} to {record.end} are damaged"
+        except VnaError as error:
+            yield str(error)
+            continue
+        if walk.valid_end < marks.get(pack, 0):
+            yield f"pack {name} is damaged or cut off from {walk.valid_end} on"
 
 
 def _instances(index: Index) -> Iterator[Instance]:
@@ -65,6 +98,18 @@ def _instances(index: Index) -> Iterator[Instance]:
             return
         yield from found
         after = study.id
+
+
+def _tombstones(index: Index) -> Iterator[Tombstone]:
+    """Yield all deleted instances, some at a time from one snapshot of the index."""
+    after = ""
+    while True:
+        with index.read() as reader:
+            found = list(islice(reader.tombstones(after), PAGE))
+        if not found:
+            return
+        yield from found
+        after = found[-1].uid
 
 
 def _faults(

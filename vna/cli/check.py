@@ -28,7 +28,7 @@ def check(
 ) -> None:
     """Read back every object and verify each byte; works beside a running daemon.
 
-    Names each damaged object with the reason. Exits with 1 when there is damage.
+    Deleted objects are read too. Names each damaged object and pack with the reason. Exits with 1 when there is damage.
     """
     with (
         open_archive(configure(config, {"--data": data}), "check") as archive,
@@ -40,7 +40,7 @@ def check(
         print_json(report)
     else:
         for damage in report.damage:
-            typer.echo(f"damaged  {damage.sop_uid or 'no object'}: {damage.reason}")
+            typer.echo(f"damaged  {damage.sop_uid or 'the store'}: {damage.reason}")
         typer.echo(
             f"{report.instances} instances, {report.blobs} blobs, {report.bytes_read} bytes read: "
             f"{len(report.damage) or 'no'} damage found"

@@ -121,6 +121,12 @@ class Reader:
         """Return stamp and reason of the last delete that named this UID."""
         return self._get(Table.BARRIERS, barrier_key(level, uid), decode_barrier)
 
+    def tombstones(self, after: str = "") -> Iterator[Tombstone]:
+        """Yield the deleted instances with SOP Instance UIDs behind `after`, by UID."""
+        low = bytes([Level.INSTANCE])
+        start = name_key(Level.INSTANCE, after) + b"\0" if after else low
+        return self._rows(Table.GONE, low, start, decode_tombstone)
+
     def tombstones_of(self, study_uid: str, *series_uid: str) -> Iterator[Tombstone]:
         """Yield the deleted instances of a study, or of one of its series, by UID."""
         for key, _ in self._txn.scan(Table.GONE, buried_key(study_uid, *series_uid)):
