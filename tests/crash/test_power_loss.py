@@ -4,41 +4,22 @@ import asyncio
 import itertools
 import random
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
+from mutations import LARGE, Delete, Store, content, image, rebuilt
 
 from vna.archive import Archive, ArchiveSettings, Outcome
 from vna.errors import Conflict, NotFound
 from vna.storage.tiers.directory import DirectoryTier
-from vna.testing.images import ct_image
 from vna.testing.power import Disk, PowerTier, memory_folder, watch_index, write_image
 from vna.types import Level
-
-SMALL, LARGE = 512, 90_000
 
 
 @pytest.fixture
 def memory():
     with memory_folder() as folder:
         yield folder
-
-
-@dataclass(frozen=True)
-class Store:
-    """`sop` is to have these bytes."""
-
-    study: str
-    sop: str
-    file: bytes
-
-
-@dataclass(frozen=True)
-class Delete:
-    """Nothing is to be left below `uid`."""
-
-    level: Level
-    uid: str
 
 
 def opened(settings):
@@ -49,23 +30,6 @@ def opened(settings):
     disk.begin()
     watch_index(archive._index, disk)
     return archive, disk
-
-
-def image(study, number, content, size=SMALL):
-    """Return the store of an object; equal `content` and `size` have equal pixels."""
-    sop = f"1.2.{study}.9.{number}"
-    pixels = random.Random(content).randbytes(size)
-    file = ct_image(
-        sop,
-        StudyInstanceUID=f"1.2.{study}",
-        SeriesInstanceUID=f"1.2.{study}.1",
-        PatientID=f"P{study}",
-        SeriesDescription=f"content {content}",
-        Rows=1,
-        Columns=size // 2,
-        PixelData=pixels,
-    )
-    return Store(f"1.2.{study}", sop, file)
 
 
 def workload(rng, rounds):
@@ -132,15 +96,6 @@ def allowed_contents(notes):
     return allowed, studies
 
 
-def content(archive, study, sop):
-    try:
-        (stored,) = archive.objects(study, None, sop)
-    except NotFound:
-        return None
-    _, pieces = archive.file(stored, "TEST")
-    return b"".join(pieces)
-
-
 def look(archive, notes):
     """Check what an archive holds against what was sent and acknowledged."""
     allowed, studies = allowed_contents(notes)
@@ -151,19 +106,6 @@ def look(archive, notes):
         alive += found is not None
     assert archive.stats().counts.instances == alive, "nothing else is visible"
     assert archive.check().damage == []
-
-
-def rebuilt(settings, folder):
-    """Return the logical content of an index that is made again from the packs alone."""
-    folder.mkdir()
-    shutil.copy(settings.data / "archive.toml", folder)
-    shutil.copytree(settings.data / "packs", folder / "packs")
-    archive = Archive.open(ArchiveSettings(data=folder, index_map_bytes=settings.index_map_bytes))
-    try:
-        archive.recover()
-        return list(archive._index.dump())
-    finally:
-        archive.close()
 
 
 def survive(settings, files, notes, chance, depth=0):
