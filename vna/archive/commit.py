@@ -6,15 +6,8 @@
        which its records are in the index
     4  the caller is told
 
-A crash before 2 may leave a torn or unsynced tail: recovery cuts what does not check, and what
-does check was never acknowledged, so that keeping it is allowed. A crash between 2 and 3, or one
-that costs the index its last transactions (it runs without meta page syncs), leaves records past
-the mark: recovery applies them again, which is idempotent. So nothing acknowledged is lost, and
-no index entry ever points at bytes that are not durable.
-
-Mutations that wait while a group is being synced form the next group and share its syncs. When
-apply refuses a store whose record is durable already (another process was first, and the policy
-is not to replace), a void record is made durable before the refusal is told: replay skips it.
+docs/design/commit.md draws it, and says what a crash leaves at each step and what recovery makes of
+that. Mutations that wait while a group is being synced form the next group and share its syncs.
 
 After any failure past step 1 the outcome of the group is unknown here, so the committer breaks:
 it refuses everything until it has let its pack go, recovery has settled what is true, and a new
