@@ -52,6 +52,7 @@ class ArchiveModel(RuleBasedStateMachine):
             pack_size_bytes=30_000,
             index_map_bytes=1 << 20,
             threads=2,
+            min_free_bytes=0,
         )
         self.open()
 
@@ -70,6 +71,9 @@ class ArchiveModel(RuleBasedStateMachine):
             assert found in self.may[sop], "what recovery decided is what may be"
             self.may[sop] = {found}
 
+    def takes_changes(self):
+        return self.archive.health().state != "broken"
+
     # mutations --------------------------------------------------------------------------------
     @rule(name=objects, content=contents)
     def store(self, name, content):
@@ -85,7 +89,6 @@ class ArchiveModel(RuleBasedStateMachine):
 
     def send(self, stores):
         before = {store.sop: self.may.get(store.sop, {None}) for store in stores}
-        writable = self.archive.writable
         answers = self.runner.run(self.store_all(stores))
         for sop, old in before.items():
             self.studies[sop] = next(store.study for store in stores if store.sop == sop)
@@ -97,10 +100,9 @@ class ArchiveModel(RuleBasedStateMachine):
                     taken.add(store.file)
                 elif answer is Outcome.KEPT or isinstance(answer, Conflict):
                     assert self.settings.duplicates != "replace"
-                elif isinstance(answer, Unavailable):
-                    unknown |= {store.file} if writable else set()
                 else:
-                    assert isinstance(answer, Full), answer
+                    assert isinstance(answer, Full | Unavailable), answer
+                    unknown.add(store.file)
             if self.settings.duplicates != "replace" and old not in ({None}, taken):
                 assert not taken or len(old) > 1, "the first one stays"
             self.may[sop] = (taken or old) | unknown
@@ -125,15 +127,12 @@ class ArchiveModel(RuleBasedStateMachine):
             if uid in (sop, its_study, f"{its_study}.1")
         ]
         alive = [sop for sop in below if self.may[sop] != {None}]
-        writable = self.archive.writable
         try:
             count = self.runner.run(self.archive.delete(level, uid, "model"))
         except NotFound:
             assert all(None in self.may[sop] for sop in below)
-        except Full:
-            pass
-        except Unavailable:
-            for sop in below if writable else ():
+        except (Full, Unavailable):
+            for sop in below:
                 self.may[sop] = self.may[sop] | {None}
         else:
             assert count <= len(alive)
@@ -172,7 +171,7 @@ class ArchiveModel(RuleBasedStateMachine):
         self.archive.close()
         self.open()
 
-    @precondition(lambda self: not self.archive.writable)
+    @precondition(lambda self: self.archive is not None and not self.takes_changes())
     @rule()
     def restart_what_is_broken(self):
         self.restart()
