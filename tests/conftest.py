@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from pynetdicom.association import Association
 
@@ -112,6 +113,12 @@ class Daemon:
     def http(self) -> str:
         """The root of the HTTP front."""
         return f"http://127.0.0.1:{self.http_port}"
+
+    @property
+    def workers(self) -> list[psutil.Process]:
+        """The processes that serve."""
+        children = psutil.Process(self.process.pid).children()
+        return [each for each in children if "vna.app.worker" in each.cmdline()]
 
     def stop(self) -> int:
         """End the daemon as systemd would; return its exit code."""

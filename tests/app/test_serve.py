@@ -35,7 +35,7 @@ def status(daemon, path):
 
 
 def workers(daemon):
-    return psutil.Process(daemon.process.pid).children()
+    return daemon.workers
 
 
 def refused(*options):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vna.archive import ArchiveSettings
+from vna.archive import ArchiveSettings, ScrubSettings
 from vna.config import ListenSettings, ProcessSettings, load, settings_page, toml, validate
 from vna.config.table import REMOTE, SECTIONS
 from vna.dimse import DimseSettings
@@ -18,6 +18,7 @@ ROOMS = {
     "process": ProcessSettings,
     "log": LogSettings,
     "archive": ArchiveSettings,
+    "scrub": ScrubSettings,
     "dimse": DimseSettings,
     "web": WebSettings,
 }

@@ -7,7 +7,6 @@ import subprocess
 import time
 from contextlib import closing
 
-import psutil
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, _config
@@ -106,7 +105,7 @@ def owner(daemon, association):
     port = association.requestor.port
     (worker,) = (
         worker
-        for worker in psutil.Process(daemon.process.pid).children()
+        for worker in daemon.workers
         if any(link.raddr and link.raddr.port == port for link in worker.net_connections("tcp"))
     )
     return worker
@@ -160,7 +159,7 @@ def test_a_worker_killed_in_the_middle_of_a_c_store_leaves_nothing_of_it(
         command = ["storescu", "-aec", daemon.ae_title, "127.0.0.1", str(relay.port), series[0]]
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as sender:
             assert relay.holding.wait(WAIT_S)
-            (worker,) = psutil.Process(daemon.process.pid).children()
+            (worker,) = daemon.workers
             os.kill(worker.pid, signal.SIGKILL)
             relay.release()
             assert sender.wait(WAIT_S) != 0

@@ -145,12 +145,12 @@ def test_a_full_disk_refuses_serves_on_and_takes_again(serve, disk, send, refuse
     else:
         huge = large_object("native", DISK, 200)
         assert send(daemon, huge) == refused
-    (worker,) = psutil.Process(daemon.process.pid).children()
+    (worker,) = daemon.workers
     filler.unlink()
     eventually(lambda: send(daemon, over) in (0, 200), "it takes objects again")
     assert whole(daemon, over)
     assert readyz(daemon) == (200, {"state": "ready"})
-    assert psutil.Process(daemon.process.pid).children() == [worker], "no worker had to end"
+    assert daemon.workers == [worker], "no worker had to end"
 
 
 def test_an_archive_on_a_full_disk_starts_and_serves(serve, disk):
@@ -205,14 +205,14 @@ def test_a_worker_may_open_as_many_files_as_the_system_lets_it(start_daemon, tmp
         daemon = start_daemon(tmp_path / "data", workers=1)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    (worker,) = psutil.Process(daemon.process.pid).children()
+    (worker,) = daemon.workers
     assert worker.rlimit(psutil.RLIMIT_NOFILE) == (hard, hard)
     assert daemon.stop() == 0
 
 
 def test_connections_beyond_the_open_files_are_survived(start_daemon, tmp_path):
     daemon = start_daemon(tmp_path / "data", workers=1)
-    (worker,) = psutil.Process(daemon.process.pid).children()
+    (worker,) = daemon.workers
     hard = os.sysconf("SC_OPEN_MAX")
     worker.rlimit(psutil.RLIMIT_NOFILE, (worker.num_fds() + 20, hard))
     held = [

@@ -11,7 +11,6 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 
 from vna._native import Blake3
@@ -37,7 +36,7 @@ def serving(start_daemon, tmp_path):
 
 def peak(daemon):
     """Return the most memory that the worker ever had, in bytes."""
-    (worker,) = psutil.Process(daemon.process.pid).children()
+    (worker,) = daemon.workers
     (line,) = (
         line
         for line in Path(f"/proc/{worker.pid}/status").read_text().splitlines()

@@ -16,7 +16,7 @@ READY = b"ready\n"
 
 
 class Order(msgspec.Struct, frozen=True):
-    """A worker's number, the settings as a document, and the descriptors of the listeners."""
+    """A process's number, the settings as a document, and the descriptors of the listeners."""
 
     number: int
     document: dict[str, Any]

@@ -39,6 +39,10 @@ CLOSING_S = 5.0
 """Time beyond the drain that a worker gets to close the archive before it is killed."""
 
 
+SCRUBBER = 0
+"""Workers count from 1."""
+
+
 def run(config: Config, announce: Callable[[Listeners], None]) -> None:
     """Serve until SIGTERM or SIGINT; return when everything has drained.
 
@@ -102,6 +106,8 @@ class Supervisor:
         ]
         keepers = [asyncio.create_task(self._keep(number, up)) for number, up in enumerate(ups, 1)]
         keepers.append(asyncio.create_task(self._resettle()))
+        if self._config.scrub.rate_bytes_s:
+            keepers.append(asyncio.create_task(self._keep(SCRUBBER, loop.create_future())))
         try:
             all_up = all(await asyncio.gather(*ups))
             if not all_up and not self._stopping.is_set():
@@ -139,7 +145,7 @@ class Supervisor:
         await asyncio.gather(*keepers)
 
     async def _keep(self, number: int, up: asyncio.Future[bool]) -> None:
-        """Run worker `number`, again and again, until the archive stops.
+        """Run process `number`, again and again, until the archive stops.
 
         `up` is set once: true when the first run accepts, false when it ended before.
         """
@@ -147,13 +153,13 @@ class Supervisor:
         delay_s = FIRST_DELAY_S
         while not self._stopping.is_set():
             begun = loop.time()
-            code = await self._run_worker(number, up)
+            code = await self._run(number, up)
             if self._stopping.is_set() or not up.done():
                 break
             if loop.time() - begun > STEADY_S:
                 delay_s = FIRST_DELAY_S
             log.error(
-                "worker %d ended with code %d; the next starts in %g s", number, code, delay_s
+                "%s ended with code %d; the next starts in %g s", _name(number), code, delay_s
             )
             await self._pause(delay_s)
             delay_s = min(2 * delay_s, LONGEST_DELAY_S)
@@ -161,14 +167,17 @@ class Supervisor:
         if not up.done():
             up.set_result(False)
 
-    async def _run_worker(self, number: int, up: asyncio.Future[bool]) -> int:
-        """Run one worker process from its start to its end; return its exit code."""
+    async def _run(self, number: int, up: asyncio.Future[bool]) -> int:
+        """Run one process from its start to its end; return its exit code."""
         dimse, http = self._listeners.dimse.fileno(), self._listeners.http.fileno()
+        serves = number != SCRUBBER
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "vna.app.worker", str(number)),
+            *(sys.executable, "-P", "-m"),
+            *("vna.app.worker" if serves else "vna.app.scrubber", str(number)),
             stdin=PIPE,
             stdout=PIPE,
-            pass_fds=(dimse, http),
+            # What holds a listener keeps its port: a process that does not serve gets none.
+            pass_fds=(dimse, http) if serves else (),
             process_group=0,  # a Ctrl-C in the terminal reaches the supervisor alone
         )
         assert process.stdin is not None
@@ -180,7 +189,8 @@ class Supervisor:
         process.stdin.write(encode_order(order))
         # Nothing waits for the pipe to drain: a worker that is dead already shows by its end.
         if await process.stdout.readline() == READY:
-            log.info("worker %d accepts, process %d", number, process.pid)
+            does = "accepts" if serves else "reads"
+            log.info("%s %s, process %d", _name(number), does, process.pid)
             if not up.done():
                 up.set_result(True)
         code = await process.wait()
@@ -207,3 +217,7 @@ class Supervisor:
         """Wait, but not beyond the signal to stop."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
+
+
+def _name(number: int) -> str:
+    return f"worker {number}" if number != SCRUBBER else "the scrub"

@@ -9,6 +9,7 @@ Glossary
     hold        the claim of all that use an archive, or of one alone that replaces its index
     recovery    applying what a crash left in packs beyond what the index has
     quarantine  copies of blobs known to be damaged: not served, replaced when they come again
+    scrub       reading all blobs back, over and over, in the background
     backup      one point in time of an archive, in another folder
 """
 
@@ -22,6 +23,7 @@ from vna.archive.quarantine import LostBlob
 from vna.archive.rebuild import Rebuilt, rebuild_index
 from vna.archive.restore import Restored
 from vna.archive.retrieve import StoredObject
+from vna.archive.scrub import ScrubSettings, ScrubState
 from vna.archive.settings import ArchiveSettings
 from vna.index import Outcome
 
@@ -40,6 +42,8 @@ __all__ = [
     "Rebuilt",
     "Restored",
     "RestoredBackup",
+    "ScrubSettings",
+    "ScrubState",
     "Stats",
     "Stored",
     "StoredObject",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -24,6 +25,7 @@ from vna.archive.query import run_query
 from vna.archive.recover import Recovered, recover
 from vna.archive.restore import Restored, restore
 from vna.archive.retrieve import Piece, Retrieval, StoredObject
+from vna.archive.scrub import Scrub, ScrubSettings, ScrubState, read_scrub_state
 from vna.archive.settings import ArchiveSettings
 from vna.archive.space import Space
 from vna.clock import Clock, SystemClock
@@ -37,6 +39,8 @@ __all__ = ["Archive", "Health", "Stats"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+SCRUB_STATE = "scrub.json"
 
 ANSWERS = 128
 """Matches that a front gets at once."""
@@ -298,6 +302,15 @@ class Archive:
     def check(self, progress: Callable[[int, int], None] | None = None) -> CheckReport:
         """Read back and verify every object; `progress(done, total)` follows it."""
         return check(self._store, self._index, self._quarantine, progress)
+
+    def scrub(self, settings: ScrubSettings, stop: threading.Event) -> None:
+        """Read all blobs back, over and over, until `stop`; one process of an archive does."""
+        path = self._data / SCRUB_STATE
+        Scrub(self._index, self._quarantine, self._clock, path, settings).run(stop)
+
+    def scrub_state(self) -> ScrubState:
+        """Return how far the scrub was when it last noted it."""
+        return read_scrub_state(self._data / SCRUB_STATE)
 
     def lost(self) -> list[LostBlob]:
         """Return the damaged blobs that objects need: what `check` and the scrub have found so far."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated, NoReturn
+
 import typer
 
+from vna.archive import ScrubState
 from vna.cli.exits import Exit
 from vna.cli.options import (
     ConfigOption,
@@ -13,7 +16,9 @@ from vna.cli.options import (
     open_archive,
     print_json,
     progress,
+    when,
 )
+from vna.config import Config
 
 __all__ = ["register"]
 
@@ -24,12 +29,22 @@ def register(app: typer.Typer) -> None:
 
 
 def check(
-    data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False
+    *,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    status: Annotated[
+        bool, typer.Option("--status", help="Read nothing: say what is known by now.")
+    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Read back every object and verify each byte; works beside a running daemon.
 
-    Deleted objects are read too. Names each damaged object and pack with the reason. Exits with 1 when there is damage.
+    Deleted objects are read too. Names each damaged object and pack with the reason, and records
+    the damage: the archive takes such an object when it is sent again. With --status it says how
+    far the scrub of the daemon is, and which blobs are damaged. Exits with 1 when there is damage.
     """
+    if status:
+        _status(configure(config, {"--data": data}), as_json=as_json)
     with (
         open_archive(configure(config, {"--data": data}), "check") as archive,
         progress("checking") as update,
@@ -46,3 +61,25 @@ def check(
             f"{len(report.damage) or 'no'} damage found"
         )
     raise typer.Exit(Exit.FOUND if report.damage else Exit.OK)
+
+
+def _status(config: Config, *, as_json: bool) -> NoReturn:
+    with open_archive(config, "check") as archive:
+        scrub, lost = archive.scrub_state(), archive.lost()
+    if as_json:
+        print_json({"scrub": scrub, "damaged": lost})
+    else:
+        for blob in lost:
+            typer.echo(f"damaged  blob {blob.digest}: {blob.reason}")
+        typer.echo(_pass(scrub))
+        typer.echo(f"{len(lost) or 'no'} damaged blobs known")
+    raise typer.Exit(Exit.FOUND if lost else Exit.OK)
+
+
+def _pass(scrub: ScrubState) -> str:
+    if not scrub.begun:
+        return "the scrub has not begun"
+    done = f"{scrub.blobs} blobs, {scrub.bytes} bytes, {scrub.damaged} damaged"
+    if scrub.ended:
+        return f"the scrub ended a pass at {when(scrub.ended)}: {done}"
+    return f"the scrub is in a pass since {when(scrub.begun)}: {done}"

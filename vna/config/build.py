@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vna.archive import ArchiveSettings
+from vna.archive import ArchiveSettings, ScrubSettings
 from vna.config.model import Config, ListenSettings, ProcessSettings
 from vna.dimse import DimseSettings
 from vna.observe import LogSettings
@@ -23,6 +23,7 @@ def build(values: Mapping[str, Mapping[str, Any]], remotes: Sequence[Mapping[str
         process=ProcessSettings(**values["process"]),
         log=LogSettings(**values["log"]),
         archive=ArchiveSettings(**values["archive"]),
+        scrub=ScrubSettings(**values["scrub"]),
         dimse=DimseSettings(**values["dimse"], remotes=known),
         web=WebSettings(**values["web"], ae_title=values["dimse"]["ae_title"]),
         remotes=known,

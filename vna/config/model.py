@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vna.archive import ArchiveSettings
+from vna.archive import ArchiveSettings, ScrubSettings
 from vna.dimse import DimseSettings
 from vna.observe import LogSettings
 from vna.types import Remote
@@ -57,6 +57,7 @@ class Config:
     process: ProcessSettings
     log: LogSettings
     archive: ArchiveSettings
+    scrub: ScrubSettings
     dimse: DimseSettings
     web: WebSettings
     remotes: tuple[Remote, ...]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, get_args
 
-from vna.archive import ArchiveSettings
+from vna.archive import ArchiveSettings, ScrubSettings
 from vna.config.kinds import (
     AE_TITLE,
     BASE_URL,
@@ -78,6 +78,7 @@ listen = _from(ListenSettings)
 process = _from(ProcessSettings)
 log = _from(LogSettings)
 archive = _from(ArchiveSettings)
+scrub = _from(ScrubSettings)
 dimse = _from(DimseSettings)
 web = _from(WebSettings)
 PORT = Whole(0, 65_535)
@@ -234,6 +235,36 @@ SECTIONS: tuple[Section, ...] = (
                 Whole(0, 1 << 60),
                 archive["quota_bytes"],
                 "New objects are refused likewise while those stored add up to this; 0 is no quota.",
+            ),
+        ),
+    ),
+    Section(
+        "scrub",
+        "Reading everything back in the background, to find damage while it can be mended.",
+        (
+            Setting(
+                "rate_bytes_s",
+                Whole(0, 64 * GIB),
+                scrub["rate_bytes_s"],
+                "Bytes read per second at most; 0 is no scrub.",
+            ),
+            Setting(
+                "begin_hour",
+                Whole(0, 23),
+                scrub["begin_hour"],
+                "Hour of the day, local time, from which it reads.",
+            ),
+            Setting(
+                "end_hour",
+                Whole(0, 23),
+                scrub["end_hour"],
+                "Hour of the day at which it pauses; all day where it equals begin_hour.",
+            ),
+            Setting(
+                "every_days",
+                Real(0, 3650),
+                scrub["every_days"],
+                "Days from the begin of one pass to that of the next, at least.",
             ),
         ),
     ),

@@ -48,7 +48,10 @@ def readiness(ready: Callable[[], bool]) -> Callable[[web.Request], Awaitable[we
             return _not_ready({"state": "not ready"})
         archive = request.app[ARCHIVE]
         health = await archive.run(archive.health)
-        body = {"state": health.state} | ({"reason": health.reason} if health.reason else {})
+        body: dict[str, object] = {"state": health.state}
+        body |= {"reason": health.reason} if health.reason else {}
+        if lost := await archive.run(archive.lost):
+            body["damaged_blobs"] = len(lost)
         return _not_ready(body) if health.state == "broken" else _json(body)
 
     return handler

@@ -1,0 +1,71 @@
+"""The process that scrubs, at the lowest priority for processor and disk.
+
+It reads its order from standard input and works until SIGTERM, or until that pipe ends because the
+supervisor is gone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+
+import psutil
+
+from vna.app.order import READY, decode_order
+from vna.archive import Archive
+from vna.config import validate
+from vna.errors import VnaError
+from vna.observe import start_logging
+
+__all__ = ["main"]
+
+log = logging.getLogger(__name__)
+
+LOWEST = 19
+
+
+def main() -> int:
+    """Scrub as ordered; return 0 when told to end, 1 when the archive failed."""
+    order = decode_order(sys.stdin.buffer.readline())
+    config = validate(order.document, "supervisor")
+    start_logging(config.log, "scrub")
+    os.nice(LOWEST)
+    psutil.Process().ionice(psutil.IOPRIO_CLASS_IDLE)
+    stop = threading.Event()
+    # Blocked here, and so in every thread: the one that waits for it takes it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    for follow in (_follow_signal, _follow_supervisor):
+        threading.Thread(target=follow, args=(stop,), daemon=True).start()
+    try:
+        archive = Archive.open(config.archive)
+    except VnaError as error:
+        log.error("the archive cannot be opened: %s", error)  # noqa: TRY400  # its text says it all
+        return 1
+    sys.stdout.buffer.write(READY)
+    sys.stdout.buffer.flush()
+    try:
+        archive.scrub(config.scrub, stop)
+    except (VnaError, OSError) as error:
+        log.error("the scrub cannot go on: %s", error)  # noqa: TRY400
+        return 1
+    finally:
+        archive.close()
+    return 0
+
+
+def _follow_signal(stop: threading.Event) -> None:
+    signal.sigwait({signal.SIGTERM})
+    stop.set()
+
+
+def _follow_supervisor(stop: threading.Event) -> None:
+    """End with the supervisor: nothing is ever sent on standard input, so it has ended when read."""
+    os.read(sys.stdin.fileno(), 1)
+    stop.set()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""The scrub: reads every blob back, over and over, at a set rate, and remembers how far it is.
+
+It goes through the blobs that the index needs, in the order of their digests: a position that stays
+good whatever is stored or compacted meanwhile. Each batch is read in the order of packs. The state
+is a file of the data folder, `scrub.json`, as it is no content of the archive: losing it costs a
+part of a pass.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from vna.archive.manifest import write_durably
+from vna.archive.quarantine import Quarantine
+from vna.clock import Clock
+from vna.index import Index
+from vna.types import BlobPlace
+
+__all__ = ["Scrub", "ScrubSettings", "ScrubState", "read_scrub_state"]
+
+log = logging.getLogger(__name__)
+
+BATCH = 512
+"""Blobs read between two notes of the position."""
+LONGEST_WAIT_S = 60.0
+DAY_NS = 86_400 * 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class ScrubSettings:
+    """How hard the scrub works.
+
+    It reads up to `rate_bytes_s` (0: there is no scrub), from `begin_hour` to `end_hour` of the
+    local time of day (over midnight where the first is the larger, always where they are equal).
+    A pass over all blobs begins `every_days` after the one before began, or when that has ended.
+    """
+
+    rate_bytes_s: int = 20 << 20
+    begin_hour: int = 0
+    end_hour: int = 0
+    every_days: float = 30.0
+
+    def within_hours(self, hour: int) -> bool:
+        """Return whether the scrub may read in this hour of the day."""
+        if self.begin_hour < self.end_hour:
+            return self.begin_hour <= hour < self.end_hour
+        return hour >= self.begin_hour or hour < self.end_hour
+
+
+class ScrubState(msgspec.Struct, frozen=True):
+    """How far the scrub is: stamps of begin and end of a pass (0: not yet), the digest it read last.
+
+    `blobs`, `bytes` and `damaged` count what this pass has read and found; when it has ended they
+    stay until the next one begins.
+    """
+
+    begun: int = 0
+    ended: int = 0
+    position: str = ""
+    blobs: int = 0
+    bytes: int = 0
+    damaged: int = 0
+
+
+def read_scrub_state(path: Path) -> ScrubState:
+    """Return the state noted at `path`; the first one if there is none that can be read."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=ScrubState)
+    except FileNotFoundError:
+        return ScrubState()
+    except msgspec.MsgspecError as error:
+        log.warning("%s cannot be read, the scrub begins anew: %s", path, error)
+        return ScrubState()
+
+
+class Scrub:
+    """Passes over all blobs; one process at a time, one thread."""
+
+    def __init__(
+        self,
+        index: Index,
+        quarantine: Quarantine,
+        clock: Clock,
+        path: Path,
+        settings: ScrubSettings,
+    ) -> None:
+        self._index = index
+        self._quarantine = quarantine
+        self._clock = clock
+        self._path = path
+        self._settings = settings
+        self._state = read_scrub_state(path)
+
+    def run(self, stop: threading.Event) -> None:
+        """Scrub until `stop` is set. Raises VnaError or OSError when the archive or disk fails."""
+        while not stop.is_set():
+            wait_s = self._wait_s()
+            if wait_s:
+                stop.wait(wait_s)
+            else:
+                self.step(stop)
+
+    def step(self, stop: threading.Event) -> None:
+        """Read one batch and note the position; the last one ends the pass."""
+        if self._state.ended or not self._state.begun:
+            self._begin()
+        after = bytes.fromhex(self._state.position)
+        with self._index.read() as reader:
+            batch = reader.blobs(after, BATCH)
+        placed = [(place, digest) for digest, place in batch if place is not None]
+        for place, digest in sorted(placed, key=lambda each: (each[0].pack, each[0].offset)):
+            self._read(digest, place, stop)
+            if stop.is_set():
+                return
+        if batch:
+            self._note(position=batch[-1][0].hex())
+        if len(batch) < BATCH:
+            self._end()
+
+    def _begin(self) -> None:
+        self._quarantine.look_again()
+        self._state = ScrubState(begun=self._clock.stamp())
+        log.info("scrub begins a pass")
+
+    def _end(self) -> None:
+        self._note(ended=self._clock.stamp(), position="")
+        state = self._state
+        level = logging.WARNING if state.damaged else logging.INFO
+        log.log(
+            level,
+            "scrub ended a pass: %d blobs, %d bytes, %d damaged",
+            state.blobs,
+            state.bytes,
+            state.damaged,
+        )
+
+    def _read(self, digest: bytes, place: BlobPlace, stop: threading.Event) -> None:
+        begun = self._clock.monotonic()
+        reason = self._quarantine.verdict(digest, place)
+        if reason:
+            log.error("scrub: blob %s: %s", digest.hex(), reason)
+        state = self._state
+        self._state = msgspec.structs.replace(
+            state,
+            blobs=state.blobs + 1,
+            bytes=state.bytes + place.size,
+            damaged=state.damaged + bool(reason),
+        )
+        due_s = place.size / self._settings.rate_bytes_s
+        stop.wait(max(begun + due_s - self._clock.monotonic(), 0))
+
+    def _note(self, *, position: str, ended: int = 0) -> None:
+        self._state = msgspec.structs.replace(self._state, position=position, ended=ended)
+        write_durably(self._path, msgspec.json.encode(self._state))
+
+    def _wait_s(self) -> float:
+        """Return how long there is nothing to do, looked at again each minute at least."""
+        now = self._clock.stamp()
+        if not self._settings.within_hours(
+            datetime.fromtimestamp(now // 10**9, UTC).astimezone().hour
+        ):
+            return LONGEST_WAIT_S
+        if not self._state.ended:
+            return 0.0
+        left = self._state.begun + int(self._settings.every_days * DAY_NS) - now
+        return min(max(left / 10**9, 0.0), LONGEST_WAIT_S)
