@@ -81,6 +81,7 @@ large: build
 	VNA_OBJECT_BYTES=$(OBJECT_BYTES) $(VENV)/bin/pytest -q tests/limits/test_large_objects.py \
 	  -k every_door
 
+bench: TEST_PACKAGES += wrk orthanc orthanc-dicomweb
 bench: build test-tools
 	$(VENV)/bin/python bench/first.py
 

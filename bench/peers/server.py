@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 import urllib.request
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -21,7 +22,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Server:
+class Server(ABC):
     """A server process tree with a DIMSE and an HTTP port on loopback."""
 
     name = ""
@@ -39,9 +40,9 @@ class Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.http_port}{self.dicomweb}"
 
+    @abstractmethod
     def command(self) -> tuple[list[str], dict[str, str]]:
         """Return the command line and what it needs in the environment."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         command, environment = self.command()
