@@ -29,7 +29,7 @@ from vna.types import (
     Version,
 )
 
-__all__ = ["Buffer", "Bulk", "IngestRoom", "prepare", "standing"]
+__all__ = ["Buffer", "Bulk", "IngestRoom", "prepare", "standing", "store_commit"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -158,19 +158,24 @@ def _recorder(
     )
 
     def record(stamp: int) -> StoreCommit:
-        return StoreCommit(
-            stamp=stamp,
-            policy=policy,
-            patient_key=scanned.patient_key,
-            study_uid=scanned.study_uid,
-            series_uid=scanned.series_uid,
-            sop_uid=scanned.sop_uid,
-            sop_class=scanned.sop_class,
-            patient=scanned.patient,
-            study=scanned.study,
-            series=scanned.series,
-            instance=scanned.instance,
-            version=msgspec.structs.replace(version, stamp=stamp),
-        )
+        return store_commit(scanned, msgspec.structs.replace(version, stamp=stamp), policy)
 
     return record
+
+
+def store_commit(scanned: Scanned, version: Version, policy: DuplicatePolicy) -> StoreCommit:
+    """Return the commit that stores `version` of an object."""
+    return StoreCommit(
+        stamp=version.stamp,
+        policy=policy,
+        patient_key=scanned.patient_key,
+        study_uid=scanned.study_uid,
+        series_uid=scanned.series_uid,
+        sop_uid=scanned.sop_uid,
+        sop_class=scanned.sop_class,
+        patient=scanned.patient,
+        study=scanned.study,
+        series=scanned.series,
+        instance=scanned.instance,
+        version=version,
+    )

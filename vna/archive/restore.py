@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from vna.archive.check import Damage
 from vna.archive.commit import Proposal
 from vna.archive.history import Known, deleted_by, known_instance, level_of
-from vna.archive.prepare import IngestRoom
+from vna.archive.prepare import IngestRoom, store_commit
 from vna.archive.retrieve import Retrieval, StoredObject
 from vna.dicom.scan import ObjectScan
 from vna.errors import Conflict, Corrupt, NotFound, VnaError
@@ -160,17 +160,4 @@ def _read_back(room: IngestRoom, retrieval: Retrieval, stored: StoredObject) -> 
     found = scan.finish()
     if found.digest != version.digest or found.sop_uid != stored.sop_uid:
         raise Corrupt(f"version {version.stamp} of instance {stored.sop_uid} is not as received")
-    return StoreCommit(
-        stamp=version.stamp,
-        policy="replace",
-        patient_key=found.patient_key,
-        study_uid=found.study_uid,
-        series_uid=found.series_uid,
-        sop_uid=found.sop_uid,
-        sop_class=found.sop_class,
-        patient=found.patient,
-        study=found.study,
-        series=found.series,
-        instance=found.instance,
-        version=version,
-    )
+    return store_commit(found, version, "replace")
