@@ -49,6 +49,26 @@ async def test_a_bare_data_set_gets_a_part_10_wrapping_on_its_way_out(archive, c
     assert dataset_of(whole(archive)) == dataset
 
 
+async def test_raw_is_the_default_and_reads_what_was_stored_compressed(data, ct):
+    file = ct(Rows=64, Columns=64, PixelData=bytes(8192))
+    later = ct("1.2.3.5", Rows=64, Columns=64, PixelData=bytes([1]) * 8192)
+    compressing = Archive.open(ArchiveSettings(data=data, codec="zstd"))
+    try:
+        await compressing.store(file, source="test")
+        assert compressing.stats().pack_bytes < len(file)
+    finally:
+        compressing.close()
+    archive = Archive.open(ArchiveSettings(data=data))
+    try:
+        before = archive.stats().pack_bytes
+        await archive.store(later, source="test")
+        assert archive.stats().pack_bytes - before > 8192
+        assert whole(archive) == file
+        assert whole(archive, "1.2.3.5") == later
+    finally:
+        archive.close()
+
+
 async def test_the_same_bytes_again_store_nothing(archive, ct):
     await archive.store(ct(), source="test")
     before = archive.stats()

@@ -209,7 +209,7 @@ SECTIONS: tuple[Section, ...] = (
                 "codec",
                 Word(("raw", "zstd")),
                 archive["codec"],
-                "How chunks of blobs are stored: raw, or zstd where it wins.",
+                "How chunks of blobs are stored as objects arrive: raw, which costs least, or zstd where it wins.",
             ),
             Setting(
                 "zstd_level",
