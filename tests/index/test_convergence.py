@@ -10,7 +10,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vna.index import Index, IndexSettings, Outcome
-from vna.testing.commits import damage, delete, plain_keyer, restore, store, void
+from vna.testing.commits import (
+    damage,
+    delete,
+    move,
+    plain_keyer,
+    purge,
+    restore,
+    store,
+    void,
+)
 from vna.types import Level, RestoreCommit, StoreCommit, VoidCommit
 
 few = st.integers(1, 3)
@@ -24,7 +33,7 @@ def histories(draw, policies=("replace",)):
         stamp = draw(st.integers(1, 30))
         match draw(
             st.sampled_from(
-                ["store"] * 6 + ["delete"] * 2 + ["restore"] * 2 + ["damage"] * 2 + ["void"]
+                ["store"] * 6 + ["delete", "restore", "damage", "purge", "move"] * 2 + ["void"]
             )
         ):
             case "store":
@@ -48,6 +57,14 @@ def histories(draw, policies=("replace",)):
                 if stored:
                     again = draw(st.sampled_from(stored))
                     mutations.append(restore(again.commit.stamp + stamp, again))
+            case "purge":
+                stored = [m for m in mutations if isinstance(m.commit, StoreCommit)]
+                if stored:
+                    again, upto = draw(st.sampled_from(stored)), draw(st.integers(1, 60))
+                    mutations.append(purge(stamp + 60, again, upto, draw(st.sampled_from("ab"))))
+            case "move":
+                numbers = draw(st.lists(st.integers(2, 9), max_size=4, unique=True))
+                mutations.append(move(stamp, numbers, draw(few), draw(st.integers(2, 5))))
             case "delete":
                 level = draw(st.sampled_from([Level.STUDY, Level.SERIES, Level.INSTANCE]))
                 mutations.append(delete(stamp, level, draw(few), draw(st.sampled_from("ab"))))
@@ -157,6 +174,10 @@ def test_a_long_history_converges(seed):
             mutations.append(delete(stamp, level, chance.randrange(6)))
         elif stored and chance.random() < 0.1:
             mutations.append(restore(stamp, chance.choice(stored)))
+        elif stored and chance.random() < 0.1:
+            mutations.append(purge(stamp, chance.choice(stored), chance.randrange(stamp + 1)))
+        elif chance.random() < 0.1:
+            mutations.append(move(stamp, chance.sample(range(2, 99), 9), 1, 2 + stamp // 100))
         else:
             numbers = {k: chance.randrange(4) for k in ("series", "study", "patient")}
             content = chance.randrange(60)

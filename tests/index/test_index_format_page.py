@@ -26,6 +26,7 @@ FIELDS = {
     "name": "state",
     "digest": layout.name_key(Level.PATIENT, "Doe")[1:],
     "level": 1,
+    "content": bytes(range(16)),
     "key": b"DOE",
     "row": layout.row_key(2),
 }
@@ -78,8 +79,12 @@ CODE = {
     ),
     ("barriers", "u8 level, text uid"): layout.barrier_key(Level.STUDY, "1.2.3"),
     ("barriers", "04, text uid, 00, be64 stamp"): layout.void_key("1.2.3", 5),
+    ("barriers", "05, text uid, 00, bytes content"): layout.purge_key("1.2.3", bytes(range(16))),
     ("blobs", "bytes digest"): FIELDS["digest"],
-    ("damaged", "bytes digest, be64 pack, be64 offset"): layout.damaged_key(
+    ("damaged", "bytes digest, be64 pack, be64 offset"): layout.copy_key(
+        FIELDS["digest"], BlobPlace(6, 9, 1, 1)
+    ),
+    ("moved", "bytes digest, be64 pack, be64 offset"): layout.copy_key(
         FIELDS["digest"], BlobPlace(6, 9, 1, 1)
     ),
     ("packs", "be64 pack"): layout.row_key(6),

@@ -7,6 +7,7 @@ Glossary
     row         an entity (patient, study, series, instance) that is alive, under surrogate ids
     gone        an entity that is known and not alive; a deleted instance is a *tombstone*
     barrier     the stamp up to which stores of a UID are dead, left by a delete
+    purge       the mark of a content that was let go for good
     void        the mark of a store that was refused when it was applied
     keyer       the function that gives an entity's secondary keys
     mark        the offset of a pack up to which its commit records are applied
@@ -23,14 +24,17 @@ from vna.index.entities import (
     Instance,
     PackUse,
     Patient,
+    Purge,
     Series,
     Study,
     Tombstone,
 )
 from vna.index.index import Index
+from vna.index.ledger import blobs_of
 from vna.index.mutation import REFUSED, Applied, Mutation, Outcome
 from vna.index.reader import Reader
 from vna.index.settings import IndexSettings, Keyer
+from vna.index.versions import content_id
 
 __all__ = [
     "REFUSED",
@@ -48,9 +52,12 @@ __all__ = [
     "Outcome",
     "PackUse",
     "Patient",
+    "Purge",
     "Reader",
     "Series",
     "Study",
     "Tombstone",
+    "blobs_of",
+    "content_id",
     "differences",
 ]

@@ -14,10 +14,12 @@ from vna.index.entities import (
     Change,
     ChangeKind,
     Instance,
+    Purge,
     State,
     Tombstone,
     decode_barrier,
     decode_instance,
+    decode_purge,
     decode_state,
     decode_tombstone,
     encode,
@@ -28,6 +30,7 @@ from vna.index.layout import (
     barrier_key,
     buried_key,
     name_key,
+    purge_key,
     row_key,
     void_key,
 )
@@ -37,20 +40,22 @@ from vna.index.parents import Family, Parents
 from vna.index.secondary import SecondaryKeys
 from vna.index.settings import Keyer
 from vna.index.transaction import Transaction
-from vna.index.versions import Merge, history_of, merge, same_data
+from vna.index.versions import Held, Merge, content_id, history_of, merge, same_data
 from vna.types import (
     Commit,
     DamageCommit,
     DeleteCommit,
     DuplicatePolicy,
     Level,
+    MoveCommit,
     PackId,
+    PurgeCommit,
     RestoreCommit,
     StoreCommit,
     VoidCommit,
 )
 
-__all__ = ["apply_group", "load_state"]
+__all__ = ["apply_group", "forget", "load_state"]
 
 _Known: TypeAlias = Instance | Tombstone | None
 
@@ -84,6 +89,16 @@ def apply_group(
     return results
 
 
+def forget(txn: Transaction, pack: PackId, digests: Sequence[bytes]) -> int:
+    """Drop the places of blobs in a pack; see `Index.forget`."""
+    state = load_state(txn)
+    ledger = Ledger(txn, state.counts)
+    kept = ledger.forget(pack, digests)
+    ledger.settle()
+    txn.put(Table.META, META_STATE, encode(state))
+    return kept
+
+
 class _Group:
     """A group on its way into one write transaction."""
 
@@ -91,6 +106,7 @@ class _Group:
         self._txn = txn
         self._replay = replay
         self._state = load_state(txn)
+        self._purged_until = self._state.stamp
         self._keys = SecondaryKeys(txn, keyer)
         self._parents = Parents(txn, self._state, self._keys)
         self.ledger = Ledger(txn, self._state.counts)
@@ -99,6 +115,7 @@ class _Group:
         found = [self.ledger.learn(digest, place) for digest, place in mutation.blobs]
         commit: Commit | None = mutation.commit
         if commit is not None:
+            self._purged_until = self._state.stamp
             self._state.stamp = max(self._state.stamp, commit.stamp)
         if isinstance(commit, StoreCommit):
             applied = self._store(commit)
@@ -109,8 +126,12 @@ class _Group:
             return self._fold(commit.store, commit.stamp, "replace")
         if isinstance(commit, DeleteCommit):
             return self._delete(commit)
+        if isinstance(commit, PurgeCommit):
+            return self._purge(commit)
         if isinstance(commit, DamageCommit):
             self.ledger.condemn(commit)
+        elif isinstance(commit, MoveCommit):
+            self.ledger.move(commit)
         return _NOTHING
 
     def void(self, commit: VoidCommit) -> None:
@@ -142,10 +163,14 @@ class _Group:
                 return Applied(Outcome.KEPT, 0)
             if policy == "reject":
                 return Applied(Outcome.REJECTED, 0)
-        if merged.added is not None:
-            self.ledger.hold(merged.added)
-        if merged.removed is not None:
-            self.ledger.release(merged.removed)
+        before = merged.before
+        was = before.version if before and self._keeps(commit.sop_uid, before) else None
+        now = merged.after.version if self._keeps(commit.sop_uid, merged.after) else None
+        if was is not now:
+            if now is not None:
+                self.ledger.hold(now)
+            if was is not None:
+                self.ledger.release(was)
         changes = not merged.repeated or (merged.newest and not repeats_current)
         lives = self._place(commit, stamp, known, merged, changes=changes)
         if not lives:
@@ -170,7 +195,8 @@ class _Group:
             self._barrier(Level.SERIES, series_uid),
             self._barrier(Level.STUDY, study_uid),
         )
-        lives = merged.history[0].stamp > dead_until
+        newest = merged.history[0]
+        lives = newest.stamp > dead_until and self._keeps(commit.sop_uid, newest)
         stamps = [held.stamp for held in merged.history]
         version, *older = [held.version for held in merged.history]
         wanted = Tombstone(
@@ -298,6 +324,36 @@ class _Group:
         self._feed(ChangeKind.DELETED, stamp, home, known.uid)
         self._move(known, home, tombstone, None)
 
+    # purges -----------------------------------------------------------------------------------
+    def _purge(self, commit: PurgeCommit) -> Applied:
+        if any(upto > commit.stamp for _, upto in commit.contents):
+            raise Invalid(f"purge of {commit.sop_uid}: it is older than what it purges")
+        known = self._known(commit.sop_uid)
+        history = history_of(known.version, known.older, known.stamps) if known else ()
+        kept = [held for held in history if self._keeps(commit.sop_uid, held)]
+        for content, upto in commit.contents:
+            key = purge_key(commit.sop_uid, content)
+            value = self._txn.get(Table.BARRIERS, key)
+            purge = Purge(upto, commit.stamp, commit.reason)
+            if value is None or _order(decode_purge(value)) < _order(purge):
+                self._txn.put(Table.BARRIERS, key, encode(purge))
+        gone = [held for held in kept if not self._keeps(commit.sop_uid, held)]
+        for held in gone:
+            self.ledger.release(held.version)
+        if isinstance(known, Instance) and not self._keeps(commit.sop_uid, history[0]):
+            self._kill(known, commit.stamp)
+        return Applied(Outcome.PURGED, len(gone)) if gone else _NOTHING
+
+    def _keeps(self, sop_uid: str, held: Held) -> bool:
+        """Say whether the bytes of a content are kept: it was not purged, or has come again.
+
+        What is newer than all that was applied before this commit cannot have been purged.
+        """
+        if held.stamp > self._purged_until:
+            return True
+        value = self._txn.get(Table.BARRIERS, purge_key(sop_uid, content_id(held.version)))
+        return value is None or decode_purge(value).upto < held.stamp
+
     # shared -----------------------------------------------------------------------------------
     def _known(self, sop_uid: str) -> _Known:
         name = name_key(Level.INSTANCE, sop_uid)
@@ -327,6 +383,10 @@ class _Group:
         study_uid, series_uid = family.changed(seq)
         change = Change(seq, stamp, kind, study_uid, series_uid, sop_uid)
         self._txn.append(Table.FEED, row_key(seq), encode(change))
+
+
+def _order(purge: Purge) -> tuple[int, int, str]:
+    return purge.upto, purge.stamp, purge.reason
 
 
 def _tombstone_keys(tombstone: Tombstone) -> tuple[bytes, bytes]:

@@ -19,6 +19,7 @@ from vna.index.entities import (
     decode_damaged,
     decode_instance,
     decode_patient,
+    decode_purge,
     decode_series,
     decode_study,
     decode_tombstone,
@@ -36,13 +37,15 @@ Line: TypeAlias = tuple[str, str, Any]
 KINDS = (
     *("patient", "study", "series", "instance"),
     *("gone patient", "gone study", "gone series", "gone instance", "buried"),
-    *("barrier study", "barrier series", "barrier instance", "void"),
+    *("barrier study", "barrier series", "barrier instance", "void", "purge"),
     *("blob", "damaged", "total"),
 )
 
 _ARRIVAL = frozenset({"id", "patient_id", "study_id", "series_id", "changed", "copies"})
 _FOURTH = 4
 """First byte of what is no level: the list of tombstones in `gone`, the voids in `barriers`."""
+_FIFTH = 5
+"""First byte of the purges in `barriers`."""
 _ROWS = (Table.PATIENTS, Table.STUDIES, Table.SERIES, Table.INSTANCES)
 _DECODE = (decode_patient, decode_study, decode_series, decode_instance)
 _DECODE_GONE = (decode_patient, decode_study, decode_series, decode_tombstone)
@@ -102,6 +105,8 @@ class _Dump:
         for key, value in self._txn.scan(Table.BARRIERS):
             if key[0] == _FOURTH:
                 yield "void", f"{_show(key[:-9])} {key[-8:].hex()}", None
+            elif key[0] == _FIFTH:
+                yield "purge", f"{_show(key[:-17])} {key[-16:].hex()}", _fields(decode_purge(value))
             else:
                 level = Level(key[0]).name.lower()
                 yield f"barrier {level}", _show(key), _fields(decode_barrier(value))

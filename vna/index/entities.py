@@ -22,6 +22,7 @@ __all__ = [
     "Instance",
     "PackUse",
     "Patient",
+    "Purge",
     "Series",
     "State",
     "Study",
@@ -33,6 +34,7 @@ __all__ = [
     "decode_instance",
     "decode_pack",
     "decode_patient",
+    "decode_purge",
     "decode_series",
     "decode_state",
     "decode_study",
@@ -132,11 +134,22 @@ class Barrier(msgspec.Struct, frozen=True, array_like=True):
     reason: str
 
 
+class Purge(msgspec.Struct, frozen=True, array_like=True):
+    """A content counts for nothing while its newest store or restore is not above `upto`.
+
+    `stamp` and `reason` are those of the purge.
+    """
+
+    upto: int
+    stamp: int
+    reason: str
+
+
 class Blob(msgspec.Struct, array_like=True):
     """Where a blob is, and how many versions need it.
 
     `place` is the first in pack order of the undamaged ones that are known (None: there is none),
-    `copies` are the others.
+    those that were moved behind all others; `copies` are the rest.
     """
 
     place: BlobPlace | None
@@ -155,13 +168,26 @@ class Damaged(msgspec.Struct, frozen=True, array_like=True):
 class PackUse(msgspec.Struct, array_like=True):
     """How far a pack is applied; bytes of its known blobs, and of those that a version needs.
 
-    `end` is the largest end of a blob that was ever known in it.
+    `end` is the largest end of a blob that was ever known in it. `spare` are bytes of known blobs
+    that are served from another place. Its commit records before `moved` are in another pack too.
     """
 
     mark: int
     live: int
     total: int
     end: int = 0
+    spare: int = 0
+    moved: int = 0
+
+    @property
+    def dead(self) -> int:
+        """Bytes of blobs that would not be missed."""
+        return max(self.total - self.live + self.spare, 0)
+
+    @property
+    def emptied(self) -> bool:
+        """True when nothing is lost with the pack: all was moved, and nothing in it is needed."""
+        return 0 < self.moved >= self.mark and not self.live
 
 
 class ChangeKind(IntEnum):
@@ -217,6 +243,7 @@ decode_study = msgspec.msgpack.Decoder(Study).decode
 decode_series = msgspec.msgpack.Decoder(Series).decode
 decode_instance = msgspec.msgpack.Decoder(Instance).decode
 decode_tombstone = msgspec.msgpack.Decoder(Tombstone).decode
+decode_purge = msgspec.msgpack.Decoder(Purge).decode
 decode_barrier = msgspec.msgpack.Decoder(Barrier).decode
 decode_blob = msgspec.msgpack.Decoder(Blob).decode
 decode_pack = msgspec.msgpack.Decoder(PackUse).decode

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Self
 
-from vna.index.apply import apply_group, load_state
+from vna.index.apply import apply_group, forget, load_state
 from vna.index.dump import Line, dump_lines
 from vna.index.environment import Environment
 from vna.index.mutation import Applied, Mutation
@@ -57,7 +57,7 @@ class Index:
     ) -> list[Applied]:
         """Fold a group of mutations into the index, all or none; return what became of each.
 
-        The only way the index changes. Idempotent; with `replay` the result depends on the set of
+        The only way its content changes. Idempotent; with `replay` the result depends on the set of
         mutations alone, not on order or grouping: policies were judged when the commits were made,
         so stores are taken unless a void (applied before, or in this group) refuses them. `marks`
         are the offsets up to which each pack's commit records are applied with this group; they
@@ -71,6 +71,14 @@ class Index:
         return self._environment.write(
             lambda txn: apply_group(txn, self._keyer, mutations, marks, replay=replay)
         )
+
+    def forget(self, pack: PackId, digests: Sequence[bytes]) -> int:
+        """Drop the places of blobs in a pack that is to vanish; return how many must stay there.
+
+        Those are needed and are nowhere else, and stay known there. Changes nothing of the logical
+        content. Raises as `apply`.
+        """
+        return self._environment.write(lambda txn: forget(txn, pack, digests))
 
     def read(self) -> Reader:
         """Return a snapshot to be used in a `with` statement."""

@@ -19,11 +19,13 @@ __all__ = [
     "Table",
     "barrier_key",
     "buried_key",
-    "damaged_key",
+    "copy_key",
     "gone_series_key",
     "ids_of",
     "name_key",
     "patient_studies_key",
+    "purge_key",
+    "purges_key",
     "row_key",
     "secondary_key",
     "series_key",
@@ -47,6 +49,7 @@ _PACKED = [Struct(">"), Struct(">Q"), Struct(">QQ"), Struct(">QQQ")]
 _PARTS = {Level.PATIENT: 1, Level.STUDY: 1, Level.SERIES: 2, Level.INSTANCE: 3}
 _LEVEL = {level: bytes([level]) for level in Level}
 _FOUR = b"\x04"
+_FIVE = b"\x05"
 
 
 class Table(StrEnum):
@@ -63,6 +66,7 @@ class Table(StrEnum):
     BARRIERS = "barriers"
     BLOBS = "blobs"
     DAMAGED = "damaged"
+    MOVED = "moved"
     PACKS = "packs"
     FEED = "feed"
 
@@ -136,9 +140,19 @@ def barrier_key(level: Level, uid: str) -> bytes:
     return _LEVEL[level] + _text(uid)
 
 
-def damaged_key(digest: bytes, place: BlobPlace) -> bytes:
-    """Return the key of a damaged copy of a blob."""
+def copy_key(digest: bytes, place: BlobPlace) -> bytes:
+    """Return the key of a copy of a blob in `damaged` and `moved`."""
     return digest + row_key(place.pack, place.offset)
+
+
+def purges_key(sop_uid: str) -> bytes:
+    """Return the prefix of an instance's purged contents in `barriers`."""
+    return b"%b%b\0" % (_FIVE, _text(sop_uid))
+
+
+def purge_key(sop_uid: str, content_id: bytes) -> bytes:
+    """Return the key of a purged content of an instance in `barriers`."""
+    return purges_key(sop_uid) + content_id
 
 
 def void_key(sop_uid: str, stamp: int) -> bytes:

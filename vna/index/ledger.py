@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from vna.index.entities import (
     Blob,
     Counts,
@@ -12,9 +14,9 @@ from vna.index.entities import (
     decode_pack,
     encode,
 )
-from vna.index.layout import Table, damaged_key, row_key
+from vna.index.layout import Table, copy_key, row_key
 from vna.index.transaction import Transaction
-from vna.types import BlobPlace, DamageCommit, PackId, Version
+from vna.types import BlobPlace, DamageCommit, MoveCommit, PackId, Version
 
 __all__ = ["Ledger", "blobs_of"]
 
@@ -45,7 +47,7 @@ class Ledger:
         use.end = max(use.end, place.offset + place.size)
         blob = self._blob(digest)
         was_lost = blob.place is None and blob.refs > 0
-        self._settle_on(blob, {*_places(blob), place})
+        self._settle_on(digest, blob, {*_places(blob), place})
         return was_lost
 
     def condemn(self, commit: DamageCommit) -> None:
@@ -55,10 +57,38 @@ class Ledger:
         now = Damaged(place, commit.stamp, commit.reason)
         if known is not None and (known.stamp, known.reason) >= (now.stamp, now.reason):
             return
-        self._txn.put(Table.DAMAGED, damaged_key(digest, place), encode(now))
+        self._txn.put(Table.DAMAGED, copy_key(digest, place), encode(now))
         blob = self._blob(digest)
         places = set(_places(blob))
-        self._settle_on(blob, places - {place} if now.reason else places | {place})
+        self._settle_on(digest, blob, places - {place} if now.reason else places | {place})
+
+    def move(self, commit: MoveCommit) -> None:
+        """Prefer every other copy to those at the places that were moved."""
+        for digest, place in commit.places:
+            self._txn.put(Table.MOVED, copy_key(digest, place), b"")
+            blob = self._blob(digest)
+            self._settle_on(digest, blob, set(_places(blob)))
+        if commit.pack:
+            use = self._pack(commit.pack)
+            use.moved = max(use.moved, commit.end)
+
+    def forget(self, pack: PackId, digests: Iterable[bytes]) -> int:
+        """Drop the places of blobs in a pack that is to vanish; return how many must stay.
+
+        Those are needed and have no other place, damaged ones included.
+        """
+        kept = 0
+        for digest in digests:
+            blob = self._blob(digest)
+            left = {place for place in _places(blob) if place.pack != pack}
+            gone = set(_places(blob)) - left
+            if blob.refs and not left and (gone or self._damaged_in(pack, digest)):
+                kept += 1
+                continue
+            self._settle_on(digest, blob, left)
+            for place in gone:
+                self._txn.delete(Table.MOVED, copy_key(digest, place))
+        return kept
 
     def hold(self, version: Version) -> None:
         """Count one more need of each blob of `version`."""
@@ -86,24 +116,42 @@ class Ledger:
     def settle(self) -> None:
         """Write what changed."""
         for digest, blob in self._blobs.items():
-            self._txn.put(Table.BLOBS, digest, encode(blob))
+            if blob.refs or blob.place is not None:
+                self._txn.put(Table.BLOBS, digest, encode(blob))
+            else:
+                self._txn.delete(Table.BLOBS, digest)
         for pack, use in self._packs.items():
             self._txn.put(Table.PACKS, row_key(pack), encode(use))
 
     def _damaged(self, digest: bytes, place: BlobPlace) -> Damaged | None:
-        value = self._txn.get(Table.DAMAGED, damaged_key(digest, place))
+        value = self._txn.get(Table.DAMAGED, copy_key(digest, place))
         return decode_damaged(value) if value is not None else None
 
-    def _settle_on(self, blob: Blob, places: set[BlobPlace]) -> None:
+    def _damaged_in(self, pack: PackId, digest: bytes) -> bool:
+        """Say whether a damaged copy of a blob is known in a pack."""
+        rows = self._txn.scan(Table.DAMAGED, digest + row_key(pack))
+        return any(decode_damaged(value).reason for _, value in rows)
+
+    def _settle_on(self, digest: bytes, blob: Blob, places: set[BlobPlace]) -> None:
         """Let the first of `places` be the blob's place and the others its copies."""
-        ordered = sorted(places, key=_order)
-        first, blob.copies = (ordered[0] if ordered else None), ordered[1:]
+        ordered = list(places)
+        if len(ordered) > 1:
+            ordered.sort(key=lambda place: (self._moved(digest, place), place.pack, place.offset))
+        first, copies = (ordered[0] if ordered else None), ordered[1:]
+        if copies != blob.copies:
+            for sign, rest in ((-1, blob.copies), (+1, copies)):
+                for place in rest:
+                    self._pack(place.pack).spare += sign * place.size
+            blob.copies = copies
         if first != blob.place:
             if blob.place is not None:
                 self._account(blob, -1)
             blob.place = first
             if first is not None:
                 self._account(blob, +1)
+
+    def _moved(self, digest: bytes, place: BlobPlace) -> bool:
+        return self._txn.get(Table.MOVED, copy_key(digest, place)) is not None
 
     def _account(self, blob: Blob, sign: int) -> None:
         assert blob.place is not None
@@ -135,7 +183,3 @@ class Ledger:
 
 def _places(blob: Blob) -> list[BlobPlace]:
     return [*([blob.place] if blob.place is not None else []), *blob.copies]
-
-
-def _order(place: BlobPlace) -> tuple[int, int]:
-    return place.pack, place.offset

@@ -40,6 +40,8 @@ class Outcome(Enum):
     """Policy `reject`: this one is refused."""
     DELETED = "deleted"
     """Instances were deleted."""
+    PURGED = "purged"
+    """Versions of an instance were let go for good."""
     NOTHING = "nothing"
     """No visible effect: a store older than a delete (its version is kept in the tombstone), a
     voided store, a delete that found nothing alive, a void."""

@@ -16,6 +16,7 @@ from vna.index.entities import (
     Instance,
     PackUse,
     Patient,
+    Purge,
     Series,
     Study,
     Tombstone,
@@ -26,6 +27,7 @@ from vna.index.entities import (
     decode_instance,
     decode_pack,
     decode_patient,
+    decode_purge,
     decode_series,
     decode_study,
     decode_tombstone,
@@ -37,16 +39,20 @@ from vna.index.layout import (
     Table,
     barrier_key,
     buried_key,
+    copy_key,
     ids_of,
     name_key,
     patient_studies_key,
+    purge_key,
     row_key,
     secondary_key,
     secondary_parts,
     series_key,
+    void_key,
 )
 from vna.index.ledger import blobs_of
 from vna.index.transaction import Transaction
+from vna.index.versions import content_id
 from vna.types import BlobPlace, Level, PackId, Version
 
 __all__ = ["Reader"]
@@ -120,6 +126,25 @@ class Reader:
     def barrier(self, level: Level, uid: str) -> Barrier | None:
         """Return stamp and reason of the last delete that named this UID."""
         return self._get(Table.BARRIERS, barrier_key(level, uid), decode_barrier)
+
+    def purges(self, known: Instance | Tombstone) -> list[Purge | None]:
+        """Return for each of the versions of an instance, the newest first, whether it is purged."""
+        found = []
+        for stamp, version in zip(known.stamps, [known.version, *known.older], strict=True):
+            key = purge_key(known.uid, content_id(version))
+            purge = self._get(Table.BARRIERS, key, decode_purge)
+            found.append(purge if purge is not None and stamp <= purge.upto else None)
+        return found
+
+    def kept(self, known: Instance | Tombstone) -> list[Version]:
+        """Return the versions of an instance that are not purged, the newest first."""
+        versions = [known.version, *known.older]
+        purges = self.purges(known)
+        return [each for each, purge in zip(versions, purges, strict=True) if purge is None]
+
+    def voided(self, sop_uid: str, stamp: int) -> bool:
+        """Return whether the store of an instance with this stamp was refused."""
+        return self._txn.get(Table.BARRIERS, void_key(sop_uid, stamp)) is not None
 
     def tombstones(self, after: str = "") -> Iterator[Tombstone]:
         """Yield the deleted instances with SOP Instance UIDs behind `after`, by UID."""
@@ -229,6 +254,18 @@ class Reader:
         """Return how many versions, alive or deleted, need a blob."""
         blob = self._get(Table.BLOBS, digest, decode_blob)
         return blob.refs if blob is not None else 0
+
+    def needed_at(self, digest: bytes, place: BlobPlace) -> bool:
+        """Return whether a version needs a blob, and is served it from this place."""
+        blob = self._get(Table.BLOBS, digest, decode_blob)
+        return blob is not None and blob.refs > 0 and blob.place == place
+
+    def reliable(self, digest: bytes) -> bool:
+        """Return whether a new version may count on a blob: another does, and it is not moving."""
+        blob = self._get(Table.BLOBS, digest, decode_blob)
+        if blob is None or blob.place is None or not blob.refs:
+            return False
+        return self._txn.get(Table.MOVED, copy_key(digest, blob.place)) is None
 
     def blobs(self, after: bytes, limit: int) -> list[tuple[bytes, BlobPlace | None]]:
         """Return up to `limit` blobs behind digest `after`, in order; no place for unneeded ones."""

@@ -6,11 +6,12 @@ that of its oldest store, so bytes that come again are not stored again.
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import NamedTuple
 
 from vna.types import Version
 
-__all__ = ["Held", "History", "Merge", "content", "history_of", "merge", "same_data"]
+__all__ = ["Held", "History", "Merge", "content", "content_id", "history_of", "merge", "same_data"]
 
 
 class Held(NamedTuple):
@@ -33,15 +34,15 @@ class Merge(NamedTuple):
 
     `repeated`: its bytes were there. `seen`: this store, or an older and a newer one of the same
     bytes, were there. `newest`: it says where the instance is and what its attributes are.
-    `added` and `removed` are the versions that begin and cease to be held.
+    `before` is what was held of its content, `after` what is.
     """
 
     history: History
     repeated: bool
     seen: bool
     newest: bool
-    added: Version | None
-    removed: Version | None
+    before: Held | None
+    after: Held
 
 
 def content(version: Version) -> tuple[bytes, str, bytes]:
@@ -51,6 +52,12 @@ def content(version: Version) -> tuple[bytes, str, bytes]:
     It must then not be taken for those bytes: its header is intact.
     """
     return version.digest, version.transfer_syntax, version.header
+
+
+def content_id(version: Version) -> bytes:
+    """Return a short name of a version's content, within its instance."""
+    digest, transfer_syntax, header = content(version)
+    return blake2b(digest + header + transfer_syntax.encode(), digest_size=16).digest()
 
 
 def same_data(one: Version, other: Version) -> bool:
@@ -67,11 +74,11 @@ def merge(history: History, version: Version, stamp: int) -> Merge:
     """Return `history` with the store of `version` in it, or with its restore at `stamp`."""
     same = next((held for held in history if content(held.version) == content(version)), None)
     if same is None:
-        held, added, removed = Held(stamp, version), version, None
+        held = Held(stamp, version)
     elif version.stamp < same.version.stamp:
-        held, added, removed = Held(max(stamp, same.stamp), version), version, same.version
+        held = Held(max(stamp, same.stamp), version)
     else:
-        held, added, removed = Held(max(stamp, same.stamp), same.version), None, None
+        held = Held(max(stamp, same.stamp), same.version)
     others = [other for other in history if other is not same]
     merged = tuple(sorted([held, *others], key=lambda h: h.order, reverse=True))
     return Merge(
@@ -79,6 +86,6 @@ def merge(history: History, version: Version, stamp: int) -> Merge:
         repeated=same is not None,
         seen=same is not None and same.version.stamp <= version.stamp and stamp <= same.stamp,
         newest=merged[0] is held and held.stamp == stamp,
-        added=added,
-        removed=removed,
+        before=same,
+        after=held,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vna.index import Mutation
+from vna.index import Mutation, content_id
 from vna.types import (
     Attributes,
     BlobPlace,
@@ -17,13 +17,28 @@ from vna.types import (
     DuplicatePolicy,
     Hole,
     Level,
+    MoveCommit,
+    PackId,
+    PurgeCommit,
     RestoreCommit,
     StoreCommit,
     Version,
     VoidCommit,
 )
 
-__all__ = ["blob_place", "delete", "digest", "plain_keyer", "restore", "store", "uid", "void"]
+__all__ = [
+    "blob_place",
+    "damage",
+    "delete",
+    "digest",
+    "move",
+    "plain_keyer",
+    "purge",
+    "restore",
+    "store",
+    "uid",
+    "void",
+]
 
 PATIENT_NAME = 0x00100010
 STUDY_DATE = 0x00080020
@@ -116,6 +131,21 @@ def restore(stamp: int, stored: Mutation) -> Mutation:
 def damage(stamp: int, number: int, pack: int, reason: str = "test") -> Mutation:
     """Return what is said of the copy of a numbered blob in a pack."""
     return Mutation(DamageCommit(stamp, digest(number), blob_place(number, pack), reason))
+
+
+def move(stamp: int, numbers: Iterable[int], pack: int, to: PackId) -> Mutation:
+    """Return the move of numbered blobs from one pack to another."""
+    places = [(digest(number), blob_place(number, pack)) for number in numbers]
+    copies = [(digest(number), blob_place(number, to)) for number in numbers]
+    return Mutation(MoveCommit(stamp, pack, 1000 * len(places), places), copies)
+
+
+def purge(stamp: int, stored: Mutation, upto: int, reason: str = "test") -> Mutation:
+    """Return the purge of what a store brought, if nothing newer than `upto` brought it too."""
+    commit = stored.commit
+    assert isinstance(commit, StoreCommit), "what is purged was stored"
+    contents = [(content_id(commit.version), upto)]
+    return Mutation(PurgeCommit(stamp, commit.sop_uid, contents, reason))
 
 
 def void(stamp: int, voided: int, instance: int) -> Mutation:

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from vna.types.objects import Attributes, Level, Version
-from vna.types.places import BlobPlace
+from vna.types.places import BlobPlace, PackId
 
 DuplicatePolicy: TypeAlias = Literal["keep", "replace", "reject"]
 """What becomes of an object whose SOP Instance UID is stored already with other bytes:
@@ -80,4 +80,37 @@ class DamageCommit(msgspec.Struct, frozen=True, array_like=True, tag="damage"):
     reason: str
 
 
-Commit: TypeAlias = StoreCommit | DeleteCommit | VoidCommit | RestoreCommit | DamageCommit
+class MoveCommit(msgspec.Struct, frozen=True, array_like=True, tag="move"):
+    """The blobs at `places` are elsewhere now, or nobody needs them: prefer any other copy.
+
+    The commit records of `pack` before offset `end` are in another pack too (0: none were moved).
+    """
+
+    stamp: int
+    pack: PackId
+    end: int
+    places: list[tuple[bytes, BlobPlace]]
+
+
+class PurgeCommit(msgspec.Struct, frozen=True, array_like=True, tag="purge"):
+    """Contents of an instance are let go for good: their blobs are not needed for it any more.
+
+    `contents` names each by its id (`vna.index.content_id`), with a stamp: it counts for nothing as
+    long as its newest store or restore is not above that.
+    """
+
+    stamp: int
+    sop_uid: str
+    contents: list[tuple[bytes, int]]
+    reason: str
+
+
+Commit: TypeAlias = (
+    StoreCommit
+    | DeleteCommit
+    | VoidCommit
+    | RestoreCommit
+    | DamageCommit
+    | MoveCommit
+    | PurgeCommit
+)
