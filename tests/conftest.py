@@ -1,5 +1,6 @@
 """What every test may use: the corpus of real files, free ports, a running archive."""
 
+import itertools
 import json
 import os
 import signal
@@ -8,13 +9,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from pynetdicom.association import Association
+
+from vna.testing.objectstore import object_store
 
 ROOT = Path(__file__).parent.parent
 VNA = Path(sys.executable).with_name("vna")
@@ -95,6 +98,22 @@ def pynetdicom_loses_no_responses() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Association, "__init__", init)
         yield
+
+
+PREFIXES = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def object_server(tmp_path_factory):
+    """A real S3 server."""
+    with object_store(tmp_path_factory.mktemp("weed")) as settings:
+        yield settings
+
+
+@pytest.fixture
+def bucket(object_server):
+    """A place in the bucket that nobody else uses."""
+    return replace(object_server, prefix=f"test-{next(PREFIXES)}")
 
 
 @dataclass

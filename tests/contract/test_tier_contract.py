@@ -2,25 +2,116 @@
 
 import pytest
 
+from vna.storage.extents import ExtentCache
 from vna.storage.tier import write_all
+from vna.storage.tiers.cached import CachedTier
 from vna.storage.tiers.directory import DirectoryTier
+from vna.storage.tiers.s3 import S3Tier
+from vna.storage.tiers.wrapping import MarkedTier, MeteredTier, QueuedTier
 from vna.testing.faulty import FaultyTier
 
-TIERS = {
+NEAR = {
     "directory": DirectoryTier,
     "faulty": lambda path: FaultyTier(DirectoryTier(path)),
+    "metered": lambda path: MeteredTier(DirectoryTier(path)),
+    "queued": lambda path: QueuedTier(DirectoryTier(path), 1),
+    "marked": lambda path: MarkedTier(DirectoryTier(path), "", lambda _: None),
+    "cached": lambda path: CachedTier(DirectoryTier(path), ExtentCache(path / "cache", 1 << 20)),
 }
+HOT = ("directory", "faulty")
 
 
-@pytest.fixture(params=TIERS)
+@pytest.fixture(params=HOT)
 def make(request, tmp_path):
-    """Open the tier at one place, as a process does."""
-    return lambda: TIERS[request.param](tmp_path / "tier")
+    """Open the hot tier at one place, as a process does."""
+    return lambda: NEAR[request.param](tmp_path / "tier")
 
 
 @pytest.fixture
 def tier(make):
     return make()
+
+
+@pytest.fixture(params=[*NEAR, "s3", "cached s3"])
+def make_any(request, tmp_path):
+    """Open a tier of any kind at one place, as a process does."""
+    if request.param in NEAR:
+        return lambda: NEAR[request.param](tmp_path / "tier")
+    bucket = request.getfixturevalue("bucket")
+    if request.param == "s3":
+        return lambda: S3Tier(bucket)
+    return lambda: CachedTier(S3Tier(bucket), ExtentCache(tmp_path / "cache", 1 << 20))
+
+
+PACK = 3 << 56 | 1 << 32 | 7
+
+
+def test_any_tier_keeps_its_identity(make_any):
+    assert make_any().identity == make_any().identity
+    assert len(make_any().identity) == 36
+
+
+def test_any_tier_gives_back_what_was_put(make_any):
+    tier = make_any()
+    assert tier.put(PACK, [b"abc", memoryview(b"defg"), b""]) == 7
+    assert tier.list() == make_any().list() == [(PACK, 7)]
+    reader = make_any().open(PACK)
+    assert reader.read(1, 3) == b"bcd"
+    assert reader.read(5, 100) == b"fg"
+    assert reader.read(7, 1) == reader.read(99, 1) == b""
+    assert b"".join(reader.stream(2, 4)) == b"cdef"
+    assert b"".join(reader.stream(2, 0)) == b"".join(reader.stream(99, 4)) == b""
+    assert reader.size() == 7
+    reader.close()
+
+
+def test_any_tier_takes_a_name_once(make_any):
+    make_any().put(PACK, [b"first"])
+    with pytest.raises(FileExistsError):
+        make_any().put(PACK, [b"second"])
+    assert make_any().open(PACK).read(0, 100) == b"first"
+
+
+def test_any_tier_says_that_a_pack_is_missing(make_any):
+    tier = make_any()
+    with pytest.raises(FileNotFoundError):
+        tier.open(PACK).read(0, 1)
+    tier.remove(PACK)
+    tier.put(PACK, [b"there"])
+    tier.remove(PACK)
+    tier.remove(PACK)
+    assert tier.list() == []
+    with pytest.raises(FileNotFoundError):
+        tier.open(PACK).read(0, 1)
+
+
+def test_any_tier_has_nothing_of_a_put_that_failed(make_any):
+    def pieces():
+        yield bytes(20 << 20)
+        raise ValueError("the source broke")
+
+    tier = make_any()
+    with pytest.raises(ValueError, match="the source broke"):
+        tier.put(PACK, pieces())
+    assert tier.list() == []
+    tier.put(PACK, [b"now"])
+    assert tier.open(PACK).read(0, 10) == b"now"
+
+
+def test_any_tier_lists_by_id(make_any):
+    tier = make_any()
+    packs = [5 << 32 | 2, PACK, 1 << 32 | 9, 1 << 32 | 1]
+    for pack in packs:
+        tier.put(pack, [b"1234"])
+    assert tier.list() == [(pack, 4) for pack in sorted(packs)]
+
+
+def test_any_tier_keeps_large_packs(make_any):
+    pieces = [bytes([number]) * (1 << 20) for number in range(40)]
+    tier = make_any()
+    assert tier.put(PACK, iter(pieces)) == 40 << 20
+    assert tier.open(PACK).read((39 << 20) - 1, 2) == b"\x26\x27"
+    assert b"".join(tier.open(PACK).stream(0, 40 << 20)) == b"".join(pieces)
 
 
 def test_identity_stays(make):

@@ -32,7 +32,7 @@ from vna.clock import Clock, SystemClock
 from vna.dicom.keys import keys_of
 from vna.errors import Deleted, Invalid, NotFound, Unavailable, VnaError
 from vna.index import Change, Counts, Index
-from vna.storage import BlobStore, Tier
+from vna.storage import BlobStore, HotTier
 from vna.types import DeleteCommit, Hole, Level, Match, Query
 
 __all__ = ["Archive", "Health", "Stats"]
@@ -82,7 +82,7 @@ class Archive:
         identity: Identity,
         clock: Clock,
         hold: Hold,
-        tier: Tier | None = None,
+        tier: HotTier | None = None,
     ) -> None:
         self.identity = identity
         self._data = settings.data
@@ -112,7 +112,7 @@ class Archive:
 
     @classmethod
     def open(
-        cls, settings: ArchiveSettings, *, clock: Clock | None = None, tier: Tier | None = None
+        cls, settings: ArchiveSettings, *, clock: Clock | None = None, tier: HotTier | None = None
     ) -> Self:
         """Open the archive at `settings.data`, making it when there is none.
 

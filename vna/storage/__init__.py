@@ -9,7 +9,8 @@ Glossary
     seal         the record that says that a pack is complete
     torn tail    what an unsynced write left at the end of a pack; never acknowledged
     orphan       a pack without a seal whose writer is gone
-    tier         a place that keeps packs
+    tier         a place that keeps packs (docs/design/tiers.md); packs grow on the hot one only
+    extent       a byte range of a far pack, kept in the cache on the SSD
     mark         a pack and the offset up to which it is written
 
 An object becomes durable in this order: `encode_blob` (any thread), `PackWriter.append` (blobs,
@@ -23,7 +24,7 @@ from vna.storage.format import pack_name
 from vna.storage.orphan import OrphanPack
 from vna.storage.store import BlobStore, PackInfo, StorageSettings
 from vna.storage.stream import BlobStream
-from vna.storage.tier import PackFile, PackReader, Tier
+from vna.storage.tier import HotTier, PackFile, PackReader, Tier
 from vna.storage.walk import BlobRecord, CommitRecord, DamagedRecord, Record, RecordWalk
 from vna.storage.writer import PackMark, PackWriter
 
@@ -36,6 +37,7 @@ __all__ = [
     "CopiedPack",
     "DamagedRecord",
     "EncodedBlob",
+    "HotTier",
     "OrphanPack",
     "PackFile",
     "PackFolder",

@@ -20,6 +20,7 @@ from vna.storage.walk import DamagedRecord, RecordWalk, ends_in_seal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from vna._native import Buffer
     from vna.storage.tier import PackReader
     from vna.types import PackId
 
@@ -154,6 +155,9 @@ class _Front:
 
     def read(self, offset: int, length: int) -> bytes:
         return self._inner.read(offset, max(min(length, self._size - offset), 0))
+
+    def stream(self, offset: int, length: int) -> Iterator[Buffer]:
+        return self._inner.stream(offset, max(min(length, self._size - offset), 0))
 
     def close(self) -> None:
         self._inner.close()

@@ -14,7 +14,7 @@ from vna.storage.walk import RecordWalk, ends_in_seal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vna.storage.tier import PackFile, Tier
+    from vna.storage.tier import HotTier, PackFile
     from vna.types import PackId
 
 
@@ -24,7 +24,7 @@ class OrphanPack:
     Walk `records` to the end, then `truncate_torn_tail`, then `seal`.
     """
 
-    def __init__(self, tier: Tier, pack: PackId, file: PackFile) -> None:
+    def __init__(self, tier: HotTier, pack: PackId, file: PackFile) -> None:
         self.pack = pack
         self._tier = tier
         self._file = file

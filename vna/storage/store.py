@@ -23,7 +23,7 @@ from vna.types import BlobKind, BlobPlace, PackId
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vna.storage.tier import Tier
+    from vna.storage.tier import HotTier
 
 _PIECE: Final = 1 << 20
 
@@ -60,7 +60,7 @@ class BlobStore:
     """
 
     def __init__(
-        self, settings: StorageSettings, tier: Tier | None = None, clock: Clock | None = None
+        self, settings: StorageSettings, tier: HotTier | None = None, clock: Clock | None = None
     ) -> None:
         """Open the store; Unavailable when its tier cannot be used."""
         self._settings = settings

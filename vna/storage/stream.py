@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vna._native import Buffer
-    from vna.storage.tier import Tier
+    from vna.storage.tier import HotTier
     from vna.storage.writer import OwnedPack
 
 _SYNC_EVERY: Final = 64 << 20
@@ -33,7 +33,7 @@ class BlobStream:
 
     def __init__(
         self,
-        tier: Tier,
+        tier: HotTier,
         pack: OwnedPack,
         chunk_length: int,
         kind: BlobKind,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from vna._native import Buffer
     from vna.types import PackId
@@ -19,6 +19,9 @@ class PackReader(Protocol):
 
     def read(self, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset` on; fewer only where the pack ends."""
+
+    def stream(self, offset: int, length: int) -> Iterator[Buffer]:
+        """Yield those bytes in pieces; on a far tier, from one request."""
 
     def close(self) -> None:
         """Let the pack go."""
@@ -38,11 +41,38 @@ class PackFile(PackReader, Protocol):
 
 
 class Tier(Protocol):
-    """A place that keeps packs. Thread-safe, and safe beside other processes on the same place."""
+    """A place that keeps whole packs. Thread-safe, and safe beside other processes on the same place.
+
+    TimeoutError and ConnectionError mean that it is away for now, PermissionError that it refuses
+    us, FileNotFoundError and FileExistsError what they say.
+    """
 
     @property
     def identity(self) -> str:
         """The UUID that this place was given when it was first used, and keeps."""
+
+    def put(self, pack: PackId, pieces: Iterable[Buffer]) -> int:
+        """Keep a whole pack; return its size once it is durable. It is there whole or not at all.
+
+        FileExistsError if there is one of that name. What `pieces` raises is passed on.
+        """
+
+    def open(self, pack: PackId) -> PackReader:
+        """Open a pack for reading. FileNotFoundError if there is none of that name."""
+
+    def list(self) -> list[tuple[PackId, int]]:
+        """Return ids and sizes of all packs, ascending by id."""
+
+    def remove(self, pack: PackId) -> None:
+        """Remove a pack. A missing one is fine.
+
+        Those who have it open on a hot tier can read on. After a power loss it may be back: a
+        removal is not waited for.
+        """
+
+
+class HotTier(Tier, Protocol):
+    """A tier whose packs also grow record by record, each under one owner."""
 
     def reserve(self, node: int) -> PackId:
         """Return a pack id of `node` that no process was ever given before."""
@@ -50,20 +80,8 @@ class Tier(Protocol):
     def create(self, pack: PackId) -> PackFile:
         """Make an empty pack and own it. FileExistsError if there is one of that name."""
 
-    def open(self, pack: PackId) -> PackReader:
-        """Open a pack for reading. FileNotFoundError if there is none of that name."""
-
     def claim(self, pack: PackId) -> PackFile | None:
         """Own a pack that no live process owns; None if one does, or if the pack is gone."""
-
-    def list(self) -> list[tuple[PackId, int]]:
-        """Return ids and sizes of all packs, ascending by id."""
-
-    def remove(self, pack: PackId) -> None:
-        """Remove a pack; those who have it open can read on. A missing one is fine.
-
-        After a power loss it may be back: a removal is not waited for.
-        """
 
 
 def write_all(file: PackFile, buffers: Sequence[Buffer], offset: int) -> int:

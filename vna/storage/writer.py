@@ -10,7 +10,7 @@ from vna.errors import Invalid, Unavailable
 from vna.storage.encode import SEAL_RECORD, EncodedBlob, digest_of, encode_record
 from vna.storage.faults import no_space, write_error
 from vna.storage.format import COMMIT, MAX_COMMIT, PACK_HEADER, pack_header, pack_name
-from vna.storage.tier import PackFile, Tier, write_all
+from vna.storage.tier import HotTier, PackFile, write_all
 from vna.types import BlobPlace, PackId
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class OwnedPack:
         self._file = file
 
     @classmethod
-    def create(cls, tier: Tier, node: int, clock: Clock) -> OwnedPack:
+    def create(cls, tier: HotTier, node: int, clock: Clock) -> OwnedPack:
         """Make a pack under a new name, durable with its header. Full or Unavailable."""
         try:
             pack, file = _new_name(tier, node)
@@ -113,7 +113,7 @@ class PackWriter:
     recovered before a new writer is believed.
     """
 
-    def __init__(self, tier: Tier, node: int, pack_size_bytes: int, clock: Clock) -> None:
+    def __init__(self, tier: HotTier, node: int, pack_size_bytes: int, clock: Clock) -> None:
         self._tier = tier
         self._node = node
         self._pack_size = pack_size_bytes
@@ -227,7 +227,7 @@ class PackWriter:
             raise Unavailable(self._broken)
 
 
-def _new_name(tier: Tier, node: int) -> tuple[PackId, PackFile]:
+def _new_name(tier: HotTier, node: int) -> tuple[PackId, PackFile]:
     """Make an empty pack under a name that was never used, past names that turn out taken."""
     while True:
         pack = tier.reserve(node)

@@ -14,14 +14,24 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from vna._native import Buffer
-    from vna.storage import PackFile, PackReader, Tier
+    from vna.storage import HotTier, PackFile, PackReader
     from vna.types import PackId
 
 Operation: TypeAlias = Literal[
-    "reserve", "create", "open", "claim", "list", "remove", "read", "write", "sync", "truncate"
+    "put",
+    "reserve",
+    "create",
+    "open",
+    "claim",
+    "list",
+    "remove",
+    "read",
+    "write",
+    "sync",
+    "truncate",
 ]
 
 
@@ -54,7 +64,7 @@ class _Failure:
 class FaultyTier:
     """Wraps `inner`. Until told to fail it behaves as `inner` does; `calls` counts operations."""
 
-    def __init__(self, inner: Tier) -> None:
+    def __init__(self, inner: HotTier) -> None:
         self.calls: Counter[Operation] = Counter()
         self._inner = inner
         self._failures: dict[Operation, _Failure] = {}
@@ -117,6 +127,11 @@ class FaultyTier:
         """Pass on; the new pack is not durable."""
         self._meet("create")
         return self._own(pack, self._inner.create(pack), _Disk())
+
+    def put(self, pack: PackId, pieces: Iterable[Buffer]) -> int:
+        """Pass on."""
+        self._meet("put")
+        return self._inner.put(pack, pieces)
 
     def open(self, pack: PackId) -> PackReader:
         """Pass on."""
@@ -188,6 +203,10 @@ class _FaultyReader:
     def read(self, offset: int, length: int) -> bytes:
         self._tier._meet("read")
         return self._inner.read(offset, length)
+
+    def stream(self, offset: int, length: int) -> Iterator[Buffer]:
+        self._tier._meet("read")
+        return self._inner.stream(offset, length)
 
     def close(self) -> None:
         self._inner.close()

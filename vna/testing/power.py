@@ -15,14 +15,14 @@ pages. Packs rely on nothing, and tear at any byte.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from vna.storage import PackFile, PackReader, Tier
+from vna.storage import HotTier, PackFile, PackReader
 
 if TYPE_CHECKING:
     from vna._native import Buffer
@@ -209,7 +209,7 @@ def _torn(write: Wrote, chance: Random) -> list[Wrote]:
 class PowerTier:
     """Wraps `inner`, a tier of the folder `packs`, and reports what is done to it to `disk`."""
 
-    def __init__(self, inner: Tier, disk: Disk) -> None:
+    def __init__(self, inner: HotTier, disk: Disk) -> None:
         self.disk = disk
         self._inner = inner
         self._files: set[_PowerFile] = set()
@@ -243,6 +243,16 @@ class PowerTier:
         file = self._inner.create(pack)
         self.disk.events.append(Made(pack_path(pack)))
         return self._own(pack, file)
+
+    def put(self, pack: PackId, pieces: Iterable[Buffer]) -> int:
+        """Pass on; harsher than the real thing, it may be torn under its name before the sync."""
+        self._on()
+        size = self._inner.put(pack, pieces)
+        path = pack_path(pack)
+        content = (self.disk.data / path).read_bytes()
+        self.disk.events += [Made(path), Wrote(path, 0, content), Synced(path)]
+        self.disk.events.append(FolderSynced("packs"))
+        return size
 
     def open(self, pack: PackId) -> PackReader:
         """Pass on."""
@@ -286,6 +296,9 @@ class _PowerFile:
 
     def read(self, offset: int, length: int) -> bytes:
         return self._file.read(offset, length)
+
+    def stream(self, offset: int, length: int) -> Iterator[Buffer]:
+        return self._file.stream(offset, length)
 
     def write(self, buffers: Sequence[Buffer], offset: int) -> int:
         self._tier._on()

@@ -17,7 +17,7 @@ from vna.folders import make_folder, sync_folder
 from vna.storage.format import pack_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from vna._native import Buffer
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vna.types import PackId
 
 _NAME: Final = re.compile(r"([0-9a-f]{8})-([0-9a-f]{8})\.pack")
+_PIECE: Final = 4 << 20
 _MAX_BUFFERS: Final = os.sysconf("SC_IOV_MAX")
 
 
@@ -65,6 +66,20 @@ class DirectoryTier:
             os.close(fd)
             raise FileExistsError(17, "the pack was claimed as it was made", str(path)) from None
         return _File(fd, self._path)
+
+    def put(self, pack: PackId, pieces: Iterable[Buffer]) -> int:
+        """Write a pack file beside its name, sync it, and give it the name."""
+        draft = self._path / f".{pack_name(pack)}.{os.getpid()}"
+        try:
+            with draft.open("wb") as file:
+                size = sum(file.write(piece) for piece in pieces)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(draft, self.file(pack))
+        finally:
+            draft.unlink()
+        sync_folder(self._path)
+        return size
 
     def open(self, pack: PackId) -> PackReader:
         """Open a pack file for reading."""
@@ -146,6 +161,13 @@ class _File:
             return data
         # One call gives at most about 2 GiB, and may be cut short by a signal.
         return data + self.read(offset + len(data), length - len(data))
+
+    def stream(self, offset: int, length: int) -> Iterator[Buffer]:
+        for start in range(offset, offset + length, _PIECE):
+            piece = self.read(start, min(_PIECE, offset + length - start))
+            if not piece:
+                return
+            yield piece
 
     def write(self, buffers: Sequence[Buffer], offset: int) -> int:
         return os.pwritev(self._fd, buffers[:_MAX_BUFFERS], offset)

@@ -1,0 +1,271 @@
+"""The cache of far packs: what is found, what is not believed, who fetches, who leaves."""
+
+import os
+import threading
+
+import pytest
+
+from vna.storage.eviction import Entry, Queues
+from vna.storage.extents import ExtentCache
+from vna.storage.tiers.cached import EXTENT, CachedTier
+from vna.storage.tiers.directory import DirectoryTier
+from vna.storage.tiers.wrapping import MarkedTier, MeteredTier, QueuedTier
+
+PACK = 2 << 56 | 1 << 32 | 4
+CONTENT = bytes(range(256)) * (3 * EXTENT // 256)
+
+
+@pytest.fixture
+def far(tmp_path):
+    """A tier that counts what it is asked, with one pack."""
+    tier = MeteredTier(DirectoryTier(tmp_path / "far"))
+    tier.put(PACK, [CONTENT])
+    tier.traffic.clear()
+    return tier
+
+
+@pytest.fixture
+def make_cached(far, tmp_path):
+    """Open the cache as a process does."""
+    return lambda: CachedTier(far, ExtentCache(tmp_path / "cache", 64 << 20))
+
+
+def reads(far):
+    return far.traffic["read"].operations if "read" in far.traffic else 0
+
+
+def test_a_range_is_asked_for_once(make_cached, far):
+    reader = make_cached().open(PACK)
+    for _ in range(3):
+        assert reader.read(1000, 5000) == CONTENT[1000:6000]
+        assert reader.read(1500, 100) == CONTENT[1500:1600]
+    assert reads(far) == 1
+    assert far.traffic["read"].bytes == 5000
+
+
+def test_another_process_finds_it_too(make_cached, far):
+    first, second = make_cached(), make_cached()
+    assert second.cache.find(PACK, 0, 10) is None
+    first.open(PACK).read(0, 5000)
+    assert second.open(PACK).read(10, 100) == CONTENT[10:110]
+    assert reads(far) == 1
+
+
+def test_neighbours_and_overlaps_make_one_range(make_cached, far):
+    reader = make_cached().open(PACK)
+    for start, stop in ((0, 100), (100, 300), (250, 600), (260, 270)):
+        reader.read(start, stop - start)
+    asked = reads(far)
+    assert reader.read(0, 600) == CONTENT[:600]
+    assert reader.read(50, 500) == CONTENT[50:550]
+    assert reads(far) == asked
+    assert reader.read(590, 20) == CONTENT[590:610]
+    assert reads(far) == asked + 1
+
+
+def test_a_record_that_is_wanted_is_one_request(make_cached, far):
+    reader = make_cached().open(PACK)
+    reader.want(4096, 600_000)
+    assert reader.read(4096, 16384) == CONTENT[4096 : 4096 + 16384]
+    assert reader.read(30_000, 500_000) == CONTENT[30_000:530_000]
+    assert reads(far) == 1
+
+
+def test_a_long_stream_is_one_request_and_stays(make_cached, far):
+    reader = make_cached().open(PACK)
+    stop = 2 * EXTENT + 77
+    assert b"".join(reader.stream(5, stop - 5)) == CONTENT[5:stop]
+    assert reads(far) == 1
+    assert b"".join(reader.stream(5, stop - 5)) == CONTENT[5:stop]
+    assert reader.read(EXTENT - 3, 20) == CONTENT[EXTENT - 3 : EXTENT + 17]
+    assert reads(far) == 1
+
+
+def test_who_asks_meanwhile_waits_along(tmp_path, far):
+    started, go_on = threading.Event(), threading.Event()
+
+    class Slow(MeteredTier):
+        def open(self, pack):
+            reader = super().open(pack)
+            read = reader.read
+
+            def slowly(offset, length):
+                started.set()
+                assert go_on.wait(10)
+                return read(offset, length)
+
+            reader.read = slowly
+            return reader
+
+    cached = CachedTier(Slow(far), ExtentCache(tmp_path / "cache", 1 << 20))
+    answers = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(cached.open(PACK).read(0, 1000)))
+        for _ in range(4)
+    ]
+    threads[0].start()
+    assert started.wait(10)
+    for thread in threads[1:]:
+        thread.start()
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert answers == [CONTENT[:1000]] * 4
+    assert reads(far) == 1
+
+
+def test_a_failure_reaches_all_and_is_not_kept(tmp_path):
+    class Away(DirectoryTier):
+        away = True
+
+        def open(self, pack):
+            if self.away:
+                raise ConnectionError("the store is away")
+            return super().open(pack)
+
+    far = Away(tmp_path / "far")
+    far.put(PACK, [b"content"])
+    cached = CachedTier(far, ExtentCache(tmp_path / "cache", 1 << 20))
+    with pytest.raises(ConnectionError):
+        cached.open(PACK)
+    far.away = False
+    assert cached.open(PACK).read(0, 7) == b"content"
+
+
+def test_a_shortened_or_vanished_extent_is_a_miss(make_cached, far, tmp_path):
+    reader = make_cached().open(PACK)
+    reader.read(0, 5000)
+    (extent,) = (tmp_path / "cache").glob("*/0*")
+    os.truncate(extent, 100)
+    assert reader.read(0, 5000) == CONTENT[:5000]
+    (extent,) = (tmp_path / "cache").glob("*/0*")
+    extent.unlink()
+    assert reader.read(0, 5000) == CONTENT[:5000]
+    assert reads(far) == 3
+
+
+def test_what_was_dropped_is_fetched_again(make_cached, far):
+    reader = make_cached().open(PACK)
+    reader.read(0, 5000)
+    reader.drop(100, 1)
+    assert reader.read(0, 5000) == CONTENT[:5000]
+    assert reads(far) == 2
+
+
+def test_the_cache_stays_within_its_limit(far, tmp_path):
+    cache = ExtentCache(tmp_path / "cache", 1 << 20)
+    reader = CachedTier(far, cache).open(PACK)
+    for number in range(200):
+        reader.read(number * 40_000, 40_000)
+    assert cache.size() <= (1 << 20) * 1.1
+    assert cache.clear() > 0
+    assert cache.size() == 0
+    assert reader.read(0, 10) == CONTENT[:10]
+
+
+def test_a_pass_over_everything_leaves_what_is_in_use(far, tmp_path):
+    cache = ExtentCache(tmp_path / "cache", 1 << 20)
+    reader = CachedTier(far, cache).open(PACK)
+    used = range(5)
+    for _ in range(2):
+        for number in used:
+            reader.read(number * 10_000, 10_000)
+    for number in range(20, 400):  # 3.8 MB, each once
+        reader.read(number * 10_000, 10_000)
+        if number % 20 == 0:
+            for one in used:
+                reader.read(one * 10_000, 10_000)
+    asked = reads(far)
+    for number in used:
+        reader.read(number * 10_000, 10_000)
+    assert reads(far) == asked
+
+
+def test_a_cache_that_cannot_be_written_is_no_failure(make_cached, far, tmp_path, monkeypatch):
+    monkeypatch.setattr("pathlib.Path.write_bytes", lambda *_: (_ for _ in ()).throw(OSError(28)))
+    reader = make_cached().open(PACK)
+    assert reader.read(0, 5000) == CONTENT[:5000]
+    assert reader.read(0, 5000) == CONTENT[:5000]
+
+
+def entries(*names, read=()):
+    return [Entry(name, 10, came, name in read) for came, name in enumerate(names)]
+
+
+def test_eviction_takes_the_oldest_that_nobody_read():
+    queues = Queues()
+    assert queues.evict(entries("a", "b", "c"), 20) == ["a"]
+    assert queues.ghosts == ["a"]
+
+
+def test_eviction_gives_what_was_read_another_turn():
+    queues = Queues()
+    assert queues.evict(entries("a", "b", "c", read="a"), 20) == ["b"]
+    assert queues.main == ["a"]
+    # its second turn is over, nobody read it
+    assert queues.evict(entries("a", "d"), 0) == ["d", "a"]
+
+
+def test_what_comes_back_goes_to_the_main_queue():
+    queues = Queues()
+    queues.evict(entries("a", "b"), 10)
+    assert queues.ghosts == ["a"]
+    assert queues.evict(entries("b", "a", "c"), 20) == ["b"]
+    assert queues.main == ["a"]
+
+
+def test_queues_forget_what_is_gone():
+    queues = Queues(main=["x", "a"], ghosts=["g"] * 100)
+    queues.evict(entries("a"), 100)
+    assert queues.main == ["a"]
+    assert len(queues.ghosts) <= 1
+
+
+def test_another_disk_in_the_place_of_a_tier_is_not_touched(tmp_path):
+    remembered = []
+    tier = MarkedTier(DirectoryTier(tmp_path / "disk"), "", remembered.append)
+    tier.put(PACK, [b"content"])
+    (tmp_path / "disk").rename(tmp_path / "unmounted")
+    again = MarkedTier(DirectoryTier(tmp_path / "disk"), remembered[0], remembered.append)
+    with pytest.raises(ConnectionError, match="is in its place"):
+        again.put(PACK + 1, [b"content"])
+    with pytest.raises(ConnectionError):
+        again.open(PACK)
+    assert DirectoryTier(tmp_path / "disk").list() == []
+    assert len(remembered) == 1
+
+
+def test_few_at_once(tmp_path):
+    inside, most = 0, 0
+    lock = threading.Lock()
+
+    class Counting(DirectoryTier):
+        def list(self):
+            nonlocal inside, most
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            threading.Event().wait(0.01)
+            with lock:
+                inside -= 1
+            return super().list()
+
+    tier = QueuedTier(Counting(tmp_path), 2)
+    threads = [threading.Thread(target=tier.list) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 2
+
+
+def test_traffic_is_counted(tmp_path):
+    tier = MeteredTier(DirectoryTier(tmp_path))
+    tier.put(PACK, [b"1234"])
+    with pytest.raises(FileNotFoundError):
+        tier.open(PACK + 1)
+    tier.open(PACK).read(0, 2)
+    counted = {
+        verb: (each.operations, each.bytes, each.failures) for verb, each in tier.traffic.items()
+    }
+    assert counted == {"put": (1, 4, 0), "open": (2, 0, 0), "read": (1, 2, 0)}

@@ -1,0 +1,252 @@
+"""The cache of far packs on the SSD: extents, files named by pack and byte range.
+
+Shared by all processes of an archive without talking: a file appears whole, by rename, and is
+never changed; who finds it gone takes that for a miss. What is in a file is not believed: records
+are checked where they are read, as on any tier.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import threading
+import zlib
+from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from vna.folders import make_folder
+from vna.storage.eviction import Entry, Queues
+from vna.storage.format import pack_name
+
+if TYPE_CHECKING:
+    from vna._native import Buffer
+    from vna.types import PackId
+
+__all__ = ["ExtentCache"]
+
+_NAME: Final = re.compile(r"([0-9a-f]{12})-([0-9a-f]{12})")
+_LOCKS: Final = 64
+_LOOK_AFTER: Final = 32
+"""The cache is looked through when this part of its limit has been added by a process."""
+
+
+class ExtentCache:
+    """Byte ranges of packs in `folder`, of at most about `limit_bytes`. Thread-safe.
+
+    `hits` and `misses` count look-ups of this process.
+    """
+
+    def __init__(self, folder: Path, limit_bytes: int) -> None:
+        self._folder = folder
+        self._limit = limit_bytes
+        self._lock = threading.Lock()
+        self._known: dict[PackId, list[tuple[int, int]]] = {}
+        self._touched: set[str] = set()
+        self._added = limit_bytes  # so that the first addition of a process looks
+        self.hits = 0
+        self.misses = 0
+        make_folder(folder)
+        for draft in folder.glob("*/.*"):  # of a process that was killed
+            draft.unlink(missing_ok=True)
+
+    def find(self, pack: PackId, start: int, stop: int) -> bytes | None:
+        """Return bytes `[start, stop)` of a pack if all of them are here."""
+        data = self._read(pack, start, stop)
+        if data is None:
+            self._forget(pack)  # another process may have fetched it
+            data = self._read(pack, start, stop)
+        with self._lock:
+            if data is None:
+                self.misses += 1
+            else:
+                self.hits += 1
+        return data
+
+    def covers(self, pack: PackId, start: int, stop: int) -> bool:
+        """Say whether bytes `[start, stop)` of a pack are here."""
+        if self._extents(pack, start, stop) is None:
+            self._forget(pack)
+        return self._extents(pack, start, stop) is not None
+
+    def add(self, pack: PackId, start: int, data: Buffer) -> None:
+        """Keep an extent. A full or failing disk is no error: it is a cache."""
+        stop = start + len(data)
+        if stop == start or stop - start > self._limit:
+            return
+        path = self._path(pack, start, stop)
+        draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+        with suppress(OSError):
+            path.parent.mkdir(exist_ok=True)
+            try:
+                draft.write_bytes(data)
+                draft.rename(path)
+            finally:
+                draft.unlink(missing_ok=True)
+            with self._lock:
+                self._known.pop(pack, None)
+                self._added += stop - start
+                look = self._added * _LOOK_AFTER > self._limit
+                if look:
+                    self._added = 0
+            if look:
+                self.shrink(self._limit)
+
+    def drop(self, pack: PackId, start: int, stop: int) -> None:
+        """Forget what touches bytes `[start, stop)` of a pack: it turned out to be damaged."""
+        self._forget(pack)
+        for low, high in self._listed(pack):
+            if low < stop and start < high:
+                self._path(pack, low, high).unlink(missing_ok=True)
+        self._forget(pack)
+
+    def clear(self) -> int:
+        """Remove everything; return how many bytes that were."""
+        return self.shrink(0)
+
+    def size(self) -> int:
+        """Return the bytes that are here."""
+        return sum(entry.size for entry in self._entries())
+
+    def shrink(self, limit_bytes: int) -> int:
+        """Let extents go until at most `limit_bytes` are here; return how many bytes went.
+
+        One process does at a time; others leave it to that one.
+        """
+        with self._exclusive(self._folder / "queues.lock", wait=False) as ours:
+            if not ours:
+                return 0
+            entries = self._entries()
+            before = {entry.name: (entry.size, entry.read) for entry in entries}
+            queues = self._queues()
+            gone = queues.evict(entries, limit_bytes)
+            for name in gone:
+                (self._folder / name).unlink(missing_ok=True)
+            for entry in entries:  # whose turn has come: it must be read again to get another
+                if before[entry.name][1] and not entry.read:
+                    with suppress(OSError):
+                        os.utime(self._folder / entry.name, (entry.came, entry.came))
+            note = self._folder / ".queues"
+            note.write_bytes(msgspec.msgpack.encode((queues.main, queues.ghosts)))
+            note.rename(self._folder / "queues")
+        with self._lock:
+            self._known.clear()
+            self._touched.clear()
+        return sum(before[name][0] for name in gone)
+
+    @contextmanager
+    def fetching(self, pack: PackId, start: int) -> Iterator[None]:
+        """Hold, over all processes, the right to fetch what begins at `start` of a pack.
+
+        By hash: an unlucky few share a lock, and wait a little longer.
+        """
+        slot = zlib.crc32(b"%x %x" % (pack, start)) % _LOCKS
+        with self._exclusive(self._folder / f"fetch-{slot:02d}.lock", wait=True):
+            yield
+
+    def _read(self, pack: PackId, start: int, stop: int) -> bytes | None:
+        extents = self._extents(pack, start, stop)
+        if extents is None:
+            return None
+        pieces = []
+        at = start
+        for low, high in extents:
+            path = self._path(pack, low, high)
+            wanted = min(high, stop) - at
+            try:
+                with path.open("rb", buffering=0) as file:
+                    piece = os.pread(file.fileno(), wanted, at - low)
+            except OSError:
+                return None
+            if len(piece) != wanted:
+                return None
+            at += wanted
+            self._touch(path)
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _touch(self, path: Path) -> None:
+        """Note, once a turn, that an extent was read: its time of access passes that of writing."""
+        if path.name in self._touched:
+            return
+        self._touched.add(path.name)
+        with suppress(OSError):
+            written = path.stat().st_mtime
+            os.utime(path, (written + 1, written))
+
+    def _extents(self, pack: PackId, start: int, stop: int) -> list[tuple[int, int]] | None:
+        """Return extents that cover `[start, stop)` one after the other, or None."""
+        with self._lock:
+            known = self._known.get(pack)
+        if known is None:
+            known = self._listed(pack)
+            with self._lock:
+                self._known[pack] = known
+        chosen = []
+        at = start
+        while at < stop:
+            # Of those that begin at or before `at`, the one that reaches furthest.
+            before = known[: bisect_right(known, (at, 1 << 62))]
+            best = max(before, key=lambda extent: extent[1], default=None)
+            if best is None or best[1] <= at:
+                return None
+            chosen.append(best)
+            at = best[1]
+        return chosen
+
+    def _listed(self, pack: PackId) -> list[tuple[int, int]]:
+        try:
+            files = list((self._folder / pack_name(pack)).iterdir())
+        except OSError:
+            return []
+        names = [match for file in files if (match := _NAME.fullmatch(file.name))]
+        return sorted((int(name[1], 16), int(name[2], 16)) for name in names)
+
+    def _forget(self, pack: PackId) -> None:
+        with self._lock:
+            self._known.pop(pack, None)
+
+    def _entries(self) -> list[Entry]:
+        found = []
+        for folder in os.scandir(self._folder):
+            if not folder.is_dir():
+                continue
+            for file in os.scandir(folder.path):
+                with suppress(OSError):
+                    if _NAME.fullmatch(file.name):
+                        seen = file.stat()
+                        name = f"{folder.name}/{file.name}"
+                        read = seen.st_atime > seen.st_mtime
+                        found.append(Entry(name, seen.st_size, seen.st_mtime, read))
+        return found
+
+    def _queues(self) -> Queues:
+        """Return what the last eviction noted; nothing, where that cannot be read."""
+        try:
+            main, ghosts = msgspec.msgpack.decode(
+                (self._folder / "queues").read_bytes(), type=tuple[list[str], list[str]]
+            )
+        except (OSError, msgspec.MsgspecError):
+            return Queues()
+        return Queues(main, ghosts)
+
+    @contextmanager
+    def _exclusive(self, path: Path, *, wait: bool) -> Iterator[bool]:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+        finally:
+            os.close(fd)
+
+    def _path(self, pack: PackId, start: int, stop: int) -> Path:
+        return self._folder / pack_name(pack) / f"{start:012x}-{stop:012x}"

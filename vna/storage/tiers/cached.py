@@ -1,0 +1,144 @@
+"""A far tier with the cache of extents before it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from vna._native import Buffer
+    from vna.storage.extents import ExtentCache
+    from vna.storage.tier import PackReader, Tier
+    from vna.types import PackId
+
+__all__ = ["CachedReader", "CachedTier"]
+
+WANTED: Final = 2 << 20
+"""Of a blob that is about to be read, this much is fetched at once: of a smaller one, all."""
+EXTENT: Final = 8 << 20
+"""Bytes of the extents that a long fetch is kept in, so that its begin can be read before its end."""
+
+
+class CachedTier:
+    """Reads come from the cache; what is missing there is one request to `inner`."""
+
+    def __init__(self, inner: Tier, cache: ExtentCache) -> None:
+        self.inner = inner
+        self.cache = cache
+        self._flights: dict[tuple[PackId, int, int], Future[bytes]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def identity(self) -> str:
+        """The identity of the inner tier."""
+        return self.inner.identity
+
+    def put(self, pack: PackId, pieces: Iterable[Buffer]) -> int:
+        """Pass on."""
+        return self.inner.put(pack, pieces)
+
+    def open(self, pack: PackId) -> CachedReader:
+        """Return a reader of a pack. It is asked for when its first byte is missing."""
+        return CachedReader(self, pack, self.inner.open(pack))
+
+    def list(self) -> list[tuple[PackId, int]]:
+        """Pass on."""
+        return self.inner.list()
+
+    def remove(self, pack: PackId) -> None:
+        """Pass on; the cache lets go of it too."""
+        self.inner.remove(pack)
+        self.cache.drop(pack, 0, 1 << 62)
+
+    def fetch(self, pack: PackId, reader: PackReader, start: int, stop: int) -> bytes:
+        """Return bytes of a pack that the cache does not have; who asks meanwhile waits along."""
+        key = (pack, start, stop)
+        with self._lock:
+            flight = self._flights.get(key)
+            ours = flight is None
+            if flight is None:
+                flight = self._flights[key] = Future()
+        if not ours:
+            return flight.result()
+        try:
+            data = self._fetch(pack, reader, start, stop)
+        except BaseException as error:
+            flight.set_exception(error)
+            raise
+        else:
+            flight.set_result(data)
+            return data
+        finally:
+            with self._lock:
+                del self._flights[key]
+
+    def _fetch(self, pack: PackId, reader: PackReader, start: int, stop: int) -> bytes:
+        with self.cache.fetching(pack, start):
+            if self.cache.covers(pack, start, stop):  # another process was first
+                held = self.cache.find(pack, start, stop)
+                if held is not None:
+                    return held
+            data = reader.read(start, stop - start)
+            self.cache.add(pack, start, data)
+            return data
+
+
+class CachedReader:
+    """A pack of a far tier."""
+
+    def __init__(self, tier: CachedTier, pack: PackId, inner: PackReader) -> None:
+        self._tier = tier
+        self._pack = pack
+        self._inner = inner
+
+    def size(self) -> int:
+        """Pass on."""
+        return self._inner.size()
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return a range of the pack, from the cache or by one request."""
+        held = self._tier.cache.find(self._pack, offset, offset + length)
+        if held is not None:
+            return held
+        return self._tier.fetch(self._pack, self._inner, offset, offset + length)
+
+    def want(self, offset: int, size: int) -> None:
+        """Have what is about to be read of a record here: by one request, if it is not."""
+        stop = offset + min(size, WANTED)
+        if not self._tier.cache.covers(self._pack, offset, stop):
+            self._tier.fetch(self._pack, self._inner, offset, stop)
+
+    def stream(self, offset: int, length: int) -> Iterator[Buffer]:
+        """Yield a range of the pack: what the cache has at its begin, the rest by one request.
+
+        The cache keeps what comes, as it comes.
+        """
+        cache, pack, stop = self._tier.cache, self._pack, offset + length
+        while offset < stop:
+            held = cache.find(pack, offset, min(offset + EXTENT, stop))
+            if held is None:
+                break
+            yield held
+            offset += len(held)
+        if offset >= stop:
+            return
+        extent = bytearray()
+        for piece in self._inner.stream(offset, stop - offset):
+            extent += piece
+            if len(extent) >= EXTENT:
+                cache.add(pack, offset, extent)
+                offset += len(extent)
+                yield extent
+                extent = bytearray()
+        cache.add(pack, offset, extent)
+        yield extent
+
+    def drop(self, offset: int, size: int) -> None:
+        """Let the cache forget a range that turned out to be damaged."""
+        self._tier.cache.drop(self._pack, offset, offset + size)
+
+    def close(self) -> None:
+        """Let the pack go."""
+        self._inner.close()

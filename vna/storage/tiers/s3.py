@@ -1,0 +1,261 @@
+"""A tier in a bucket of an S3-compatible store: a pack is one object, read by ranges."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import obstore
+from obstore import exceptions
+from obstore.store import S3Store
+
+from vna.storage.format import pack_name
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig, S3Config
+
+    from vna._native import Buffer
+    from vna.types import PackId
+
+__all__ = ["S3Settings", "S3Tier"]
+
+PART: Final = 16 << 20
+"""Bytes of a part of an upload; 10,000 parts at most make 156 GiB."""
+PARTS_AT_ONCE: Final = 4
+READ_PIECE: Final = 4 << 20
+_NAME: Final = re.compile(r"([0-9a-f]{8})-([0-9a-f]{8})\.pack")
+
+
+@dataclass(frozen=True, slots=True)
+class S3Settings:
+    """Where the bucket is, and how it is asked.
+
+    `endpoint` is empty for AWS itself. A request is tried again, with growing pauses and jitter,
+    up to `retries` times and `retry_for_s` in all. `server_side_encryption` is empty, "AES256" or
+    "aws:kms" (with `kms_key_id`); `storage_class` empty or one of the store's.
+    """
+
+    bucket: str
+    endpoint: str = ""
+    region: str = "us-east-1"
+    prefix: str = ""
+    access_key: str = field(default="", repr=False)
+    secret_key: str = field(default="", repr=False)
+    allow_http: bool = False
+    storage_class: str = ""
+    server_side_encryption: str = ""
+    kms_key_id: str = ""
+    connect_timeout_s: float = 5.0
+    read_timeout_s: float = 20.0
+    retries: int = 3
+    retry_for_s: float = 30.0
+
+
+class S3Tier:
+    """Packs as objects below the prefix of a bucket, beside the object `tier`."""
+
+    def __init__(self, settings: S3Settings) -> None:
+        self._settings = settings
+        self._prefix = f"{settings.prefix.strip('/')}/" if settings.prefix.strip("/") else ""
+        self._identity = ""
+        self._store = S3Store(
+            settings.bucket,
+            config=_config(settings),
+            client_options=_client(settings),
+            retry_config=_retry(settings),
+        )
+
+    @property
+    def identity(self) -> str:
+        """The UUID in the object `tier`; made where there are no packs yet."""
+        if not self._identity:
+            self._identity = self._known_identity()
+        return self._identity
+
+    def put(self, pack: PackId, pieces: Iterable[Buffer]) -> int:
+        """Upload a pack in parts; it appears when the last one is there."""
+        key = self._key(pack)
+        counted = _Counted(pieces)
+        attributes = self._settings.storage_class
+        with self._asking(f"{key} cannot be uploaded"):
+            if self._there(key):
+                raise FileExistsError(17, "the bucket has a pack of that name", key)
+            obstore.put(
+                self._store,
+                key,
+                iter(counted),
+                chunk_size=PART,
+                max_concurrency=PARTS_AT_ONCE,
+                attributes={"Storage-Class": attributes} if attributes else None,
+            )
+        return counted.size
+
+    def open(self, pack: PackId) -> S3Reader:
+        """Return a reader of a pack; asks for its size only where that is needed."""
+        return S3Reader(self, self._key(pack))
+
+    def list(self) -> list[tuple[PackId, int]]:
+        """Return the packs below the prefix, ascending by id."""
+        found = []
+        with self._asking("the bucket cannot be listed"):
+            for batch in obstore.list(self._store, self._prefix or None):
+                for entry in batch:
+                    if name := _NAME.fullmatch(entry["path"].removeprefix(self._prefix)):
+                        pack = int(name[1], 16) << 32 | int(name[2], 16)
+                        found.append((pack, entry["size"]))
+        return sorted(found)
+
+    def remove(self, pack: PackId) -> None:
+        """Delete the object of a pack."""
+        key = self._key(pack)
+        with self._asking(f"{key} cannot be removed"):
+            try:
+                obstore.delete(self._store, key)
+            except FileNotFoundError:
+                return
+
+    def size(self, key: str) -> int:
+        """Return the size of an object. FileNotFoundError where there is none."""
+        with self._asking(f"{key} cannot be asked for"):
+            return obstore.head(self._store, key)["size"]
+
+    def stream(self, key: str, start: int, stop: int) -> Iterator[Buffer]:
+        """Yield bytes `[start, stop)` of an object, from one GET; fewer only where it ends."""
+        with self._asking(f"{key} cannot be read"):
+            answer = obstore.get(self._store, key, options={"range": (start, stop)})
+            yield from answer.stream(min_chunk_size=READ_PIECE)
+
+    def _there(self, key: str) -> bool:
+        try:
+            obstore.head(self._store, key)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _known_identity(self) -> str:
+        key = f"{self._prefix}tier"
+        with self._asking("the bucket's marker cannot be read"):
+            if not self._there(key):
+                if self.list():
+                    raise OSError(5, "packs without the marker `tier`", key)
+                made = f"{uuid.uuid4()}\n".encode()
+                with suppress(exceptions.AlreadyExistsError):  # another process was first
+                    obstore.put(self._store, key, made, mode="create")
+            held = bytes(obstore.get(self._store, key).bytes())
+        return str(uuid.UUID(held.decode("ascii").strip()))
+
+    def _key(self, pack: PackId) -> str:
+        return f"{self._prefix}{pack_name(pack)}.pack"
+
+    @contextmanager
+    def _asking(self, what: str) -> Iterator[None]:
+        """Turn what the client raises into the errors of the contract."""
+        where = f"bucket {self._settings.bucket}"
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise FileNotFoundError(2, f"{where}: {what}: there is no such object") from error
+        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+            raise PermissionError(13, f"{where}: {what}: refused") from error
+        except exceptions.BaseError as error:
+            reason = _reason(str(error))
+            if "403 Forbidden" in reason:  # of a list request the client makes no more than that
+                raise PermissionError(13, f"{where}: {what}: refused") from error
+            kind = TimeoutError if "timed out" in reason else ConnectionError
+            raise kind(f"{where}: {what}: {reason}") from error
+
+
+class S3Reader:
+    """A pack in a bucket; each read is one GET of that range."""
+
+    def __init__(self, tier: S3Tier, key: str) -> None:
+        self._tier = tier
+        self._key = key
+        self._size: int | None = None
+
+    def size(self) -> int:
+        """Return the pack's size, asked for once: a pack here never changes."""
+        if self._size is None:
+            self._size = self._tier.size(self._key)
+        return self._size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return a range of the pack."""
+        return b"".join(self.stream(offset, length))
+
+    def stream(self, offset: int, length: int) -> Iterator[Buffer]:
+        """Yield a range of the pack piece by piece, from one GET."""
+        if length <= 0:
+            return
+        if self._size is not None and offset >= self._size:
+            return
+        try:
+            yield from self._tier.stream(self._key, offset, offset + length)
+        except ConnectionError:
+            if offset < self.size():  # a range that begins behind the end is an error to the store
+                raise
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class _Counted:
+    """Passes buffers on, and counts their bytes."""
+
+    def __init__(self, pieces: Iterable[Buffer]) -> None:
+        self._pieces = pieces
+        self.size = 0
+
+    def __iter__(self) -> Iterator[Buffer]:
+        for piece in self._pieces:
+            self.size += len(piece)
+            yield piece
+
+
+def _config(settings: S3Settings) -> S3Config:
+    config: S3Config = {
+        "region": settings.region,
+        "virtual_hosted_style_request": False,
+        "disable_bulk_delete": True,
+    }
+    if settings.endpoint:
+        config["endpoint"] = settings.endpoint
+    if settings.access_key:
+        config["access_key_id"] = settings.access_key
+        config["secret_access_key"] = settings.secret_key
+    if settings.server_side_encryption:
+        config["server_side_encryption"] = settings.server_side_encryption
+    if settings.kms_key_id:
+        config["sse_kms_key_id"] = settings.kms_key_id
+    return config
+
+
+def _client(settings: S3Settings) -> ClientConfig:
+    return {
+        "allow_http": settings.allow_http,
+        "connect_timeout": timedelta(seconds=settings.connect_timeout_s),
+        "read_timeout": timedelta(seconds=settings.read_timeout_s),
+        "timeout": timedelta(hours=1),  # of a whole body; the read timeout finds what stalls
+    }
+
+
+def _retry(settings: S3Settings) -> RetryConfig:
+    return {
+        "max_retries": settings.retries,
+        "retry_timeout": timedelta(seconds=settings.retry_for_s),
+        "backoff": {
+            "init_backoff": timedelta(milliseconds=100),
+            "max_backoff": timedelta(seconds=5),
+            "base": 2,
+        },
+    }
+
+
+def _reason(text: str) -> str:
+    """Return the first line of what the client says, which is long."""
+    return text.strip().splitlines()[0][:200]

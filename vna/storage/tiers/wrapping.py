@@ -1,0 +1,194 @@
+"""Tiers around a tier: each adds one thing, and passes everything else on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vna._native import Buffer
+    from vna.storage.tier import PackReader, Tier
+    from vna.types import PackId
+
+__all__ = ["MarkedTier", "MeteredTier", "QueuedTier", "Traffic", "WrappedReader", "WrappedTier"]
+
+
+class WrappedTier:
+    """Passes all operations on to `inner`, each within `around`."""
+
+    def __init__(self, inner: Tier) -> None:
+        self.inner = inner
+
+    @contextmanager
+    def around(self, verb: str) -> Iterator[None]:  # noqa: ARG002  # for those who wrap
+        """Surround one operation, named by its verb."""
+        yield
+
+    def took(self, verb: str, count: int) -> None:
+        """Hear how many bytes a `put` or a `read` moved."""
+
+    @property
+    def identity(self) -> str:
+        """The identity of the inner tier."""
+        with self.around("identity"):
+            return self.inner.identity
+
+    def put(self, pack: PackId, pieces: Iterable[Buffer]) -> int:
+        """Pass on."""
+        with self.around("put"):
+            size = self.inner.put(pack, pieces)
+        self.took("put", size)
+        return size
+
+    def open(self, pack: PackId) -> PackReader:
+        """Pass on."""
+        with self.around("open"):
+            return WrappedReader(self, self.inner.open(pack))
+
+    def list(self) -> list[tuple[PackId, int]]:
+        """Pass on."""
+        with self.around("list"):
+            return self.inner.list()
+
+    def remove(self, pack: PackId) -> None:
+        """Pass on."""
+        with self.around("remove"):
+            self.inner.remove(pack)
+
+
+class WrappedReader:
+    """A pack opened through a wrapper: its reads are within `around` too."""
+
+    def __init__(self, tier: WrappedTier, inner: PackReader) -> None:
+        self._tier = tier
+        self._inner = inner
+
+    def size(self) -> int:
+        """Pass on."""
+        with self._tier.around("size"):
+            return self._inner.size()
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Pass on."""
+        with self._tier.around("read"):
+            data = self._inner.read(offset, length)
+        self._tier.took("read", len(data))
+        return data
+
+    def stream(self, offset: int, length: int) -> Iterator[Buffer]:
+        """Pass on."""
+        with self._tier.around("read"):
+            for piece in self._inner.stream(offset, length):
+                self._tier.took("read", len(piece))
+                yield piece
+
+    def close(self) -> None:
+        """Pass on."""
+        self._inner.close()
+
+
+class MarkedTier(WrappedTier):
+    """Lets nothing through until `inner` has shown the identity it is remembered by.
+
+    `known` is that identity, or empty before the first use; then `remember` is told it. After an
+    error it must be shown again: a disk may have been unmounted.
+    """
+
+    def __init__(self, inner: Tier, known: str, remember: Callable[[str], None]) -> None:
+        super().__init__(inner)
+        self._known = known
+        self._remember = remember
+        self._shown = False
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def around(self, verb: str) -> Iterator[None]:  # noqa: ARG002
+        """Check first."""
+        self._check()
+        try:
+            yield
+        except FileNotFoundError:
+            self._shown = False
+            self._check()
+            raise
+        except OSError:
+            self._shown = False
+            raise
+
+    def _check(self) -> None:
+        if self._shown:
+            return
+        with self._lock:
+            identity = self.inner.identity
+            if not self._known:
+                self._remember(identity)
+                self._known = identity
+            if identity != self._known:
+                raise ConnectionError(
+                    f"tier {self._known} is away: tier {identity} is in its place"
+                )
+            self._shown = True
+
+
+class QueuedTier(WrappedTier):
+    """Lets at most `depth` operations through at once; a hard disk is fastest with few."""
+
+    def __init__(self, inner: Tier, depth: int) -> None:
+        super().__init__(inner)
+        self._places = threading.BoundedSemaphore(depth)
+
+    @contextmanager
+    def around(self, verb: str) -> Iterator[None]:
+        """Wait for a place. Opening is cheap, and does not."""
+        if verb == "open":
+            yield
+            return
+        with self._places:
+            yield
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What went through a tier since the process began: operations, bytes, seconds, failures."""
+
+    operations: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    failures: int = 0
+
+
+class MeteredTier(WrappedTier):
+    """Counts what goes through, by verb, in `traffic`."""
+
+    def __init__(self, inner: Tier) -> None:
+        super().__init__(inner)
+        self.traffic: dict[str, Traffic] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def around(self, verb: str) -> Iterator[None]:
+        """Measure one operation. A pack that is not there is an answer, not a failure."""
+        began = time.monotonic()
+        failed = 0
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError:
+            failed = 1
+            raise
+        finally:
+            with self._lock:
+                traffic = self.traffic.setdefault(verb, Traffic())
+                traffic.operations += 1
+                traffic.failures += failed
+                traffic.seconds += time.monotonic() - began
+
+    def took(self, verb: str, count: int) -> None:
+        """Count bytes."""
+        with self._lock:
+            self.traffic.setdefault(verb, Traffic()).bytes += count
