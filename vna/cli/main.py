@@ -9,6 +9,7 @@ from rich.console import Console
 
 from vna.cli import (
     backup,
+    bench,
     check,
     config,
     delete,
@@ -51,6 +52,7 @@ for command in (
     version,
 ):
     command.register(app)
+app.add_typer(bench.app, name="bench")
 app.add_typer(config.app, name="config")
 
 

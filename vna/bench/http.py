@@ -1,0 +1,114 @@
+"""An HTTP/1.1 client for lanes: prebuilt requests, bodies counted in the kernel and not copied."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from typing import NamedTuple
+
+from vna.bench.connection import Bytes, Connection, Failed
+from vna.bench.reactor import Reactor, Wait
+from vna.bench.target import Target
+
+__all__ = ["Answer", "Client", "request"]
+
+
+class Answer(NamedTuple):
+    """A response: its status, the size of its body, and the body where it was kept."""
+
+    status: int
+    size: int
+    body: bytes = b""
+
+
+def request(
+    target: Target, path: str, headers: Mapping[str, str] | None = None, method: str = "GET"
+) -> bytes:
+    """Return the head of a request for `path` below the DICOMweb root."""
+    lines = [
+        f"{method} {target.prefix}{path} HTTP/1.1",
+        f"Host: {target.web_host}:{target.web_port}",
+        *(f"{name}: {value}" for name, value in (headers or {}).items()),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+class Client:
+    """One connection that is kept, and made again when the server has closed it."""
+
+    def __init__(self, reactor: Reactor, target: Target) -> None:
+        self._reactor = reactor
+        self._target = target
+        self._connection: Connection | None = None
+
+    def open(self) -> Generator[Wait, None, None]:
+        """Connect now rather than with the first request."""
+        self._connection = yield from Connection.open(self._reactor, self._target.web_address)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+
+    def ask(self, head: bytes, *, keep: bool = False) -> Generator[Wait, None, Answer]:
+        """Send a request without a body and return its answer; Failed unless that is a 2xx."""
+        return (yield from self.send((head,), keep=keep))
+
+    def send(self, parts: Sequence[Bytes], *, keep: bool = False) -> Generator[Wait, None, Answer]:
+        """Send a request in parts and return its answer; Failed unless that is a 2xx."""
+        if self._connection is None:
+            yield from self.open()
+        assert self._connection is not None
+        try:
+            if len(parts) == 1:
+                yield from self._connection.send(parts[0])
+            else:
+                yield from self._connection.send_all(parts)
+            answer, stays = yield from _answer(self._connection, keep=keep)
+        except BaseException:
+            self.close()
+            raise
+        if not stays:
+            self.close()
+        if not 200 <= answer.status < 300:
+            raise Failed(f"HTTP status {answer.status}")
+        return answer
+
+
+def _answer(connection: Connection, *, keep: bool) -> Generator[Wait, None, tuple[Answer, bool]]:
+    """Read a response; return it and whether the connection stays open."""
+    head = (yield from connection.until(b"\r\n\r\n")).lower()
+    status = int(head[9:12])
+    stays = b"connection: close" not in head
+    at = head.find(b"content-length:")
+    if at >= 0:
+        size = int(head[at + 15 : at + 40].split(b"\r", 1)[0])
+        if keep:
+            return Answer(status, size, bytes((yield from connection.take(size)))), stays
+        yield from connection.skip(size)
+        return Answer(status, size), stays
+    if b"transfer-encoding: chunked" in head:
+        size, body = yield from _chunks(connection, keep=keep)
+        return Answer(status, size, body), stays
+    if status in {204, 304}:
+        return Answer(status, 0), stays
+    return Answer(status, (yield from connection.rest())), False
+
+
+def _chunks(connection: Connection, *, keep: bool) -> Generator[Wait, None, tuple[int, bytes]]:
+    """Read a chunked body (RFC 9112 7.1)."""
+    total = 0
+    kept: list[bytes] = []
+    while True:
+        line = yield from connection.until(b"\r\n")
+        size = int(line.split(b";", 1)[0], 16)
+        if not size:
+            while (yield from connection.until(b"\r\n")):
+                pass
+            return total, b"".join(kept)
+        if keep:
+            kept.append(bytes((yield from connection.take(size))))
+        else:
+            yield from connection.skip(size)
+        yield from connection.exactly(2)
+        total += size

@@ -1,0 +1,93 @@
+"""Storage over DICOMweb."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import ClassVar
+
+from vna.bench.connection import Bytes
+from vna.bench.http import Client, request
+from vna.bench.reactor import Lane
+from vna.bench.scenarios.store import OWN_STUDIES, share
+from vna.bench.stage import Scenario, Stage
+from vna.bench.tally import Tally
+from vna.bench.templates import BOUNDARY, multipart
+
+__all__ = ["FillWeb", "Stow"]
+
+MEDIA = f'multipart/related; type="application/dicom"; boundary={BOUNDARY.decode()}'
+
+
+def head(stage: Stage, size: int) -> bytes:
+    """Return the head of a STOW-RS request whose body has `size` octets."""
+    headers = {
+        "Content-Type": MEDIA,
+        "Content-Length": str(size),
+        "Accept": "application/dicom+json",
+    }
+    return request(stage.target, "/studies", headers, "POST")
+
+
+class Stow(Scenario):
+    """STOW-RS: every lane is a connection that posts `batch` new instances in one request, waits
+    for the answer, and posts the next. One instance is the unit of the rate.
+    """
+
+    name = "stow"
+    counts = "instance"
+    needs = frozenset({"web"})
+    defaults: ClassVar[dict[str, object]] = {"lanes": 4, "batch": 10}
+
+    def lane(self, stage: Stage, number: int, tally: Tally) -> Lane:
+        """Post requests of `batch` instances."""
+        load = stage.load
+        templates = share(stage.templates, number)
+        parts, end = multipart([templates[n % len(templates)] for n in range(load.batch)])
+        size = sum(len(part.buffer) for part in parts) + len(end)
+        body: list[Bytes] = [head(stage, size), *(part.buffer for part in parts), end]
+        client = Client(stage.reactor, stage.target)
+        yield from client.open()
+        first = number * OWN_STUDIES + len(tally.errors)
+        try:
+            yield from stage.gate()
+            for count in itertools.count():
+                if not stage.running:
+                    break
+                for at, part in enumerate(parts):
+                    index = count * load.batch + at
+                    part.become(load.run, first + index // load.instances, index % load.instances)
+                began = time.perf_counter()
+                yield from client.send(body)
+                tally.done("request", began, size)
+                for part in parts:
+                    tally.done("instance", began, len(part.buffer))
+        finally:
+            client.close()
+
+
+class FillWeb(Scenario):
+    """Stores the studies that other scenarios ask for, with STOW-RS, where there is no DIMSE."""
+
+    name = "fill-web"
+    counts = "instance"
+    needs = frozenset({"web"})
+
+    def lane(self, stage: Stage, number: int, tally: Tally) -> Lane:
+        """Store every instance whose turn it is, one to a request."""
+        stock, lanes = stage.stock, stage.load.lanes
+        parts, end = multipart(stage.templates)
+        client = Client(stage.reactor, stage.target)
+        yield from client.open()
+        try:
+            yield from stage.gate()
+            for index in range(number, stock.studies * stock.instances, lanes):
+                study, instance = divmod(index, stock.instances)
+                part = parts[instance % len(parts)]
+                part.become(stock.run, study, instance)
+                began = time.perf_counter()
+                size = len(part.buffer) + len(end)
+                yield from client.send([head(stage, size), part.buffer, end])
+                tally.done("instance", began, size)
+        finally:
+            client.close()

@@ -1,0 +1,106 @@
+"""What lanes did: operations, octets, errors and times."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+
+__all__ = ["Operations", "Tally", "summary"]
+
+KEPT_ERRORS = 5
+
+
+class Record(msgspec.Struct):
+    """The operations of one name of one lane: `seconds` are doubles in native order."""
+
+    name: str
+    octets: int
+    last: float
+    seconds: bytes
+
+
+class Tally:
+    """Counts what one lane does; times are seconds since the start that all lanes share."""
+
+    def __init__(self) -> None:
+        self.errors: Counter[str] = Counter()
+        self._seconds: dict[str, array[float]] = {}
+        self._octets: Counter[str] = Counter()
+        self._last: dict[str, float] = {}
+
+    def done(self, name: str, began: float, octets: int = 0) -> None:
+        """Count an operation that began at `began` (`time.perf_counter`) and ends now."""
+        now = time.perf_counter()
+        try:
+            self._seconds[name].append(now - began)
+        except KeyError:
+            self._seconds[name] = array("d", (now - began,))
+        self._octets[name] += octets
+        self._last[name] = now
+
+    def failed(self, error: Exception) -> None:
+        """Count an operation that failed."""
+        self.errors[f"{type(error).__name__}: {error}"] += 1
+
+    def records(self, start: float) -> list[Record]:
+        """Return what was counted, for another process."""
+        return [
+            Record(name, self._octets[name], self._last[name] - start, seconds.tobytes())
+            for name, seconds in self._seconds.items()
+        ]
+
+
+class Operations(msgspec.Struct, frozen=True):
+    """All operations of one name: how many, how fast, and how long one took (milliseconds)."""
+
+    count: int
+    octets: int
+    per_s: float
+    octets_per_s: float
+    mean_ms: float
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+def summary(records: Iterable[Record]) -> dict[str, Operations]:
+    """Return the operations by name.
+
+    A rate is the sum of the lanes' own, each over the time to the end of its last operation: what
+    a lane left unfinished, or when it was stopped, does not count.
+    """
+    by_name: dict[str, list[Record]] = {}
+    for record in records:
+        by_name.setdefault(record.name, []).append(record)
+    return {name: _operations(found) for name, found in by_name.items()}
+
+
+def _operations(records: list[Record]) -> Operations:
+    seconds: array[float] = array("d")
+    per_s = octets_per_s = 0.0
+    for record in records:
+        seconds.frombytes(record.seconds)
+        time_s = max(record.last, 1e-9)
+        per_s += len(record.seconds) / seconds.itemsize / time_s
+        octets_per_s += record.octets / time_s
+    ordered = sorted(seconds)
+
+    def at(share: float) -> float:
+        return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+    return Operations(
+        len(ordered),
+        sum(record.octets for record in records),
+        per_s,
+        octets_per_s,
+        1000 * sum(ordered) / len(ordered),
+        at(0.5),
+        at(0.9),
+        at(0.99),
+        1000 * ordered[-1],
+    )
