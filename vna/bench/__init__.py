@@ -15,7 +15,7 @@ before the start, bodies are counted in the kernel (MSG_TRUNC) and not copied. T
 time is reported beside the server's.
 """
 
-from vna.bench.prepare import prepare
+from vna.bench.material import prepare
 from vna.bench.probe import Probe, Usage
 from vna.bench.run import Result, measure
 from vna.bench.scenarios import SCENARIOS
