@@ -1,4 +1,4 @@
-# make build | serve | test | long | lint | docs | fuzz | large | bench | clean
+# make build | serve | test | long | lint | docs | fuzz | fuzz-guided | large | bench | clean
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -10,16 +10,18 @@ DATA ?= data
 DIMSE_PORT ?= 11112
 HTTP_PORT ?= 8080
 FUZZ_SECONDS ?= 60
+FUZZ_SEED ?= $(shell date +%s)
 OBJECT_BYTES ?= 5368709120
 
 VENV := .venv
 BUILT := $(VENV)/.built
 NATIVE := $(shell find native -type d \( -name target -o -name fuzz \) -prune -o -type f -print)
 MANIFEST := --manifest-path native/Cargo.toml
+FUZZ := --manifest-path native/fuzz/Cargo.toml
 # Debian packages with the programs that interop tests drive.
 TEST_PACKAGES := curl dcmtk libgdcm-tools
 
-.PHONY: build serve test long test-tools lint docs fuzz large bench clean
+.PHONY: build serve test long test-tools lint docs fuzz fuzz-guided large bench clean
 
 build: $(BUILT)
 
@@ -59,6 +61,7 @@ lint: build
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	cargo fmt $(MANIFEST) --all --check
+	cargo fmt $(FUZZ) --check
 	cargo clippy --quiet $(MANIFEST) --workspace --all-targets -- --deny warnings
 
 # The pages that are written from the code; tests fail when they are out of date.
@@ -67,12 +70,19 @@ docs: build
 	$(VENV)/bin/python -c 'import vna.config as c; print(c.settings_page(), end="")' > docs/settings.md
 	$(VENV)/bin/python -c 'import vna.cli as c; print(c.commands_page(), end="")' > docs/cli.md
 
-# One fuzzer after the other, FUZZ_SECONDS each; what breaks one is kept in native/fuzz/artifacts.
-fuzz:
+# All fuzzers, FUZZ_SECONDS each, by mutation of seeds (docs/fuzzing.md). What breaks one is kept, and
+# the command that shows it again is printed.
+fuzz: build
+	cargo run --quiet $(FUZZ) --target-dir native/target -- \
+	  $(FUZZ_SECONDS) $(FUZZ_SEED) native/fuzz/regressions native/fuzz/artifacts
+	$(VENV)/bin/python tests/fuzz/fuzz.py --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
+
+# The fuzzers of the Rust core again, guided by coverage; needs a nightly toolchain and cargo-fuzz.
+fuzz-guided:
 	@cargo fuzz --version >/dev/null 2>&1 || { \
 	  echo "fuzzing needs: rustup toolchain install nightly; cargo install cargo-fuzz" >&2; exit 1; }
 	for target in $$(cargo fuzz list --fuzz-dir native/fuzz); do \
-	  cargo +nightly fuzz run --fuzz-dir native/fuzz $$target -- \
+	  cargo +nightly fuzz run --fuzz-dir native/fuzz --features libfuzzer $$target -- \
 	    -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096; \
 	done
 

@@ -111,11 +111,11 @@ class Retrieval:
         position = version.prefix
         for hole, place in zip(version.holes, bulks, strict=True):
             if hole.offset > position:
-                yield from self._store.pieces(header, position, hole.offset)
+                yield from self._pieces(stored, header, position, hole.offset)
                 position = hole.offset
-            yield from self._store.pieces(place)
+            yield from self._pieces(stored, place, 0, place.length)
         if position < header.length:
-            yield from self._store.pieces(header, position)
+            yield from self._pieces(stored, header, position, header.length)
 
     def file(self, stored: StoredObject, ae_title: str) -> tuple[int, Iterator[Piece]]:
         """Return length and pieces of the object as a Part 10 file.
@@ -186,7 +186,7 @@ class Retrieval:
             return
         with self._index.read() as reader:
             place = _place(reader, hole.blob, stored)
-        yield from self._store.pieces(place, start, stop)
+        yield from self._pieces(stored, place, start, stop)
 
     def metadata(self, stored: StoredObject, bulk_uri: str) -> bytes:
         """Return the DICOM JSON of the object without its bulk values (PS3.18 F.2), as UTF-8.
@@ -208,7 +208,15 @@ class Retrieval:
     ) -> bytes:
         with self._index.read() as reader:
             place = _place(reader, digest, stored)
+        stop = place.length if stop is None else stop
+        _check_range(stored, place, start, stop)
         return self._store.read(place, start, stop)
+
+    def _pieces(
+        self, stored: StoredObject, place: BlobPlace, start: int, stop: int
+    ) -> Iterator[Piece]:
+        _check_range(stored, place, start, stop)
+        return self._store.pieces(place, start, stop)
 
     def _expanded(self, stored: StoredObject) -> Expanded:
         """Return a deflated object parted as if it were not."""
@@ -230,3 +238,12 @@ def _place(reader: Reader, digest: bytes, stored: StoredObject) -> BlobPlace:
     if place is None:
         raise Corrupt(f"instance {stored.sop_uid}: blob {digest.hex()} has no undamaged copy")
     return place
+
+
+def _check_range(stored: StoredObject, place: BlobPlace, start: int, stop: int) -> None:
+    """Raise Corrupt unless a blob has the bytes that the index says an object has there."""
+    if not 0 <= start <= stop <= place.length:
+        raise Corrupt(
+            f"instance {stored.sop_uid}: its index entry asks for bytes {start} to {stop} of a blob"
+            f" of {place.length}; `vna rebuild-index` makes it again"
+        )

@@ -22,6 +22,7 @@ LONG_FORM: Final = frozenset(
 )
 """VRs with a 32-bit length in Explicit VR (PS3.5 7.1.2)."""
 UNDEFINED: Final = 0xFFFF_FFFF
+DELIMITERS: Final = 0xFFFE
 ITEM: Final = 0xFFFE_E000
 ITEM_END: Final = 0xFFFE_E00D
 SEQUENCE_END: Final = 0xFFFE_E0DD
@@ -73,6 +74,8 @@ class _Reader:
             vr, length = self._header(tag)
             if tag == ended_by:
                 return found
+            if tag >> 16 == DELIMITERS:
+                raise Invalid(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) where an element was due")
             found.append(self._element(tag, vr, length, end, depth))
         if ended_by:
             raise Invalid("the identifier is cut short")
@@ -105,7 +108,7 @@ class _Reader:
         return items
 
     def _header(self, tag: int) -> tuple[str, int]:
-        if self._implicit or tag >> 16 == 0xFFFE:
+        if self._implicit or tag >> 16 == DELIMITERS:
             return dictionary_vr(tag), self._number(self._long)
         vr = self._data[self._at : self._at + 2].decode("latin-1")
         self._at += 2

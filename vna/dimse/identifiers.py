@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pydicom.charset import convert_encodings, decode_bytes, python_encoding
+from pydicom.config import strict_reading
 
 from vna.dicom.uids import EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from vna.dimse.elements import LONG_FORM, dictionary_vr, read_elements
@@ -98,8 +99,9 @@ def _text(vr: str, raw: bytes, encodings: list[str], *, big: bool) -> str:
         return "\\".join(str(number) for (number,) in code.iter_unpack(raw[:whole]))
     if vr in CODED_TEXT:
         try:
-            return decode_bytes(raw, encodings, TEXT_DELIMITERS).strip(" \0")
-        except (UnicodeError, LookupError) as error:
+            with strict_reading():  # else what does not decode is replaced, with a warning
+                return decode_bytes(raw, encodings, TEXT_DELIMITERS).strip(" \0")
+        except (ValueError, LookupError) as error:
             raise Invalid("the identifier has text that is not in its character set") from error
     return raw.decode("latin-1").strip(" \0")
 

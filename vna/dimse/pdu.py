@@ -225,7 +225,12 @@ def encode_request(request: AssociateRequest) -> bytes:
 
 
 def encode_accept(accept: AssociateAccept) -> bytes:
-    """Return an A-ASSOCIATE-AC."""
+    """Return an A-ASSOCIATE-AC. A refused context's transfer syntax is the peer's own, however odd."""
+    with disable_value_validation():
+        return _encode_accept(accept)
+
+
+def _encode_accept(accept: AssociateAccept) -> bytes:
     pdu = wire.A_ASSOCIATE_AC()
     pdu.reserved_aet = accept.called_ae
     pdu.reserved_aec = accept.calling_ae

@@ -1,15 +1,18 @@
 """Values of the index, as they lie in it and as readers hand them out.
 
 All are MessagePack arrays; a member is only ever added at the end, with a default. Each value
-handed out is the caller's own.
+handed out is the caller's own. Bytes that are no value of their kind are Corrupt.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
+from typing import TypeVar
 
 import msgspec
 
+from vna.errors import Corrupt
 from vna.types import Attributes, BlobPlace, Version
 
 __all__ = [
@@ -41,6 +44,8 @@ __all__ = [
     "decode_tombstone",
     "encode",
 ]
+
+T = TypeVar("T")
 
 encode = msgspec.msgpack.Encoder().encode
 
@@ -238,15 +243,31 @@ class State(msgspec.Struct, array_like=True):
     stamp: int = 0
 
 
-decode_patient = msgspec.msgpack.Decoder(Patient).decode
-decode_study = msgspec.msgpack.Decoder(Study).decode
-decode_series = msgspec.msgpack.Decoder(Series).decode
-decode_instance = msgspec.msgpack.Decoder(Instance).decode
-decode_tombstone = msgspec.msgpack.Decoder(Tombstone).decode
-decode_purge = msgspec.msgpack.Decoder(Purge).decode
-decode_barrier = msgspec.msgpack.Decoder(Barrier).decode
-decode_blob = msgspec.msgpack.Decoder(Blob).decode
-decode_pack = msgspec.msgpack.Decoder(PackUse).decode
-decode_damaged = msgspec.msgpack.Decoder(Damaged).decode
-decode_change = msgspec.msgpack.Decoder(Change).decode
-decode_state = msgspec.msgpack.Decoder(State).decode
+def _decoder(kind: type[T]) -> Callable[[bytes], T]:
+    """Return what reads a value of `kind`; it raises Corrupt for bytes that are none."""
+    decode = msgspec.msgpack.Decoder(kind).decode
+
+    def decoded(value: bytes) -> T:
+        try:
+            return decode(value)
+        except (msgspec.MsgspecError, UnicodeError) as error:
+            raise Corrupt(
+                f"index: a {kind.__name__} does not decode ({error});"
+                " `vna rebuild-index` makes it again"
+            ) from error
+
+    return decoded
+
+
+decode_patient = _decoder(Patient)
+decode_study = _decoder(Study)
+decode_series = _decoder(Series)
+decode_instance = _decoder(Instance)
+decode_tombstone = _decoder(Tombstone)
+decode_purge = _decoder(Purge)
+decode_barrier = _decoder(Barrier)
+decode_blob = _decoder(Blob)
+decode_pack = _decoder(PackUse)
+decode_damaged = _decoder(Damaged)
+decode_change = _decoder(Change)
+decode_state = _decoder(State)

@@ -28,16 +28,17 @@ class Transaction:
         return self._txn
 
     def get(self, table: Table, key: bytes) -> bytes | None:
-        """Return the value at `key`, or None."""
-        return self._txn.get(key, db=self._tables[table])
+        """Return the value at `key`, or None. Raises Corrupt for a key that no entry can have."""
+        try:
+            return self._txn.get(key, db=self._tables[table])
+        except lmdb.BadValsizeError as error:
+            raise _broken_link(table, key) from error
 
     def row(self, table: Table, key: bytes) -> bytes:
         """Return the value that another entry says is at `key`. Raises Corrupt if it is not."""
-        value = self._txn.get(key, db=self._tables[table])
+        value = self.get(table, key)
         if value is None:
-            raise Corrupt(
-                f"index: no entry {key.hex()} in {table}; `vna rebuild-index` makes it again"
-            )
+            raise _broken_link(table, key)
         return value
 
     def put(self, table: Table, key: bytes, value: bytes) -> None:
@@ -71,3 +72,7 @@ class Transaction:
     def abort(self) -> None:
         """End it without effect."""
         self._txn.abort()
+
+
+def _broken_link(table: Table, key: bytes) -> Corrupt:
+    return Corrupt(f"index: no entry {key.hex()} in {table}; `vna rebuild-index` makes it again")

@@ -1,18 +1,4 @@
-//! Any text in any character set decodes to something: the first byte says where the value of
-//! Specific Character Set ends.
+//! libFuzzer drives `vna_fuzz::charset`.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use vna_core::charset::{Charsets, decode_text};
-use vna_core::element::Vr;
-
-fuzz_target!(|data: &[u8]| {
-    let Some((&split, rest)) = data.split_first() else {
-        return;
-    };
-    let (term, text) = rest.split_at(rest.len().min(usize::from(split)));
-    let charsets = Charsets::from_element(term);
-    for vr in [Vr::PN, Vr::LO, Vr::LT, Vr::CS] {
-        decode_text(text, vr, &charsets);
-    }
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vna_fuzz::charset::check(data));
