@@ -161,7 +161,7 @@ def _head(sop_uid: str, frames: int) -> bytes:
 
 def _noise(size: int, seed: int) -> Iterator[bytes]:
     """Yield `size` bytes that compress badly, no two pieces alike."""
-    base = Random(seed).randbytes(PIECE)  # noqa: S311  # noise, not secrets
+    base = Random(seed).randbytes(min(size, PIECE))  # noqa: S311  # noise, not secrets
     for at in takewhile(lambda at: at < size, count(0, PIECE)):
         yield (struct.pack("<QQ", seed, at) + base)[: min(PIECE, size - at)]
 
