@@ -69,6 +69,7 @@ docs: build
 	$(VENV)/bin/vna config show > config/vna.toml
 	$(VENV)/bin/python -c 'import vna.config as c; print(c.settings_page(), end="")' > docs/settings.md
 	$(VENV)/bin/python -c 'import vna.cli as c; print(c.commands_page(), end="")' > docs/cli.md
+	$(VENV)/bin/python -c 'from vna.observe import metrics, metrics_page; print(metrics_page(metrics.REGISTRY), end="")' > docs/metrics.md
 
 # All fuzzers, FUZZ_SECONDS each, by mutation of seeds (docs/fuzzing.md). What breaks one is kept, and
 # the command that shows it again is printed.

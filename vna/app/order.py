@@ -16,12 +16,16 @@ READY = b"ready\n"
 
 
 class Order(msgspec.Struct, frozen=True):
-    """A process's number, the settings as a document, and the descriptors of the listeners."""
+    """A process's number, the settings as a document, the descriptors of the listeners.
+
+    `metrics` is that of the memory for metrics; the process counts in the row of its number.
+    """
 
     number: int
     document: dict[str, Any]
     dimse: int
     http: int
+    metrics: int
 
 
 def encode_order(order: Order) -> bytes:

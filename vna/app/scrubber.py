@@ -18,7 +18,7 @@ from vna.app.order import READY, decode_order
 from vna.archive import Archive
 from vna.config import validate
 from vna.errors import VnaError
-from vna.observe import start_logging
+from vna.observe import metrics, start_logging
 
 __all__ = ["main"]
 
@@ -32,6 +32,7 @@ def main() -> int:
     order = decode_order(sys.stdin.buffer.readline())
     config = validate(order.document, "supervisor")
     start_logging(config.log, "scrub")
+    metrics.REGISTRY.share(order.metrics, order.number)
     os.nice(LOWEST)
     psutil.Process().ionice(psutil.IOPRIO_CLASS_IDLE)
     stop = threading.Event()

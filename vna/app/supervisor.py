@@ -23,7 +23,7 @@ from vna.app.sockets import Listeners, bind
 from vna.archive import Archive, ArchiveSettings
 from vna.config import Config
 from vna.errors import Busy, Unavailable, VnaError
-from vna.observe import start_logging
+from vna.observe import metrics, start_logging
 
 __all__ = ["run"]
 
@@ -54,9 +54,21 @@ def run(config: Config, announce: Callable[[Listeners], None]) -> None:
         listeners = bind(config.listen)
         try:
             settled = recover(config.archive)
-            asyncio.run(Supervisor(config, listeners, announce, settled=settled).run())
+            shared = share_metrics(config)
+            asyncio.run(Supervisor(config, listeners, announce, shared, settled=settled).run())
         finally:
             listeners.close()
+
+
+def share_metrics(config: Config) -> int:
+    """Make the memory in which all processes count; return its descriptor.
+
+    Its rows are those of the scrub and the workers, by their numbers, then the supervisor's.
+    """
+    workers = config.process.worker_count
+    descriptor = metrics.REGISTRY.create(workers + 2)
+    metrics.REGISTRY.share(descriptor, workers + 1)
+    return descriptor
 
 
 def recover(settings: ArchiveSettings) -> bool:
@@ -85,12 +97,14 @@ class Supervisor:
         config: Config,
         listeners: Listeners,
         announce: Callable[[Listeners], None],
+        shared: int,
         *,
         settled: bool,
     ) -> None:
         self._config = config
         self._listeners = listeners
         self._announce = announce
+        self._shared = shared
         self._stopping = asyncio.Event()
         self._recovery = asyncio.Lock()
         self._settled = settled
@@ -177,15 +191,16 @@ class Supervisor:
             stdin=PIPE,
             stdout=PIPE,
             # What holds a listener keeps its port: a process that does not serve gets none.
-            pass_fds=(dimse, http) if serves else (),
+            pass_fds=(self._shared, dimse, http) if serves else (self._shared,),
             process_group=0,  # a Ctrl-C in the terminal reaches the supervisor alone
         )
         assert process.stdin is not None
         assert process.stdout is not None
         self._processes[number] = process
+        metrics.PROCESS_STARTS.add("worker" if serves else "scrub")
         if self._stopping.is_set():
             process.terminate()
-        order = Order(number, self._config.document(), dimse, http)
+        order = Order(number, self._config.document(), dimse, http, self._shared)
         process.stdin.write(encode_order(order))
         # Nothing waits for the pipe to drain: a worker that is dead already shows by its end.
         if await process.stdout.readline() == READY:
@@ -194,6 +209,7 @@ class Supervisor:
             if not up.done():
                 up.set_result(True)
         code = await process.wait()
+        metrics.REGISTRY.clear_gauges(number)
         process.stdin.close()
         return code
 

@@ -15,6 +15,7 @@ import resource
 import signal
 import sys
 
+import psutil
 import uvloop
 from aiohttp import web
 
@@ -24,8 +25,8 @@ from vna.archive import Archive
 from vna.config import Config, validate
 from vna.dimse import DimseServer, serve
 from vna.errors import VnaError
-from vna.observe import start_logging
-from vna.web import make_app, make_runner
+from vna.observe import metrics, start_logging
+from vna.web import make_app, make_runner, requests_under_way
 
 __all__ = ["main"]
 
@@ -39,6 +40,7 @@ def main() -> int:
     order = decode_order(sys.stdin.buffer.readline())
     config = validate(order.document, "supervisor")
     start_logging(config.log, f"worker-{order.number}")
+    metrics.REGISTRY.share(order.metrics, order.number)
     # The usual soft limit of 1024 is for programs that use select(); associations, requests and
     # packs of a busy worker come to more.
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -64,6 +66,7 @@ class Worker:
         self._listeners = listeners
         self._stopping = asyncio.Event()
         self._serving = False
+        self._process = psutil.Process()
         self._state = "ready"
         self._draining: asyncio.Task[None] | None = None
 
@@ -81,7 +84,7 @@ class Worker:
         sys.stdout.buffer.write(READY)
         sys.stdout.buffer.flush()
         while not self._stopping.is_set() and self._archive.usable:
-            await self._log_health()
+            await self._observe(dimse, app)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), HEALTH_INTERVAL_S)
         if not self._archive.usable:
@@ -91,9 +94,18 @@ class Worker:
         with contextlib.suppress(asyncio.CancelledError):
             await self._draining
 
-    async def _log_health(self) -> None:
-        """Say so when the archive becomes full, or has room again."""
+    async def _observe(self, dimse: DimseServer, app: web.Application) -> None:
+        """Set the gauges; say so when the archive becomes full, or has room again."""
         health = await self._archive.run(self._archive.health)
+        for state in metrics.STATES:
+            metrics.STATE_NOW.set(state == health.state, state)
+        load = self._archive.load()
+        metrics.QUEUE_NOW.set(load.queue)
+        metrics.HELD_NOW.set(load.held_bytes)
+        metrics.ASSOCIATIONS_NOW.set(dimse.associations)
+        metrics.HTTP_NOW.set(requests_under_way(app))
+        metrics.RESIDENT_NOW.set(self._process.memory_info().rss)
+        metrics.FILES_NOW.set(self._process.num_fds())
         if health.state != self._state:
             if health.state == "full":
                 log.warning("new objects are refused: %s", health.reason)

@@ -26,6 +26,7 @@ from vna.archive.recover import Recovered, recover
 from vna.archive.restore import Restored, restore
 from vna.archive.retrieve import Piece, Retrieval, StoredObject
 from vna.archive.scrub import Scrub, ScrubSettings, ScrubState, read_scrub_state
+from vna.archive.served import counted, served
 from vna.archive.settings import ArchiveSettings
 from vna.archive.space import Space
 from vna.clock import Clock, SystemClock
@@ -35,7 +36,7 @@ from vna.index import Change, Counts, Index
 from vna.storage import BlobStore, HotTier
 from vna.types import DeleteCommit, Hole, Level, Match, Query
 
-__all__ = ["Archive", "Health", "Stats"]
+__all__ = ["Archive", "Health", "Load", "Stats"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -55,6 +56,14 @@ class Stats:
     counts: Counts
     packs: int
     pack_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a process has in hand: mutations that wait for a commit, bytes of arriving objects."""
+
+    queue: int
+    held_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +141,10 @@ class Archive:
         except BaseException:
             hold.close()
             raise
+
+    def load(self) -> Load:
+        """Return what this process has in hand."""
+        return Load(self._committer.waiting, self._room.memory.held)
 
     def close(self) -> None:
         """Finish what was accepted, seal this process's pack, let go of everything."""
@@ -262,15 +275,18 @@ class Archive:
 
     def dataset(self, stored: StoredObject) -> Iterator[Piece]:
         """Yield the data set exactly as received, in bounded pieces."""
-        return self._retrieval.dataset(stored)
+        return counted("dataset", self._retrieval.dataset(stored))
 
     def file(self, stored: StoredObject, ae_title: str) -> tuple[int, Iterator[Piece]]:
         """Return length and pieces of the object as a Part 10 file (PS3.10 7.1)."""
-        return self._retrieval.file(stored, ae_title)
+        length, pieces = self._retrieval.file(stored, ae_title)
+        return length, counted("dataset", pieces)
 
     def frame(self, stored: StoredObject, number: int) -> Piece:
         """Return a frame's bytes, as stored; frames count from 1."""
-        return self._retrieval.frame(stored, number)
+        frame = self._retrieval.frame(stored, number)
+        served("frame", len(frame))
+        return frame
 
     def bulk(self, stored: StoredObject, path: tuple[int, ...]) -> Hole:
         """Return what the bulk value at `path` is. Raises NotFound."""
@@ -280,11 +296,13 @@ class Archive:
         self, stored: StoredObject, hole: Hole, start: int, stop: int
     ) -> Iterator[Piece]:
         """Yield bytes `[start, stop)` of a bulk value as stored."""
-        return self._retrieval.bulk_range(stored, hole, start, stop)
+        return counted("bulk", self._retrieval.bulk_range(stored, hole, start, stop))
 
     def metadata(self, stored: StoredObject, bulk_uri: str) -> bytes:
         """Return the object's DICOM JSON; `bulk_uri` is the stem of its BulkDataURIs."""
-        return self._retrieval.metadata(stored, bulk_uri)
+        found = self._retrieval.metadata(stored, bulk_uri)
+        served("metadata", len(found))
+        return found
 
     # watch ------------------------------------------------------------------------------------
     def changes(self, after: int, limit: int) -> list[Change]:
@@ -298,6 +316,10 @@ class Archive:
             counts = reader.counts()
         packs = self._store.packs()
         return Stats(counts, len(packs), sum(pack.size for pack in packs))
+
+    def free_bytes(self) -> int:
+        """Return the space that the file systems of packs and index have left, the smaller one."""
+        return self._space.free_bytes()
 
     def check(self, progress: Callable[[int, int], None] | None = None) -> CheckReport:
         """Read back and verify every object; `progress(done, total)` follows it."""

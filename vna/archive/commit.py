@@ -85,6 +85,11 @@ class Committer:
         """Empty, or why this committer refuses everything."""
         return self._broken
 
+    @property
+    def waiting(self) -> int:
+        """How many proposals wait for the next group."""
+        return self._waiting.qsize()
+
     def check(self) -> None:
         """Raise Full or Unavailable while this committer refuses everything."""
         if self._broken:

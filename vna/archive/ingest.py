@@ -14,8 +14,9 @@ from typing import Literal, TypeAlias
 from vna.archive.prepare import Buffer, Bulk, IngestRoom, prepare, standing
 from vna.archive.space import Space
 from vna.dicom.scan import ObjectScan, Scanned
-from vna.errors import Busy, Conflict, Invalid
+from vna.errors import Busy, Conflict, Invalid, VnaError
 from vna.index import Outcome
+from vna.observe import metrics
 from vna.storage import BlobStream, CodecName
 from vna.types import BlobPlace
 
@@ -83,13 +84,23 @@ class Ingest:
         self._held = 0  # of bulk values
         self._header = 0
         self._ended = False
+        self._arrived = 0
+        self._fate = "aborted"
         self.identity = Identified(
             expected.sop_class or "", expected.sop_uid or "", expected.study_uid or ""
         )
 
     async def write(self, piece: Buffer) -> None:
         """Take the next piece. Returns when there is room for more: that is the back-pressure."""
+        try:
+            await self._write(piece)
+        except VnaError as error:
+            self._fate = _fate_of(error)
+            raise
+
+    async def _write(self, piece: Buffer) -> None:
         self._open()
+        self._arrived += len(piece)
         if len(piece) <= SMALL_PIECE:
             runs = self._scan.feed(piece)
         else:
@@ -161,9 +172,15 @@ class Ingest:
         Raises Invalid (not an object this archive can file), Conflict (not what the sender
         announced, or refused by the duplicate policy), Full, Busy, Unavailable.
         """
-        self._open()
         try:
-            return await self._commit()
+            self._open()
+            stored = await self._commit()
+        except VnaError as error:
+            self._fate = _fate_of(error)
+            raise
+        else:
+            self._fate = stored.outcome.value
+            return stored
         finally:
             self.abort()
 
@@ -216,6 +233,9 @@ class Ingest:
     def abort(self) -> None:
         """Forget the object and remove what was streamed for it. Safe at any time."""
         self._hold(-self._held, -self._header)
+        if not self._ended:
+            metrics.STORES.add(self._fate)
+            metrics.RECEIVED_BYTES.add(by=self._arrived)
         self._ended = True
         for bulk in self._bulks:
             if bulk.stream is not None:
@@ -227,6 +247,11 @@ class Ingest:
         if self._ended:
             raise Invalid("the object has ended already")
         self._room.committer.check()
+
+
+def _fate_of(error: VnaError) -> str:
+    """Return the name by which a refusal is counted."""
+    return type(error).__name__.lower()
 
 
 def _write_all(space: Space, stream: BlobStream, parts: list[Buffer]) -> None:

@@ -30,12 +30,17 @@ class Space:
     quota_bytes: int
     index: Index
 
-    def full(self) -> str:
-        """Return why nothing new is taken; empty while there is room. Raises Unavailable."""
+    def free_bytes(self) -> int:
+        """Return the free space of the fuller of the file systems. Raises Unavailable."""
         try:
-            free = min(psutil.disk_usage(str(folder)).free for folder in self.folders)
+            free: int = min(psutil.disk_usage(str(folder)).free for folder in self.folders)
         except OSError as error:
             raise Unavailable(f"the disk does not say how full it is: {error.strerror}") from error
+        return free
+
+    def full(self) -> str:
+        """Return why nothing new is taken; empty while there is room. Raises Unavailable."""
+        free = self.free_bytes()
         if free < self.min_free_bytes:
             return f"{free // MIB} MiB of disk are free, {self.min_free_bytes // MIB} MiB are kept"
         if self.quota_bytes:

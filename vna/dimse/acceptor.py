@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from vna._native import ProtocolError
 from vna.archive import Archive
 from vna.dimse.association import UNEXPECTED_PDU, Association, AssociationLost
-from vna.dimse.commands import CommandField
+from vna.dimse.commands import CommandField, name_of
 from vna.dimse.machine import Message
 from vna.dimse.negotiation import REJECT_LOCAL_LIMIT, Negotiated, negotiate
 from vna.dimse.operation import Operation
@@ -23,6 +23,7 @@ from vna.dimse.services.store import store
 from vna.dimse.settings import DimseSettings
 from vna.dimse.statuses import Failure, Refused, Status, failure
 from vna.errors import VnaError
+from vna.observe import metrics
 from vna.types.remote import Permission
 
 __all__ = ["Acceptor"]
@@ -59,12 +60,16 @@ class Acceptor:
                 while (message := await association.message()) is not None:
                     await self._serve(association, negotiated, message)
                 log.info("%s: released", association.label)
+            metrics.ASSOCIATIONS.add("released" if negotiated is not None else "rejected")
         except AssociationLost as lost:
+            metrics.ASSOCIATIONS.add("aborted")
             log.info("%s: ended: %s", association.label, lost)
         except ProtocolError as error:
+            metrics.ASSOCIATIONS.add("aborted")
             log.warning("%s: aborted, protocol error: %s", association.label, error)
             association.abort(UNEXPECTED_PDU, f"protocol error: {error}")
         except Exception:
+            metrics.ASSOCIATIONS.add("aborted")
             log.exception("%s: aborted, internal error", association.label)
             association.abort(why="internal error")
 
@@ -143,14 +148,10 @@ class Acceptor:
         log.warning(
             "%s: %s %s: status %04X, %s",
             association.label,
-            _name(request.field),
+            name_of(request.field),
             request.affected_sop_uid,
             answer.status,
             why,
         )
         await association.skip_data()
         operation.respond(answer.status, answer.comment, answer.offending)
-
-
-def _name(field: int) -> str:
-    return CommandField(field).name if field in SERVICES else f"command {field:04X}"

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from vna._native import ProtocolError
 
-__all__ = ["NO_DATA_SET", "Command", "CommandField", "decode", "encode"]
+__all__ = ["NO_DATA_SET", "Command", "CommandField", "decode", "encode", "name_of"]
 
 NO_DATA_SET: Final = 0x0101
 WITH_DATA_SET: Final = 0x0001
@@ -28,6 +28,14 @@ class CommandField(IntEnum):
     C_MOVE = 0x0021
     C_ECHO = 0x0030
     C_CANCEL = 0x0FFF
+
+
+def name_of(field: int) -> str:
+    """Return a request's name as the standard writes it, such as C-STORE."""
+    try:
+        return CommandField(field).name.replace("_", "-")
+    except ValueError:
+        return f"command {field:04X}"
 
 
 @dataclass(slots=True, kw_only=True)

@@ -7,10 +7,11 @@ from typing import Final
 
 from vna.archive import Archive
 from vna.dimse.association import Association, Buffer
-from vna.dimse.commands import RESPONSE, Command
+from vna.dimse.commands import RESPONSE, Command, name_of
 from vna.dimse.negotiation import Context, Negotiated
 from vna.dimse.settings import DimseSettings
-from vna.dimse.statuses import COMMENT_LENGTH, Refused, Status
+from vna.dimse.statuses import COMMENT_LENGTH, Refused, Status, kind_of
+from vna.observe import metrics
 
 __all__ = ["Operation"]
 
@@ -56,7 +57,10 @@ class Operation:
         )
 
     def pdus(self, command: Command, data: bytes | None = None) -> list[Buffer]:
-        """Return the PDUs of a response."""
+        """Return the PDUs of a response; the last one of a request is counted."""
+        kind = kind_of(command.status)
+        if kind != "pending":
+            metrics.DIMSE_OPERATIONS.add(name_of(self.request.field), kind)
         return self.association.message_pdus(self.context.id, command, data)
 
     def send(self, command: Command, data: bytes | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from vna.dimse.commands import CommandField
 from vna.errors import (
@@ -21,7 +21,7 @@ from vna.errors import (
     VnaError,
 )
 
-__all__ = ["Failure", "Refused", "Status", "failure"]
+__all__ = ["Failure", "Refused", "Status", "failure", "kind_of"]
 
 COMMENT_LENGTH: Final = 64
 """Error Comment (0000,0902) is a single LO."""
@@ -45,6 +45,24 @@ class Status(IntEnum):
     CANCELLED = 0xFE00
     PENDING = 0xFF00
     PENDING_KEYS_UNSUPPORTED = 0xFF01
+
+
+StatusKind: TypeAlias = Literal["success", "pending", "warning", "cancel", "failure"]
+
+
+def kind_of(status: int | None) -> StatusKind:
+    """Return the class of a status (PS3.7 C)."""
+    match status:
+        case Status.SUCCESS:
+            return "success"
+        case Status.PENDING | Status.PENDING_KEYS_UNSUPPORTED:
+            return "pending"
+        case Status.CANCELLED:
+            return "cancel"
+        case int() if status >> 12 == 0xB:
+            return "warning"
+        case _:
+            return "failure"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Self
 
@@ -12,6 +13,7 @@ from vna.index.mutation import Applied, Mutation
 from vna.index.reader import Reader
 from vna.index.secondary import SecondaryKeys
 from vna.index.settings import IndexSettings, Keyer
+from vna.observe import metrics
 from vna.types import PackId
 
 __all__ = ["Index"]
@@ -68,9 +70,14 @@ class Index:
         Raises Full, Busy, Unavailable, or Invalid for a commit that no index can take; then
         nothing of the group was applied.
         """
-        return self._environment.write(
+        begun = time.monotonic()
+        results = self._environment.write(
             lambda txn: apply_group(txn, self._keyer, mutations, marks, replay=replay)
         )
+        if not replay:
+            metrics.INDEX_SECONDS.observe(time.monotonic() - begun)
+            metrics.GROUP_MUTATIONS.observe(len(mutations))
+        return results
 
     def forget(self, pack: PackId, digests: Sequence[bytes]) -> int:
         """Drop the places of blobs in a pack that is to vanish; return how many must stay there.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vna.errors import Invalid, Unavailable
+from vna.observe import metrics
 from vna.storage.encode import SEAL_RECORD, EncodedBlob, digest_of, encode_record
 from vna.storage.faults import no_space, write_error
 from vna.storage.format import COMMIT, MAX_COMMIT, PACK_HEADER, pack_header, pack_name
@@ -89,7 +91,9 @@ class OwnedPack:
         """Make everything up to `end` durable."""
         if self.synced != self.end:
             end = self.end
+            begun = time.monotonic()
             self._file.sync()
+            metrics.SYNC_SECONDS.observe(time.monotonic() - begun)
             self.synced = end
 
     def seal(self) -> None:

@@ -12,7 +12,7 @@ Every verb is a file of `routes`; what it asks of the archive goes through `arch
 that STOW-RS stores like C-STORE and QIDO-RS finds what C-FIND finds.
 """
 
-from vna.web.app import make_app, make_runner
+from vna.web.app import make_app, make_runner, requests_under_way
 from vna.web.settings import WebSettings
 
-__all__ = ["WebSettings", "make_app", "make_runner"]
+__all__ = ["WebSettings", "make_app", "make_runner", "requests_under_way"]

@@ -17,12 +17,13 @@ from vna.web.routes import status
 from vna.web.routes.bulk import retrieve_bulk
 from vna.web.routes.frames import retrieve_frames
 from vna.web.routes.metadata import retrieve_metadata
+from vna.web.routes.metrics import retrieve_metrics
 from vna.web.routes.qido import search
 from vna.web.routes.stow import store
 from vna.web.routes.wado import retrieve, retrieve_instance
 from vna.web.settings import WebSettings
 
-__all__ = ["make_app", "make_runner"]
+__all__ = ["make_app", "make_runner", "requests_under_way"]
 
 READ_BUFFER_BYTES: Final = 256 << 10
 
@@ -54,6 +55,7 @@ def make_app(
     app.router.add_get("/", status.landing)
     app.router.add_get("/healthz", status.health)
     app.router.add_get("/readyz", status.readiness(ready))
+    app.router.add_get("/metrics", retrieve_metrics)
     app.add_routes(_dicomweb(settings.prefix))
     return app
 
@@ -85,6 +87,11 @@ def _dicomweb(prefix: str) -> list[web.RouteDef]:
             for resource in ("rendered", "thumbnail", "pixeldata", "bulkdata")
         ),
     ]
+
+
+def requests_under_way(app: web.Application) -> int:
+    """Return how many requests an app serves now."""
+    return app[REQUESTS].under_way
 
 
 def make_runner(app: web.Application, drain_s: float = 30.0) -> web.AppRunner:

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 from aiohttp import hdrs, web
 
 from vna.errors import VnaError
+from vna.observe import metrics
 from vna.web.context import CLOCK, REQUEST_ID, SETTINGS
 from vna.web.drain import REQUESTS
 from vna.web.problems import problem, status_of
@@ -47,22 +48,30 @@ async def number(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 @web.middleware
 async def log_access(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Log one line per request: the route's template, never its values, which are patient data."""
+    """Log and count each request, one line: the route's template, never its values, which are patient data."""
     clock = request.app[CLOCK]
     begin = clock.monotonic()
     status = 0
     try:
         response = await handler(request)
         status = response.status
+    except ConnectionError:
+        return web.Response()  # the client is gone: nobody is answered, and nothing has failed
+    else:
         return response
     finally:
         resource = request.match_info.route.resource
+        route = resource.canonical if resource is not None else "-"
+        seconds = clock.monotonic() - begin
+        counted = route.removeprefix(request.app[SETTINGS].prefix)
+        metrics.HTTP_REQUESTS.add(request.method, counted, str(status) if status else "lost")
+        metrics.HTTP_SECONDS.observe(seconds, counted)
         access.info(
             "%s %s %d %.1fms id=%s",
             request.method,
-            resource.canonical if resource is not None else "-",
+            route,
             status,
-            (clock.monotonic() - begin) * 1000,
+            seconds * 1000,
             request[REQUEST_ID],
         )
 

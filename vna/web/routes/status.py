@@ -26,6 +26,7 @@ async def landing(request: web.Request) -> web.Response:
                 "DICOMweb (QIDO-RS, WADO-RS, STOW-RS)": f"{prefix}/studies",
                 "health": "/healthz",
                 "readiness": "/readyz",
+                "metrics": "/metrics",
             },
         }
     )

@@ -1,0 +1,155 @@
+"""Every metric of the archive; docs/metrics.md is written from this table.
+
+Rooms count with `metrics.STORES.add("stored")`: once per object, request or transaction, never per
+PDU or piece. A process of its own, such as a command, counts too, but nobody sees it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vna.observe.registry import OTHER, Registry
+
+__all__ = ["REGISTRY"]
+
+REGISTRY: Final = Registry()
+_counter, _gauge = REGISTRY.counter, REGISTRY.gauge
+_histogram, _reading = REGISTRY.histogram, REGISTRY.reading
+
+SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+MUTATIONS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+# objects ------------------------------------------------------------------------------------------
+TAKEN: Final = ("stored", "replaced", "repaired", "duplicate", "nothing", "kept")
+REFUSED: Final = ("conflict", "invalid", "full", "busy", "unavailable", "aborted", OTHER)
+STORES: Final = _counter(
+    "vna_stores_total",
+    "Objects that arrived, by what became of them: acknowledged as stored, replaced, repaired,"
+    " duplicate, nothing (deleted meanwhile) or kept (the first one was); refused for the reason"
+    " named; or aborted, when the sender left before the end.",
+    outcome=(*TAKEN, *REFUSED),
+)
+RECEIVED_BYTES: Final = _counter(
+    "vna_received_bytes_total", "Bytes of objects that arrived, whatever became of them."
+)
+RESOURCES: Final = ("dataset", "frame", "bulk", "metadata")
+RETRIEVED: Final = _counter(
+    "vna_retrieved_total",
+    "Data sets, frames, bulk values and metadata that were read to be sent, by whichever door.",
+    resource=RESOURCES,
+)
+RETRIEVED_BYTES: Final = _counter("vna_retrieved_bytes_total", "Bytes of them.", resource=RESOURCES)
+
+# DIMSE --------------------------------------------------------------------------------------------
+ASSOCIATIONS: Final = _counter(
+    "vna_associations_total",
+    "Connections to the DIMSE port that have ended: with a release, an abort (by either side, or"
+    " a lost connection), or a rejection.",
+    end=("released", "aborted", "rejected"),
+)
+ASSOCIATIONS_NOW: Final = _gauge("vna_associations", "Connections to the DIMSE port.")
+DIMSE_OPERATIONS: Final = _counter(
+    "vna_dimse_operations_total",
+    "Requests of peers that were answered to the end, by the kind of the last status.",
+    operation=("C-ECHO", "C-STORE", "C-FIND", "C-MOVE", "C-GET", OTHER),
+    status=("success", "warning", "failure", "cancel"),
+)
+
+# HTTP ---------------------------------------------------------------------------------------------
+_INSTANCES: Final = "/studies/{study}/series/{series}/instances/{instance}"
+_FRAMES: Final = _INSTANCES + "/frames/{frames}"
+ROUTES: Final = (
+    *("/", "/healthz", "/readyz", "/metrics", "/studies", "/series", "/instances"),
+    *("/studies/{study}/series", "/studies/{study}/instances"),
+    "/studies/{study}/series/{series}/instances",
+    *("/studies/{study}", "/studies/{study}/series/{series}", _INSTANCES),
+    *(_FRAMES, _INSTANCES + "/bulkdata/{path}"),
+    "/studies/{study}/metadata",
+    "/studies/{study}/series/{series}/metadata",
+    _INSTANCES + "/metadata",
+    OTHER,
+)
+STATUSES: Final = (
+    *("200", "202", "204", "206", "301", "304", "400", "403", "404", "405", "406", "408", "409"),
+    *("410", "413", "415", "416", "417", "500", "501", "503", "507", "lost", OTHER),
+)
+HTTP_REQUESTS: Final = _counter(
+    "vna_http_requests_total",
+    "Requests that were answered; lost where the client was gone before.",
+    method=("GET", "HEAD", "POST", "OPTIONS", OTHER),
+    route=ROUTES,
+    status=STATUSES,
+)
+HTTP_SECONDS: Final = _histogram(
+    "vna_http_request_seconds",
+    "Time from the head of a request to the end of its answer.",
+    SECONDS,
+    route=ROUTES,
+)
+HTTP_NOW: Final = _gauge("vna_http_requests", "Requests under way.")
+
+# commit -------------------------------------------------------------------------------------------
+GROUP_MUTATIONS: Final = _histogram(
+    "vna_commit_group_mutations",
+    "Mutations that were committed together, in one transaction of the index.",
+    MUTATIONS,
+)
+INDEX_SECONDS: Final = _histogram(
+    "vna_index_transaction_seconds", "Time of these transactions.", SECONDS
+)
+SYNC_SECONDS: Final = _histogram(
+    "vna_pack_sync_seconds", "Time that packs took to become durable, each sync.", SECONDS
+)
+QUEUE_NOW: Final = _gauge("vna_commit_queue", "Mutations that wait to be committed.")
+HELD_NOW: Final = _gauge("vna_ingest_bytes", "Bytes of arriving objects in memory.")
+
+# state --------------------------------------------------------------------------------------------
+STATES: Final = ("ready", "full", "broken")
+STATE_NOW: Final = _gauge(
+    "vna_state",
+    "1 for what the process says of itself: ready; full, when new objects are refused for want of"
+    " space; broken, when all changes are, after a failure.",
+    state=STATES,
+)
+PROCESS_STARTS: Final = _counter(
+    "vna_process_starts_total",
+    "Processes that were started: more than there are says that some have died.",
+    kind=("worker", "scrub"),
+)
+RESIDENT_NOW: Final = _gauge("vna_process_resident_bytes", "Memory of the process.")
+FILES_NOW: Final = _gauge("vna_process_open_files", "Descriptors that the process has open.")
+FREE_BYTES: Final = _reading(
+    "vna_free_bytes", "Free space of the file system, the less where packs and index have each one."
+)
+PACKS: Final = _reading("vna_packs", "Packs on disk.")
+PACK_BYTES: Final = _reading("vna_pack_bytes", "Bytes of packs on disk.")
+ENTITIES: Final = _reading(
+    "vna_entities",
+    "What the archive holds; deleted instances can be restored still.",
+    entity=("patients", "studies", "series", "instances", "deleted", "blobs"),
+)
+STORED_BYTES: Final = _reading("vna_stored_bytes", "Bytes of the data sets that it holds.")
+
+# damage -------------------------------------------------------------------------------------------
+DAMAGED_READS: Final = _counter(
+    "vna_damaged_reads_total",
+    "Reads that met a copy that failed its check: served from another copy, or refused.",
+    answer=("served", "refused"),
+)
+DAMAGE_RECORDED: Final = _counter(
+    "vna_damage_recorded_total",
+    "Copies of blobs that were found damaged, or sound again, and recorded as such.",
+    verdict=("damaged", "sound"),
+)
+DAMAGED_BLOBS: Final = _reading(
+    "vna_damaged_blobs", "Blobs that objects need and that have no undamaged copy."
+)
+SCRUB_BLOBS: Final = _reading("vna_scrub_blobs", "Blobs that the scrub has read in this pass.")
+SCRUB_BYTES: Final = _reading("vna_scrub_bytes", "Bytes that it has read in this pass.")
+SCRUB_DAMAGED: Final = _reading("vna_scrub_damaged", "Blobs that it found damaged in this pass.")
+SCRUB_BEGUN: Final = _reading(
+    "vna_scrub_begun_timestamp_seconds", "When this pass began; 0 before the first."
+)
+SCRUB_ENDED: Final = _reading(
+    "vna_scrub_ended_timestamp_seconds", "When this pass ended; 0 while it runs."
+)
