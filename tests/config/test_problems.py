@@ -83,8 +83,25 @@ def test_remote_titles_are_unique(problems):
     (line,) = problems(remote + remote)
     assert (
         line
-        == 'FILE: [[remote]] 2 ae_title = "A"; allowed: a title that [[remote]] 1 does not have already'
+        == 'FILE: [[remote]] 2 ae_title = "A"; allowed: one that [[remote]] 1 does not have already'
     )
+
+
+@pytest.mark.parametrize(
+    ("tables", "says"),
+    [
+        ("[[tier]]\nname = 'a'\n[[tier]]\nname = 'a'\npath = 'b'\n", "[[tier]] 2 name"),
+        ("[[tier]]\nname = 'a'\n[[tier]]\nname = 'b'\n", "[[tier]] 2 path: is missing"),
+        ("[[tier]]\nname = 'a'\n[[tier]]\nname = 'b'\nkind = 's3'\n", "[[tier]] 2 bucket"),
+        ("[[tier]]\nname = 'a'\nkind = 's3'\nbucket = 'bbb'\n", "[[tier]] 1 kind"),
+        ("[[tier]]\npath = 'a'\n", "[[tier]] 1 name: is missing"),
+        ("[[tier]]\nname = 'a b'\n", "1 to 32 letters"),
+        ("[[tier]]\nname = 'a'\ncodec = 'lzma'\n", "codec"),
+    ],
+)
+def test_tiers_that_cannot_be(problems, tables, says):
+    (line,) = problems(tables)
+    assert says in line.replace(";", ":")
 
 
 def test_listening_beyond_this_machine_needs_two_explicit_words(problems, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from vna.archive import ArchiveSettings, ScrubSettings
 from vna.config import ListenSettings, ProcessSettings, load, settings_page, toml, validate
-from vna.config.table import REMOTE, SECTIONS
+from vna.config.table import SECTIONS, TABLES
 from vna.dimse import DimseSettings
 from vna.observe import LogSettings
 from vna.web import WebSettings
@@ -22,7 +22,7 @@ ROOMS = {
     "dimse": DimseSettings,
     "web": WebSettings,
 }
-DERIVED = {("dimse", "remotes"), ("web", "ae_title")}
+DERIVED = {("archive", "tiers"), ("dimse", "remotes"), ("web", "ae_title")}
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.name)
@@ -30,6 +30,22 @@ def test_each_field_of_a_room_is_a_setting(section):
     wanted = {field.name for field in fields(ROOMS[section.name])}
     known = {setting.name for setting in section.settings}
     assert known == wanted - {name for room, name in DERIVED if room == section.name}
+
+
+def test_tiers_reach_the_archive(tmp_path):
+    file = tmp_path / "vna.toml"
+    file.write_text(
+        "[archive]\ncodec = 'raw'\n"
+        "[[tier]]\nname = 'ssd'\npath = '/ssd'\ncodec = 'zstd'\n"
+        "[[tier]]\nname = 's3'\nkind = 's3'\nbucket = 'images'\naccess_key_file = '/run/key'\n"
+    )
+    config = load(file)
+    first, second = config.archive.tiers
+    assert config.archive.codec == "zstd"
+    assert config.archive.packs == first.path == Path("/ssd")
+    assert (second.bucket, second.access_key_file) == ("images", Path("/run/key"))
+    assert second.path is None
+    assert validate(config.document(), "again") == config
 
 
 def test_defaults_are_the_rooms_own():
@@ -55,24 +71,28 @@ def test_sample_file_is_complete_and_holds_the_defaults(root):
     assert load(sample) == load()
 
 
-def test_commented_remote_of_the_sample_is_valid(root, tmp_path):
+@pytest.mark.parametrize(("section", "unique"), TABLES)
+def test_commented_tables_of_the_sample_are_valid(root, tmp_path, section, unique):
     text = (root / "config/vna.toml").read_text()
-    head, mark, tail = text.partition("# [[remote]]")
+    head, mark, tail = text.partition(f"# [[{section.name}]]\n")
     assert mark
     settings = [
-        line for line in tail.splitlines() if " = " in line and not line.startswith("# Allowed")
+        line
+        for line in tail.partition("\n\n")[0].splitlines()
+        if " = " in line and not line.startswith("# Allowed")
     ]
     file = tmp_path / "vna.toml"
-    file.write_text(head + "[[remote]]\n" + "\n".join(line.removeprefix("# ") for line in settings))
-    (remote,) = load(file).remotes
-    assert remote.ae_title == "WORKSTATION"
-    assert len(settings) == len(REMOTE.settings)
+    lines = "\n".join(line.removeprefix("# ") for line in settings)
+    file.write_text(f"{head}[[{section.name}]]\n{lines}\n")
+    (table,) = load(file).tables[section.name]
+    assert table[unique]
+    assert len(settings) == len(section.settings)
 
 
 def test_page_is_up_to_date_and_names_every_setting(root):
     page = (root / "docs/settings.md").read_text()
     assert page == settings_page(), "run `make docs`"
-    for section in (*SECTIONS, REMOTE):
+    for section in (*SECTIONS, *(section for section, _ in TABLES)):
         for setting in section.settings:
             assert f"| `{setting.name}` |" in page
 

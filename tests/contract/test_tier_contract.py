@@ -15,7 +15,7 @@ NEAR = {
     "faulty": lambda path: FaultyTier(DirectoryTier(path)),
     "metered": lambda path: MeteredTier(DirectoryTier(path)),
     "queued": lambda path: QueuedTier(DirectoryTier(path), 1),
-    "marked": lambda path: MarkedTier(DirectoryTier(path), "", lambda _: None),
+    "marked": lambda path: MarkedTier(lambda: DirectoryTier(path), "", lambda _: None),
     "cached": lambda path: CachedTier(DirectoryTier(path), ExtentCache(path / "cache", 1 << 20)),
 }
 HOT = ("directory", "faulty")

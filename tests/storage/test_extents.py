@@ -223,16 +223,36 @@ def test_queues_forget_what_is_gone():
 
 def test_another_disk_in_the_place_of_a_tier_is_not_touched(tmp_path):
     remembered = []
-    tier = MarkedTier(DirectoryTier(tmp_path / "disk"), "", remembered.append)
+    tier = MarkedTier(lambda: DirectoryTier(tmp_path / "disk"), "", remembered.append)
     tier.put(PACK, [b"content"])
     (tmp_path / "disk").rename(tmp_path / "unmounted")
-    again = MarkedTier(DirectoryTier(tmp_path / "disk"), remembered[0], remembered.append)
+    again = MarkedTier(lambda: DirectoryTier(tmp_path / "disk"), remembered[0], print)
     with pytest.raises(ConnectionError, match="is in its place"):
         again.put(PACK + 1, [b"content"])
     with pytest.raises(ConnectionError):
         again.open(PACK)
     assert DirectoryTier(tmp_path / "disk").list() == []
     assert len(remembered) == 1
+
+
+def test_a_disk_that_is_not_mounted_is_not_written(tmp_path):
+    with pytest.raises(ConnectionError, match="mounted"):
+        DirectoryTier(tmp_path / "disk", new=False)
+    assert not (tmp_path / "disk").exists()
+
+
+def test_a_disk_that_comes_back_is_used_again(tmp_path):
+    place = tmp_path / "disk"
+    identity = DirectoryTier(place).identity
+    tier = MarkedTier(lambda: DirectoryTier(place, new=False), identity, print)
+    tier.put(PACK, [b"content"])
+    place.rename(tmp_path / "unmounted")
+    with pytest.raises(OSError, match="No such file"):
+        tier.open(PACK)
+    with pytest.raises(ConnectionError):
+        tier.put(PACK + 1, [b"content"])
+    (tmp_path / "unmounted").rename(place)
+    assert tier.open(PACK).read(0, 7) == b"content"
 
 
 def test_few_at_once(tmp_path):

@@ -9,6 +9,7 @@ Glossary
     hold        the claim of all that use an archive, or of one alone that replaces its index
     recovery    applying what a crash left in packs beyond what the index has
     quarantine  copies of blobs known to be damaged: not served, replaced when they come again
+    tier        where packs are: the hot one takes what arrives, those below it whole packs
     scrub       reading all blobs back, over and over, in the background
     backup      one point in time of an archive, in another folder
 """
@@ -25,6 +26,7 @@ from vna.archive.restore import Restored
 from vna.archive.retrieve import StoredObject
 from vna.archive.scrub import ScrubSettings, ScrubState
 from vna.archive.settings import ArchiveSettings
+from vna.archive.tiers import TierSettings
 from vna.index import Outcome
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "Stats",
     "Stored",
     "StoredObject",
+    "TierSettings",
     "rebuild_index",
     "restore_backup",
 ]

@@ -29,6 +29,7 @@ from vna.archive.scrub import Scrub, ScrubSettings, ScrubState, read_scrub_state
 from vna.archive.served import counted, served
 from vna.archive.settings import ArchiveSettings
 from vna.archive.space import Space
+from vna.archive.tiers import open_tiers
 from vna.clock import Clock, SystemClock
 from vna.dicom.keys import keys_of
 from vna.errors import Deleted, Invalid, NotFound, Unavailable, VnaError
@@ -95,14 +96,18 @@ class Archive:
     ) -> None:
         self.identity = identity
         self._data = settings.data
+        self._packs = settings.packs
         self._clock = clock
         self._hold = hold
-        self._store = BlobStore(settings.storage(identity), tier, clock)
+        self._tiers = open_tiers(settings.data, settings.tiers, settings.cache_bytes, tier)
+        self._store = BlobStore(
+            settings.storage(identity), self._tiers.hot, clock, self._tiers.lower
+        )
         self._index = Index.open(settings.index(identity), keys_of)
         self._committer = Committer(self._store, self._index, clock)
         self._offload = Offload(settings.threads)
         self._space = Space(
-            (settings.data / "packs", settings.data / "index"),
+            (settings.packs, settings.data / "index"),
             settings.min_free_bytes,
             settings.quota_bytes,
             self._index,
@@ -347,4 +352,6 @@ class Archive:
         a folder that is something else, Busy while another backup runs there, Corrupt when its
         manifest is damaged, Full or Unavailable when it cannot be written.
         """
-        return backup(self._data, self._index, self._clock, folder, progress)
+        return backup(
+            self._data, self._packs, self._index, self._clock, folder=folder, progress=progress
+        )

@@ -62,26 +62,30 @@ class _Snapshot:
 
 def backup(
     data: Path,
+    packs: Path,
     index: Index,
     clock: Clock,
+    *,
     folder: Path,
     progress: Callable[[int, int], None] | None,
 ) -> BackupReport:
     """Bring the backup in `folder` to the present; see `Archive.backup`."""
     with _writing(folder), _alone(folder):
-        return _Backup(data, index, clock, folder).run(progress or (lambda _done, _total: None))
+        return _Backup(data, packs, index, clock, folder).run(
+            progress or (lambda _done, _total: None)
+        )
 
 
 class _Backup:
     """One run."""
 
-    def __init__(self, data: Path, index: Index, clock: Clock, folder: Path) -> None:
+    def __init__(self, data: Path, packs: Path, index: Index, clock: Clock, folder: Path) -> None:
         self._index = index
         self._clock = clock
         self._folder = folder
         self._identity = (data / "archive.toml").read_text(encoding="ascii")
         self._archive = index.archive_uuid
-        self._source = PackFolder(data / "packs")
+        self._source = PackFolder(packs)
         self._target = PackFolder(folder / "packs")
         self._known = self._held_before()
         self._report = BackupReport()

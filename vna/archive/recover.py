@@ -15,12 +15,14 @@ import msgspec
 from vna.errors import Corrupt
 from vna.index import Index, Mutation
 from vna.storage import (
+    HOT,
     BlobRecord,
     BlobStore,
     CommitRecord,
     DamagedRecord,
     RecordWalk,
     pack_name,
+    tier_of,
 )
 from vna.types import BlobPlace, Commit, PackId, VoidCommit
 
@@ -85,7 +87,8 @@ class _Recovery:
             marks = reader.marks()
         packs = self._store.packs()
         self._total = sum(pack.size for pack in packs)
-        for missing in sorted(marks.keys() - {pack.id for pack in packs}):
+        hot = {pack for pack in marks if tier_of(pack) == HOT}
+        for missing in sorted(hot - {pack.id for pack in packs}):
             self.recovered.damaged(f"pack {pack_name(missing)} is missing")
         for pack in reversed(packs):
             mark = marks.get(pack.id, 0)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from vna.archive.identity import Identity
+from vna.archive.tiers import TierSettings, hot_path
 from vna.index import IndexSettings
 from vna.storage import StorageSettings
 from vna.types import DuplicatePolicy
@@ -24,6 +25,8 @@ class ArchiveSettings:
     `memory_in_flight_bytes`. `threads` serve blocking reads and encoding. New
     objects are refused while less than `min_free_bytes` are free where the archive is, or while
     its data sets add up to `quota_bytes` (0: any number).
+    `tiers` go from hot to cold; without any, all packs are in the data folder. What is read from
+    S3 stores is kept in the data folder, up to `cache_bytes`.
     """
 
     data: Path
@@ -38,11 +41,18 @@ class ArchiveSettings:
     index_map_bytes: int = 4 << 30
     min_free_bytes: int = 1 << 30
     quota_bytes: int = 0
+    cache_bytes: int = 10 << 30
+    tiers: tuple[TierSettings, ...] = ()
+
+    @property
+    def packs(self) -> Path:
+        """The folder of the packs that grow: that of the first tier."""
+        return hot_path(self.data, self.tiers)
 
     def storage(self, identity: Identity) -> StorageSettings:
         """Return the settings of the archive's packs."""
         return StorageSettings(
-            path=self.data / "packs", node=identity.node, pack_size_bytes=self.pack_size_bytes
+            path=self.packs, node=identity.node, pack_size_bytes=self.pack_size_bytes
         )
 
     def index(self, identity: Identity) -> IndexSettings:

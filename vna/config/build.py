@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from vna.archive import ArchiveSettings, ScrubSettings
+from vna.archive import ArchiveSettings, ScrubSettings, TierSettings
 from vna.config.model import Config, ListenSettings, ProcessSettings
 from vna.dimse import DimseSettings
 from vna.observe import LogSettings
@@ -15,17 +16,26 @@ from vna.web import WebSettings
 __all__ = ["build"]
 
 
-def build(values: Mapping[str, Mapping[str, Any]], remotes: Sequence[Mapping[str, Any]]) -> Config:
-    """Return the rooms' settings. `values` are complete and valid, section by section."""
-    known = tuple(Remote(**{**remote, "may": frozenset(remote["may"])}) for remote in remotes)
+def build(
+    values: Mapping[str, Mapping[str, Any]], tables: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> Config:
+    """Return the rooms' settings. `values` and `tables` are complete and valid."""
+    known = tuple(
+        Remote(**{**remote, "may": frozenset(remote["may"])}) for remote in tables["remote"]
+    )
+    tiers = tuple(TierSettings(**tier) for tier in tables["tier"])
+    archive = ArchiveSettings(**values["archive"], tiers=tiers)
+    if tiers:  # what arrives is stored as the first tier says
+        archive = replace(archive, codec=tiers[0].codec)
     return Config(
         listen=ListenSettings(**values["listen"]),
         process=ProcessSettings(**values["process"]),
         log=LogSettings(**values["log"]),
-        archive=ArchiveSettings(**values["archive"]),
+        archive=archive,
         scrub=ScrubSettings(**values["scrub"]),
         dimse=DimseSettings(**values["dimse"], remotes=known),
         web=WebSettings(**values["web"], ae_title=values["dimse"]["ae_title"]),
         remotes=known,
         values=values,
+        tables=tables,
     )

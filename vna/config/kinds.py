@@ -12,18 +12,23 @@ from typing import Protocol
 __all__ = [
     "AE_TITLE",
     "BASE_URL",
+    "BUCKET",
     "HOST",
     "ORIGIN",
     "PATH_PREFIX",
+    "TIER_NAME",
     "UID",
     "Address",
+    "File",
     "Flag",
     "Folder",
     "Kind",
     "NotAllowedError",
+    "Optional",
     "Pattern",
     "Real",
     "Several",
+    "Text",
     "Whole",
     "Word",
     "written",
@@ -200,6 +205,51 @@ class Folder:
         return path
 
 
+@dataclass(frozen=True)
+class File:
+    """A file that can be read; need not exist yet."""
+
+    allowed: str = "the path of a file"
+
+    def take(self, value: object) -> Path:
+        """Return the path, or raise NotAllowedError when a folder is there."""
+        if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
+            raise NotAllowedError
+        path = Path(value).expanduser()
+        if path.is_dir():
+            raise NotAllowedError
+        return path
+
+
+@dataclass(frozen=True)
+class Text:
+    """Any text on one line."""
+
+    allowed: str = "text on one line"
+
+    def take(self, value: object) -> str:
+        """Return the text, or raise NotAllowedError."""
+        if not isinstance(value, str) or not value.isprintable():
+            raise NotAllowedError
+        return value
+
+
+@dataclass(frozen=True)
+class Optional:
+    """A value of a kind, or empty text for none."""
+
+    kind: Kind
+
+    @property
+    def allowed(self) -> str:
+        """What a value may be."""
+        return f"empty, or {self.kind.allowed}"
+
+    def take(self, value: object) -> object:
+        """Return the value, None for empty text, or raise NotAllowedError."""
+        return None if value in ("", None) else self.kind.take(value)
+
+
 AE_TITLE = Pattern(
     r"[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?",
     "an AE title: 1 to 16 characters of printable ASCII, no backslash, no space at either end",
@@ -210,6 +260,8 @@ UID = Pattern(
     "a UID: numbers without leading zeros, joined by dots, up to 64 characters",
 )
 """A unique identifier (PS3.5 9.1)."""
+TIER_NAME = Pattern(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", "1 to 32 letters, digits, _ or -")
+BUCKET = Pattern(r"|[A-Za-z0-9][A-Za-z0-9._-]{1,62}", "empty, or the name of a bucket")
 HOST = Pattern(r"[0-9A-Za-z._:%-]{1,253}", "a host name or IP address")
 PATH_PREFIX = Pattern(r"(/[0-9A-Za-z._~-]+)+", 'a path such as "/dicom-web", no slash at its end')
 ORIGIN = Pattern(r"\*|https?://[^/?#\s]+", '"*" or an origin such as "https://viewer.example"')

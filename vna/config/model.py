@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +51,11 @@ class ProcessSettings:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A whole configuration. `values` are the validated settings, by section and key."""
+    """A whole configuration.
+
+    `values` are the validated settings by section and key, `tables` those of the sections of which
+    there may be several.
+    """
 
     listen: ListenSettings
     process: ProcessSettings
@@ -62,6 +66,7 @@ class Config:
     web: WebSettings
     remotes: tuple[Remote, ...]
     values: Mapping[str, Mapping[str, object]]
+    tables: Mapping[str, Sequence[Mapping[str, object]]]
 
     def document(self) -> dict[str, object]:
         """Return the effective settings as plain data; `validate` of it gives an equal Config."""
@@ -69,20 +74,17 @@ class Config:
             section: {key: _plain(value) for key, value in values.items()}
             for section, values in self.values.items()
         }
-        sections["remote"] = [
-            {
-                "ae_title": remote.ae_title,
-                "host": remote.host,
-                "port": remote.port,
-                "may": sorted(remote.may),
-            }
-            for remote in self.remotes
-        ]
+        for section, tables in self.tables.items():
+            sections[section] = [
+                {key: _plain(value) for key, value in table.items()} for table in tables
+            ]
         return sections
 
 
 def _plain(value: object) -> object:
     match value:
+        case None:
+            return ""
         case Path():
             return str(value)
         case tuple():

@@ -11,12 +11,13 @@ from pathlib import Path
 from vna.config.build import build
 from vna.config.kinds import NotAllowedError, written
 from vna.config.model import Config
-from vna.config.table import REMOTE, SECTIONS, Section, Setting
+from vna.config.table import SECTIONS, TABLES, Section, Setting
 from vna.errors import Invalid
 
 __all__ = ["ConfigError", "Problem", "load", "validate"]
 
 Values = dict[str, dict[str, object]]
+Tables = dict[str, list[dict[str, object]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +69,18 @@ def validate(
         values[section.name] |= check.table(
             section, f"[{section.name}]", document.get(section.name, {})
         )
-    check.unknown("", document, [*(section.name for section in SECTIONS), REMOTE.name])
-    remotes = check.remotes(document.get(REMOTE.name, []))
+    known = [*(section.name for section in SECTIONS), *(section.name for section, _ in TABLES)]
+    check.unknown("", document, known)
+    tables = {
+        section.name: check.tables(section, unique, document.get(section.name, []))
+        for section, unique in TABLES
+    }
     check.options(values, options or {})
     if not check.problems:
-        check.whole(values, remotes)
+        check.whole(values, tables)
     if check.problems:
         raise ConfigError(check.problems)
-    return build(values, remotes)
+    return build(values, tables)
 
 
 def _defaults(section: Section) -> dict[str, object]:
@@ -120,17 +125,17 @@ class _Check:
             key = f"{label} {name}" if label else f"[{name}]"
             self._wrong(key, "" if isinstance(value, dict | list) else value, f"unknown; {meant}")
 
-    def remotes(self, given: object) -> list[dict[str, object]]:
-        """Return the good `[[remote]]` tables."""
+    def tables(self, section: Section, unique: str, given: object) -> list[dict[str, object]]:
+        """Return the good tables of a section of which there may be several."""
         if not isinstance(given, list):
-            self._wrong("remote", "", "allowed: [[remote]] tables")
+            self._wrong(section.name, "", f"allowed: [[{section.name}]] tables")
             return []
-        remotes = []
+        tables = []
         seen: dict[object, int] = {}
         for number, table in enumerate(given, 1):
-            label = f"[[remote]] {number}"
-            values = _defaults(REMOTE) | self.table(REMOTE, label, table)
-            for setting in REMOTE.settings:
+            label = f"[[{section.name}]] {number}"
+            values = _defaults(section) | self.table(section, label, table)
+            for setting in section.settings:
                 if (
                     isinstance(table, Mapping)
                     and setting.default is None
@@ -139,16 +144,16 @@ class _Check:
                     self._wrong(
                         f"{label} {setting.name}", "", f"is missing; {setting.kind.allowed}"
                     )
-            ae_title = values.get("ae_title")
-            if ae_title is not None and ae_title in seen:
+            name = values.get(unique)
+            if name is not None and name in seen:
                 self._wrong(
-                    f"{label} ae_title",
-                    ae_title,
-                    f"allowed: a title that [[remote]] {seen[ae_title]} does not have already",
+                    f"{label} {unique}",
+                    name,
+                    f"allowed: one that [[{section.name}]] {seen[name]} does not have already",
                 )
-            seen.setdefault(ae_title, number)
-            remotes.append(values)
-        return remotes
+            seen.setdefault(name, number)
+            tables.append(values)
+        return tables
 
     def options(self, values: Values, options: Mapping[str, object]) -> None:
         """Put options of the command line in the place of what the file says."""
@@ -163,11 +168,12 @@ class _Check:
                 self._wrong(setting.option, value, f"allowed: {setting.kind.allowed}")
         self.source = file
 
-    def whole(self, values: Values, remotes: list[dict[str, object]]) -> None:
+    def whole(self, values: Values, tables: Tables) -> None:
         """Check what concerns several settings."""
-        listen = build(values, remotes).listen
+        listen = build(values, tables).listen
         if listen.dimse_port == listen.http_port != 0:
             self._wrong("[listen] http_port", listen.http_port, "allowed: another than dimse_port")
+        self._tiers(tables["tier"])
         if listen.loopback:
             return
         if not listen.allow_insecure:
@@ -184,6 +190,18 @@ class _Check:
                 "allowed: a loopback address, or any with [dimse] accept_unknown_callers = false "
                 "and a [[remote]] table for each AE title that may call",
             )
+
+    def _tiers(self, tiers: list[dict[str, object]]) -> None:
+        for number, tier in enumerate(tiers, 1):
+            label = f"[[tier]] {number}"
+            if tier["kind"] == "s3" and not tier["bucket"]:
+                self._wrong(f"{label} bucket", "", 'is missing; a tier of kind "s3" needs one')
+            if tier["kind"] == "s3" and number == 1:
+                self._wrong(
+                    f"{label} kind", tier["kind"], 'allowed: "directory" for the first tier'
+                )
+            if tier["kind"] == "directory" and number > 1 and tier["path"] is None:
+                self._wrong(f"{label} path", "", 'is missing; a tier of kind "directory" needs one')
 
     def _wrong(self, key: str, value: object, allowed: str) -> None:
         shown = "" if value == "" else written(value)

@@ -7,9 +7,16 @@ from typing import cast
 
 from vna.config.kinds import written
 from vna.config.model import Config
-from vna.config.table import REMOTE, SECTIONS, Setting
+from vna.config.table import SECTIONS, TABLES, Setting
 
 __all__ = ["settings_page", "toml"]
+
+
+EXAMPLES: Mapping[str, Mapping[str, object]] = {
+    "remote": {"ae_title": "WORKSTATION", "host": "127.0.0.1", "port": 11113},
+    "tier": {"name": "hot", "path": "packs"},
+}
+"""What a file of settings shows, as a comment, where there is no such table."""
 
 
 def toml(config: Config) -> str:
@@ -30,16 +37,16 @@ def _toml(document: Mapping[str, object]) -> Iterator[str]:
                 yield ""
             yield from _comment(setting)
             yield f"{setting.name} = {written(values[setting.name])}"
-    yield ""
-    yield f"# {REMOTE.about}"
-    remotes = cast("list[Mapping[str, object]]", document[REMOTE.name])
-    example = {"ae_title": "WORKSTATION", "host": "127.0.0.1", "port": 11113}
-    for remote in remotes or [example]:
-        mark = "" if remotes else "# "
-        yield f"{mark}[[remote]]"
-        for setting in REMOTE.settings:
-            yield from _comment(setting)
-            yield f"{mark}{setting.name} = {written(remote.get(setting.name, setting.default))}"
+    for section, _ in TABLES:
+        yield ""
+        yield from (f"# {line}" for line in section.about.split("\n"))
+        tables = cast("list[Mapping[str, object]]", document[section.name])
+        for table in tables or [EXAMPLES[section.name]]:
+            mark = "" if tables else "# "
+            yield f"{mark}[[{section.name}]]"
+            for setting in section.settings:
+                yield from _comment(setting)
+                yield f"{mark}{setting.name} = {written(table.get(setting.name, setting.default))}"
 
 
 def _comment(setting: Setting) -> Iterator[str]:
@@ -61,11 +68,12 @@ def _page() -> Iterator[str]:
     yield "and what is allowed; `vna config show --config FILE` prints what is in effect."
     yield ""
     yield "This page is written by `make docs`; a test fails when it is out of date."
-    for section in (*SECTIONS, REMOTE):
-        heading = f"[[{section.name}]]" if section is REMOTE else f"[{section.name}]"
+    several = [section for section, _ in TABLES]
+    for section in (*SECTIONS, *several):
+        heading = f"[[{section.name}]]" if section in several else f"[{section.name}]"
         yield ""
         yield f"## {heading}"
-        yield section.about
+        yield section.about.replace("\n", " ")
         yield ""
         yield "| key | default | allowed | meaning |"
         yield "|---|---|---|---|"

@@ -9,20 +9,25 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, get_args
 
-from vna.archive import ArchiveSettings, ScrubSettings
+from vna.archive import ArchiveSettings, ScrubSettings, TierSettings
 from vna.config.kinds import (
     AE_TITLE,
     BASE_URL,
+    BUCKET,
     HOST,
     ORIGIN,
     PATH_PREFIX,
+    TIER_NAME,
     UID,
     Address,
+    File,
     Flag,
     Folder,
     Kind,
+    Optional,
     Real,
     Several,
+    Text,
     Whole,
     Word,
 )
@@ -32,7 +37,7 @@ from vna.observe import LogSettings
 from vna.types.remote import Permission
 from vna.web import WebSettings
 
-__all__ = ["REMOTE", "SECTIONS", "Section", "Setting"]
+__all__ = ["REMOTE", "SECTIONS", "TABLES", "TIER", "Section", "Setting"]
 
 GIB = 1 << 30
 
@@ -78,6 +83,7 @@ listen = _from(ListenSettings)
 process = _from(ProcessSettings)
 log = _from(LogSettings)
 archive = _from(ArchiveSettings)
+tier = _from(TierSettings)
 scrub = _from(ScrubSettings)
 dimse = _from(DimseSettings)
 web = _from(WebSettings)
@@ -235,6 +241,12 @@ SECTIONS: tuple[Section, ...] = (
                 Whole(0, 1 << 60),
                 archive["quota_bytes"],
                 "New objects are refused likewise while those stored add up to this; 0 is no quota.",
+            ),
+            Setting(
+                "cache_bytes",
+                Whole(0, 1 << 60),
+                archive["cache_bytes"],
+                "Bytes of far tiers ([[tier]] kind s3) kept in the data folder; 0 is no cache.",
             ),
         ),
     ),
@@ -448,3 +460,59 @@ REMOTE = Section(
         ),
     ),
 )
+
+TIER = Section(
+    "tier",
+    "Where packs are, from hot to cold, one [[tier]] table for each; without any, in the data folder.\n"
+    "Objects arrive on the first one, a directory; whole packs move to those below it.",
+    (
+        Setting("name", TIER_NAME, None, "Its name, unique among the tiers, and kept for ever."),
+        Setting("kind", Word(("directory", "s3")), tier["kind"], "A directory, or an S3 store."),
+        Setting(
+            "path",
+            Optional(Folder()),
+            "",
+            "The directory, relative to the data folder; of the first tier it may be left out.",
+        ),
+        Setting("endpoint", BASE_URL, tier["endpoint"], "URL of the S3 store; empty for AWS."),
+        Setting("bucket", BUCKET, tier["bucket"], "The bucket; it must exist."),
+        Setting("region", Text(), tier["region"], "The region of the bucket."),
+        Setting("prefix", Text(), tier["prefix"], "What begins every name in the bucket."),
+        Setting(
+            "access_key_file",
+            Optional(File()),
+            "",
+            "File with the access key id; systemd credentials are such files.",
+        ),
+        Setting("secret_key_file", Optional(File()), "", "File with the secret access key."),
+        Setting(
+            "allow_http",
+            Flag(),
+            tier["allow_http"],
+            "Talk to an http endpoint, unencrypted. Only on a network that you trust.",
+        ),
+        Setting("storage_class", Text(), tier["storage_class"], "Storage class of new objects."),
+        Setting(
+            "server_side_encryption",
+            Word(("", "AES256", "aws:kms", "aws:kms:dsse")),
+            tier["server_side_encryption"],
+            "How the store encrypts new objects.",
+        ),
+        Setting("kms_key_id", Text(), tier["kms_key_id"], "The key for aws:kms."),
+        Setting(
+            "codec",
+            Word(("raw", "zstd")),
+            tier["codec"],
+            "How chunks are stored when they come to this tier.",
+        ),
+        Setting(
+            "requests_at_once",
+            Whole(1, 1024),
+            tier["requests_at_once"],
+            "Operations under way at once; a hard disk is fastest with few, say 2.",
+        ),
+    ),
+)
+
+TABLES: tuple[tuple[Section, str], ...] = ((REMOTE, "ae_title"), (TIER, "name"))
+"""The sections of which there may be several tables, and the key that is unique among them."""

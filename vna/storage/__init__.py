@@ -20,25 +20,36 @@ then the commit that needs them), `PackWriter.sync`. Large blobs come first, by 
 from vna.storage.codecs import CodecName
 from vna.storage.copies import CopiedPack, PackFolder, copy_file, digest_file
 from vna.storage.encode import EncodedBlob, digest_of, encode_blob
+from vna.storage.extents import ExtentCache
 from vna.storage.format import pack_name
 from vna.storage.orphan import OrphanPack
 from vna.storage.store import BlobStore, PackInfo, StorageSettings
 from vna.storage.stream import BlobStream
 from vna.storage.tier import HotTier, PackFile, PackReader, Tier
+from vna.storage.tiers.cached import CachedTier
+from vna.storage.tiers.directory import DirectoryTier
 from vna.storage.tiers.s3 import S3Settings, S3Tier
+from vna.storage.tiers.wrapping import MarkedTier, MeteredTier, QueuedTier
+from vna.storage.tierset import HOT, TierSet, tier_of
 from vna.storage.walk import BlobRecord, CommitRecord, DamagedRecord, Record, RecordWalk
 from vna.storage.writer import PackMark, PackWriter
 
 __all__ = [
+    "HOT",
     "BlobRecord",
     "BlobStore",
     "BlobStream",
+    "CachedTier",
     "CodecName",
     "CommitRecord",
     "CopiedPack",
     "DamagedRecord",
+    "DirectoryTier",
     "EncodedBlob",
+    "ExtentCache",
     "HotTier",
+    "MarkedTier",
+    "MeteredTier",
     "OrphanPack",
     "PackFile",
     "PackFolder",
@@ -46,15 +57,18 @@ __all__ = [
     "PackMark",
     "PackReader",
     "PackWriter",
+    "QueuedTier",
     "Record",
     "RecordWalk",
     "S3Settings",
     "S3Tier",
     "StorageSettings",
     "Tier",
+    "TierSet",
     "copy_file",
     "digest_file",
     "digest_of",
     "encode_blob",
     "pack_name",
+    "tier_of",
 ]

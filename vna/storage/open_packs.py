@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vna.storage.tier import PackReader, Tier
+    from vna.storage.tier import PackReader
+    from vna.storage.tierset import TierSet
     from vna.types import PackId
 
 
@@ -27,8 +28,8 @@ class OpenPacks:
     A pack in use stays open beyond the limit, and stays readable after it was removed.
     """
 
-    def __init__(self, tier: Tier, limit: int) -> None:
-        self._tier = tier
+    def __init__(self, tiers: TierSet, limit: int) -> None:
+        self._tiers = tiers
         self._limit = limit
         self._open: OrderedDict[PackId, _Open] = OrderedDict()
         self._lock = threading.Lock()
@@ -43,7 +44,7 @@ class OpenPacks:
         with self._lock:
             held = self._open.get(pack)
             if held is None:
-                held = self._open[pack] = _Open(self._tier.open(pack))
+                held = self._open[pack] = _Open(self._tiers.open(pack))
             held.pins += 1
             self._open.move_to_end(pack)
             self._shrink()

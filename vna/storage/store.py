@@ -8,22 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from vna.clock import Clock, SystemClock
-from vna.errors import Unavailable
+from vna.errors import Corrupt, Unavailable
 from vna.storage.codecs import CodecName
 from vna.storage.faults import reading
 from vna.storage.open_packs import OpenPacks
 from vna.storage.orphan import OrphanPack
 from vna.storage.read import StoredRecord
 from vna.storage.stream import BlobStream
+from vna.storage.tiers.cached import CachedReader
 from vna.storage.tiers.directory import DirectoryTier
+from vna.storage.tierset import TierSet
 from vna.storage.walk import RecordWalk
 from vna.storage.writer import OwnedPack, PackWriter
 from vna.types import BlobKind, BlobPlace, PackId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from vna.storage.tier import HotTier
+    from vna.storage.tier import HotTier, PackReader, Tier
 
 _PIECE: Final = 1 << 20
 
@@ -60,9 +62,16 @@ class BlobStore:
     """
 
     def __init__(
-        self, settings: StorageSettings, tier: HotTier | None = None, clock: Clock | None = None
+        self,
+        settings: StorageSettings,
+        tier: HotTier | None = None,
+        clock: Clock | None = None,
+        lower: Mapping[int, Tier] | None = None,
     ) -> None:
-        """Open the store; Unavailable when its tier cannot be used."""
+        """Open the store on a hot tier, with the tiers below it by number.
+
+        Unavailable when the hot tier cannot be used; the others may be away.
+        """
         self._settings = settings
         self._clock = clock or SystemClock()
         try:
@@ -71,7 +80,8 @@ class BlobStore:
             raise Unavailable(
                 f"the pack directory {settings.path} cannot be used: {error}"
             ) from error
-        self._packs = OpenPacks(self._tier, settings.open_packs)
+        self.tiers = TierSet(self._tier, lower or {})
+        self._packs = OpenPacks(self.tiers, settings.open_packs)
 
     @property
     def identity(self) -> str:
@@ -105,7 +115,14 @@ class BlobStore:
         """Return bytes `[start, stop)` of a blob."""
         stop = _bounded(place, start, stop)
         with reading(place.pack), self._packs.pin(place.pack) as source:
-            return StoredRecord.placed(source, place).read(start, stop)
+            if not isinstance(source, CachedReader):
+                return StoredRecord.placed(source, place).read(start, stop)
+            source.want(place.offset, place.size)
+            try:
+                return StoredRecord.placed(source, place).read(start, stop)
+            except Corrupt:  # the cache may be wrong; the tier is asked once more
+                source.drop(place.offset, place.size)
+                return StoredRecord.placed(source, place).read(start, stop)
 
     def pieces(
         self, place: BlobPlace, start: int = 0, stop: int | None = None, piece_length: int = _PIECE
@@ -122,11 +139,11 @@ class BlobStore:
 
         Corrupt unless it is as it was written and the blob's BLAKE3 is `digest`.
         """
-        with reading(place.pack), self._packs.pin(place.pack) as source:
+        with reading(place.pack), self._uncached(place.pack) as source:
             StoredRecord.placed(source, place).verify(digest)
 
     def packs(self) -> list[PackInfo]:
-        """Return all packs, ascending by id."""
+        """Return all packs of the hot tier, ascending by id."""
         try:
             return [PackInfo(pack, size) for pack, size in self._tier.list()]
         except OSError as error:
@@ -149,10 +166,18 @@ class BlobStore:
         finally:
             file.close()
 
+    @contextmanager
+    def _uncached(self, pack: PackId) -> Iterator[PackReader]:
+        """Hold a pack open so that its bytes come from the tier, not from the cache before it."""
+        with self._packs.pin(pack) as source:
+            yield source.inner if isinstance(source, CachedReader) else source
+
     def _pieces(
         self, place: BlobPlace, start: int, stop: int, piece_length: int
     ) -> Iterator[memoryview]:
         with reading(place.pack), self._packs.pin(place.pack) as source:
+            if isinstance(source, CachedReader):
+                source.want(place.offset, place.size)
             yield from StoredRecord.placed(source, place).pieces(start, stop, piece_length)
 
 

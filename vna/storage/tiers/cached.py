@@ -91,24 +91,24 @@ class CachedReader:
     def __init__(self, tier: CachedTier, pack: PackId, inner: PackReader) -> None:
         self._tier = tier
         self._pack = pack
-        self._inner = inner
+        self.inner = inner
 
     def size(self) -> int:
         """Pass on."""
-        return self._inner.size()
+        return self.inner.size()
 
     def read(self, offset: int, length: int) -> bytes:
         """Return a range of the pack, from the cache or by one request."""
         held = self._tier.cache.find(self._pack, offset, offset + length)
         if held is not None:
             return held
-        return self._tier.fetch(self._pack, self._inner, offset, offset + length)
+        return self._tier.fetch(self._pack, self.inner, offset, offset + length)
 
     def want(self, offset: int, size: int) -> None:
         """Have what is about to be read of a record here: by one request, if it is not."""
         stop = offset + min(size, WANTED)
         if not self._tier.cache.covers(self._pack, offset, stop):
-            self._tier.fetch(self._pack, self._inner, offset, stop)
+            self._tier.fetch(self._pack, self.inner, offset, stop)
 
     def stream(self, offset: int, length: int) -> Iterator[Buffer]:
         """Yield a range of the pack: what the cache has at its begin, the rest by one request.
@@ -125,7 +125,7 @@ class CachedReader:
         if offset >= stop:
             return
         extent = bytearray()
-        for piece in self._inner.stream(offset, stop - offset):
+        for piece in self.inner.stream(offset, stop - offset):
             extent += piece
             if len(extent) >= EXTENT:
                 cache.add(pack, offset, extent)
@@ -141,4 +141,4 @@ class CachedReader:
 
     def close(self) -> None:
         """Let the pack go."""
-        self._inner.close()
+        self.inner.close()

@@ -32,9 +32,14 @@ _MAX_BUFFERS: Final = os.sysconf("SC_IOV_MAX")
 class DirectoryTier:
     """Packs as files of one directory, beside the files `tier` and `sequence`."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the tier at `path`; an empty or missing directory becomes one."""
+    def __init__(self, path: Path, *, new: bool = True) -> None:
+        """Open the tier at `path`; an empty or missing directory becomes one if it may be `new`.
+
+        Else that is ConnectionError: the disk of the tier is not mounted.
+        """
         self._path = path
+        if not new and not (path / "tier").exists():
+            raise ConnectionError(f"{path} is no tier: is its disk mounted?")
         make_folder(path)
         self._identity = self._known_identity()
 

@@ -59,7 +59,8 @@ class S3Settings:
 class S3Tier:
     """Packs as objects below the prefix of a bucket, beside the object `tier`."""
 
-    def __init__(self, settings: S3Settings) -> None:
+    def __init__(self, settings: S3Settings, *, new: bool = True) -> None:
+        self._new = new
         self._settings = settings
         self._prefix = f"{settings.prefix.strip('/')}/" if settings.prefix.strip("/") else ""
         self._identity = ""
@@ -72,7 +73,10 @@ class S3Tier:
 
     @property
     def identity(self) -> str:
-        """The UUID in the object `tier`; made where there are no packs yet."""
+        """The UUID in the object `tier`; made where there are no packs yet, if the tier may be new.
+
+        Else that is ConnectionError: the bucket is another one, or was emptied.
+        """
         if not self._identity:
             self._identity = self._known_identity()
         return self._identity
@@ -141,6 +145,8 @@ class S3Tier:
         key = f"{self._prefix}tier"
         with self._asking("the bucket's marker cannot be read"):
             if not self._there(key):
+                if not self._new:
+                    raise ConnectionError(f"bucket {self._settings.bucket} is no tier: no {key}")
                 if self.list():
                     raise OSError(5, "packs without the marker `tier`", key)
                 made = f"{uuid.uuid4()}\n".encode()

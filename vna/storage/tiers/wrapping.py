@@ -21,7 +21,12 @@ class WrappedTier:
     """Passes all operations on to `inner`, each within `around`."""
 
     def __init__(self, inner: Tier) -> None:
-        self.inner = inner
+        self._wrapped = inner
+
+    @property
+    def inner(self) -> Tier:
+        """The tier that is wrapped."""
+        return self._wrapped
 
     @contextmanager
     def around(self, verb: str) -> Iterator[None]:  # noqa: ARG002  # for those who wrap
@@ -92,46 +97,47 @@ class WrappedReader:
 
 
 class MarkedTier(WrappedTier):
-    """Lets nothing through until `inner` has shown the identity it is remembered by.
+    """Lets nothing through until the tier has shown the identity it is remembered by.
 
-    `known` is that identity, or empty before the first use; then `remember` is told it. After an
-    error it must be shown again: a disk may have been unmounted.
+    `opened` gives the tier, or raises OSError while it is away. `known` is its identity, or empty
+    before the first use; then `remember` is told it. After an error the tier is opened anew and
+    must show itself again: a disk may have been unmounted.
     """
 
-    def __init__(self, inner: Tier, known: str, remember: Callable[[str], None]) -> None:
-        super().__init__(inner)
+    def __init__(
+        self, opened: Callable[[], Tier], known: str, remember: Callable[[str], None]
+    ) -> None:
+        self._opened = opened
         self._known = known
         self._remember = remember
-        self._shown = False
+        self._shown: Tier | None = None
         self._lock = threading.Lock()
+
+    @property
+    def inner(self) -> Tier:
+        """The tier itself, once it has shown who it is."""
+        with self._lock:
+            if self._shown is None:
+                inner = self._opened()
+                identity = inner.identity
+                if not self._known:
+                    self._remember(identity)
+                    self._known = identity
+                if identity != self._known:
+                    raise ConnectionError(
+                        f"tier {self._known} is away: tier {identity} is in its place"
+                    )
+                self._shown = inner
+            return self._shown
 
     @contextmanager
     def around(self, verb: str) -> Iterator[None]:  # noqa: ARG002
-        """Check first."""
-        self._check()
+        """Look again after an error."""
         try:
             yield
-        except FileNotFoundError:
-            self._shown = False
-            self._check()
-            raise
         except OSError:
-            self._shown = False
+            self._shown = None
             raise
-
-    def _check(self) -> None:
-        if self._shown:
-            return
-        with self._lock:
-            identity = self.inner.identity
-            if not self._known:
-                self._remember(identity)
-                self._known = identity
-            if identity != self._known:
-                raise ConnectionError(
-                    f"tier {self._known} is away: tier {identity} is in its place"
-                )
-            self._shown = True
 
 
 class QueuedTier(WrappedTier):

@@ -1,0 +1,231 @@
+"""From settings to tiers: which there are, what their numbers are, and who they are.
+
+`DATA/tiers.toml` remembers for ever what was used: each tier's name, number and identity. So a
+tier that is renamed away keeps its number, and a disk or bucket in the place of another is told.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from vna.archive.manifest import write_durably
+from vna.errors import Invalid, Unavailable
+from vna.storage import (
+    HOT,
+    CachedTier,
+    CodecName,
+    DirectoryTier,
+    ExtentCache,
+    HotTier,
+    MarkedTier,
+    MeteredTier,
+    QueuedTier,
+    S3Settings,
+    S3Tier,
+    Tier,
+)
+
+__all__ = ["TierSettings", "Tiers", "hot_path", "open_tiers"]
+
+FILE = "tiers.toml"
+HOT_NAME = "hot"
+MOST_TIERS = 127
+
+
+@dataclass(frozen=True, slots=True)
+class TierSettings:
+    """One tier. `path` is of a directory, relative to the data folder; the rest of a bucket.
+
+    The key files hold a credential each, on one line. `requests_at_once` bounds the operations
+    under way; a hard disk is fastest with few. `codec` is how chunks are stored when they come.
+    """
+
+    name: str
+    kind: Literal["directory", "s3"] = "directory"
+    path: Path | None = None
+    endpoint: str = ""
+    bucket: str = ""
+    region: str = "us-east-1"
+    prefix: str = ""
+    access_key_file: Path | None = None
+    secret_key_file: Path | None = None
+    allow_http: bool = False
+    storage_class: str = ""
+    server_side_encryption: str = ""
+    kms_key_id: str = ""
+    codec: CodecName = "raw"
+    requests_at_once: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Tiers:
+    """The tiers of an archive: the hot one, and those below it by number, as `names` has them."""
+
+    hot: HotTier
+    lower: dict[int, Tier]
+    meters: dict[int, MeteredTier]
+    names: dict[int, TierSettings]
+    cache: ExtentCache | None
+
+    def number(self, name: str) -> int:
+        """Return the number of a tier. Raises Invalid, with the names there are."""
+        for number, settings in self.names.items():
+            if settings.name == name:
+                return number
+        known = ", ".join(settings.name for settings in self.names.values())
+        raise Invalid(f"there is no tier {name}; there are {known}")
+
+
+def hot_path(data: Path, settings: Sequence[TierSettings]) -> Path:
+    """Return the folder of the hot tier: the first of the tiers, or DATA/packs without any."""
+    if not settings or settings[0].path is None:
+        return data / "packs"
+    return data / settings[0].path
+
+
+def open_tiers(
+    data: Path,
+    settings: Sequence[TierSettings],
+    cache_bytes: int,
+    hot: HotTier | None = None,
+) -> Tiers:
+    """Return the tiers of the archive at `data`; `hot` in the place of the first, if given.
+
+    The hot one is there or Unavailable is raised; the others may be away. Raises Invalid for
+    settings that do not fit together, or that are not those of the packs there are.
+    """
+    _check(settings)
+    path = hot_path(data, settings)
+    if path != data / "packs" and any((data / "packs").glob("*.pack")):
+        raise Invalid(f"{data / 'packs'} holds packs: name it as the path of the first tier")
+    book = _Book(data / FILE)
+    if hot is None:
+        try:
+            hot = DirectoryTier(path)
+        except (OSError, ValueError) as error:
+            raise Unavailable(f"the pack directory {path} cannot be used: {error}") from error
+        book.meet(HOT_NAME, hot.identity)
+    first = settings[0] if settings else TierSettings(HOT_NAME)
+    far = any(each.kind == "s3" for each in settings)
+    cache = ExtentCache(data / "cache", cache_bytes) if far and cache_bytes else None
+    tiers = Tiers(hot, {}, {}, {HOT: first}, cache)
+    for each in settings[1:]:
+        number, known = book.entry(each.name)
+        marked = MarkedTier(
+            partial(_opened, data, each, new=not known), known, partial(book.meet, each.name)
+        )
+        metered = MeteredTier(QueuedTier(marked, each.requests_at_once))
+        cached = each.kind == "s3" and cache is not None
+        tiers.lower[number] = CachedTier(metered, cache) if cached and cache else metered
+        tiers.meters[number] = metered
+        tiers.names[number] = each
+    return tiers
+
+
+def _check(settings: Sequence[TierSettings]) -> None:
+    """Raise Invalid for tiers that cannot be, naming the tier."""
+    seen: set[str] = set()
+    for place, each in enumerate(settings):
+        if each.name in seen:
+            raise Invalid(f"tier {each.name} is there twice")
+        seen.add(each.name)
+        if place == 0 and each.kind != "directory":
+            raise Invalid(f"tier {each.name} is the first, the hot one: it must be a directory")
+        if each.kind == "directory" and place and each.path is None:
+            raise Invalid(f"tier {each.name} is a directory: it needs a path")
+        if each.kind == "s3" and not each.bucket:
+            raise Invalid(f"tier {each.name} is an S3 store: it needs a bucket")
+
+
+def _opened(data: Path, settings: TierSettings, *, new: bool) -> Tier:
+    if settings.kind == "directory":
+        assert settings.path is not None, "checked"
+        return DirectoryTier(data / settings.path, new=new)
+    return S3Tier(
+        S3Settings(
+            settings.bucket,
+            settings.endpoint,
+            settings.region,
+            settings.prefix,
+            access_key=_secret(settings.access_key_file),
+            secret_key=_secret(settings.secret_key_file),
+            allow_http=settings.allow_http,
+            storage_class=settings.storage_class,
+            server_side_encryption=settings.server_side_encryption,
+            kms_key_id=settings.kms_key_id,
+        ),
+        new=new,
+    )
+
+
+def _secret(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid(f"the key file {path} cannot be read: {error}") from error
+
+
+class _Book:
+    """The file of tiers that were used. Safe beside other processes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def entry(self, name: str) -> tuple[int, str]:
+        """Return the number of a tier, given to it now if it has none, and its known identity."""
+        with self._locked():
+            known = self._read()
+            if name not in known:
+                number = max((number for number, _ in known.values()), default=HOT) + 1
+                if number > MOST_TIERS:
+                    raise Invalid(f"an archive has at most {MOST_TIERS} tiers in its life")
+                known[name] = (number, "")
+                self._write(known)
+            return known[name]
+
+    def meet(self, name: str, identity: str) -> None:
+        """Remember the identity of a tier. Raises Invalid where it is another than before."""
+        with self._locked():
+            known = self._read()
+            number, before = known.get(name, (HOT, ""))
+            if before not in ("", identity):
+                raise Invalid(f"tier {name} was {before} until now, and is {identity}")
+            if not before:
+                known[name] = (number, identity)
+                self._write(known)
+
+    def _read(self) -> dict[str, tuple[int, str]]:
+        try:
+            tables = tomllib.loads(self._path.read_text(encoding="utf-8"))
+            return {name: (each["number"], each["identity"]) for name, each in tables.items()}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Invalid(f"{self._path} cannot be read: {error}") from error
+
+    def _write(self, known: dict[str, tuple[int, str]]) -> None:
+        tables = (
+            f"[{json.dumps(name)}]\nnumber = {number}\nidentity = {json.dumps(identity)}\n"
+            for name, (number, identity) in known.items()
+        )
+        write_durably(self._path, "\n".join(tables).encode())
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        fd = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
