@@ -452,3 +452,11 @@ def test_an_identifier_nested_without_end_is_refused() -> None:
     bomb = bytes.fromhex("40007502 53510000 ffffffff feff00e0 ffffffff") * 10_000
     with pytest.raises(Invalid, match="too deep"):
         read_identifier(bomb, ExplicitVRLittleEndian)
+
+
+@pytest.mark.parametrize("element", ["10001000 00000000", "feff00e0 00000000"])
+def test_an_identifier_of_very_many_elements_or_items_is_refused(element: str) -> None:
+    """16 MiB of them would take gigabytes."""
+    front = bytes.fromhex("40007502 ffffffff") if element.startswith("feff") else b""
+    with pytest.raises(Invalid, match="more than 16384 elements"):
+        read_identifier(front + bytes.fromhex(element) * 20_000, ImplicitVRLittleEndian)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import tracemalloc
 from xml.etree import ElementTree as ET
 
@@ -319,3 +320,30 @@ async def test_c38_instances_of_one_request_share_commits(front, ct):
     )
     assert response.status == 200
     assert len(instances(front)) == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "detail"),
+    [
+        (b"--limi\r\n" * 30_000, 400, "boundary does not occur"),
+        (b"--limit\r\n" + b"A: b\r\n" * 30_000, 400, "headers of part 1 exceed"),
+        (b"--limit\r\nA: " + b" b\r\n" * 30_000, 400, "headers of part 1 exceed"),
+        (b"--limit\r\n\r\n" + b"\r\n--limi" * 30_000, 400, "ends inside part 1"),
+        (b"--limit" + b" " * 200_000, 400, "boundary does not occur"),
+    ],
+    ids=["preamble", "headers", "folded header", "all but boundaries", "padding"],
+)
+async def test_bodies_made_to_hurt_are_refused(front, body, status, detail):
+    response = await front.request(
+        "POST",
+        "/studies",
+        data=io.BytesIO(body),
+        headers={"Content-Type": 'multipart/related; type="application/dicom"; boundary=limit'},
+    )
+    assert detail in await front.is_problem(response, status)
+
+
+async def test_very_many_empty_parts_are_told_one_by_one(front):
+    response = await front.stow([b""] * 2000)
+    assert response.status == 409
+    assert values(response.json(), OTHER, REASON) == [0xC000] * 2000

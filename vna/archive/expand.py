@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from vna.dicom.scan import ObjectScan, inflated
 from vna.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN
-from vna.errors import Corrupt
+from vna.errors import Corrupt, Invalid
 from vna.types import Frames, Hole
 
 __all__ = ["Expanded"]
+
+MAX_HEADER_BYTES: Final = 32 << 20
+"""What is held of an inflated data set at most; longer headers are stored and returned, not read into."""
 
 Piece: TypeAlias = bytes | memoryview
 
@@ -27,19 +30,25 @@ class Expanded:
     def __init__(self, deflated: Callable[[], Iterator[Piece]], limit: int, sop_uid: str) -> None:
         """Part the data set that `deflated` gives the pieces of.
 
-        Raises Corrupt when it does not inflate within `limit` bytes.
+        Raises Corrupt when it does not inflate within `limit` bytes, or its header would not fit
+        in `MAX_HEADER_BYTES`: a few hundred kilobytes may inflate to anything.
         """
         self._deflated = deflated
         self._limit = limit
         self._sop_uid = sop_uid
         self._starts: dict[int, int] = {}
-        scan = ObjectScan("dataset", EXPLICIT_VR_LITTLE_ENDIAN)
+        scan = ObjectScan("dataset", EXPLICIT_VR_LITTLE_ENDIAN, max_header=MAX_HEADER_BYTES)
         at = 0
         for piece in self._inflated():
             for hole, start, _ in scan.feed(piece):
                 self._starts.setdefault(hole, at + start)
             at += len(piece)
-        scanned = scan.finish()
+        try:
+            scanned = scan.finish()
+        except Invalid as error:
+            raise Corrupt(
+                f"instance {sop_uid}: its deflated data set cannot be read into: {error}"
+            ) from error
         self.header = scanned.header
         self.holes: list[Hole] = scanned.holes
         self.frames: Frames | None = scanned.frames

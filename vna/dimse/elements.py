@@ -27,6 +27,8 @@ ITEM: Final = 0xFFFE_E000
 ITEM_END: Final = 0xFFFE_E00D
 SEQUENCE_END: Final = 0xFFFE_E0DD
 MAX_DEPTH: Final = 8
+MAX_ELEMENTS: Final = 16_384
+"""Each takes a hundred times its bytes while it is read; no query has a hundredth of so many."""
 
 
 class Element(NamedTuple):
@@ -61,6 +63,7 @@ class _Reader:
         order = ">" if transfer_syntax == EXPLICIT_VR_BIG_ENDIAN else "<"
         self._data = data
         self._at = 0
+        self._read = 0
         self._implicit = transfer_syntax == IMPLICIT_VR_LITTLE_ENDIAN
         self._tag = struct.Struct(order + "HH")
         self._long = struct.Struct(order + "I")
@@ -118,6 +121,9 @@ class _Reader:
         return vr, self._number(self._short)
 
     def _next_tag(self) -> int:
+        self._read += 1
+        if self._read > MAX_ELEMENTS:
+            raise Invalid(f"the identifier has more than {MAX_ELEMENTS} elements and items")
         group, element = self._tag.unpack_from(self._data, self._at)
         self._at += 4
         return int(group << 16 | element)
