@@ -63,6 +63,7 @@ lint: build
 	cargo fmt $(MANIFEST) --all --check
 	cargo fmt $(FUZZ) --check
 	cargo clippy --quiet $(MANIFEST) --workspace --all-targets -- --deny warnings
+	cargo clippy --quiet $(FUZZ) --target-dir native/target --example mutate -- --deny warnings
 
 # The pages that are written from the code; tests fail when they are out of date.
 docs: build
@@ -74,7 +75,7 @@ docs: build
 # All fuzzers, FUZZ_SECONDS each, by mutation of seeds (docs/fuzzing.md). What breaks one is kept, and
 # the command that shows it again is printed.
 fuzz: build
-	cargo run --quiet $(FUZZ) --target-dir native/target -- \
+	cargo run --quiet $(FUZZ) --example mutate --target-dir native/target -- \
 	  $(FUZZ_SECONDS) $(FUZZ_SEED) native/fuzz/regressions native/fuzz/artifacts
 	$(VENV)/bin/python tests/fuzz/fuzz.py --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
 

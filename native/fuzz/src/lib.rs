@@ -1,6 +1,6 @@
 //! What any bytes must pass, one module per entry point of the core, and seeds to begin from.
 //!
-//! Two drivers: this package's program mutates the seeds on any toolchain, and cargo-fuzz follows
+//! Two drivers: `examples/mutate.rs` mutates the seeds on any toolchain, and cargo-fuzz follows
 //! coverage on a nightly one.
 #![forbid(unsafe_code)]
 

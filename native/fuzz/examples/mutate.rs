@@ -1,5 +1,5 @@
-//! `vna-fuzz SECONDS SEED REGRESSIONS ARTIFACTS`: mutate the seeds of each target for some time.
-//! `vna-fuzz TARGET FILE`: run one input again.
+//! `mutate SECONDS SEED REGRESSIONS ARTIFACTS`: mutate the seeds of each target for some time.
+//! `mutate TARGET FILE`: run one input again.
 //!
 //! Targets run side by side. Inputs that broke something once, `REGRESSIONS/<target>/*`, are seeds
 //! too. An input that breaks a target is written to `ARTIFACTS`.
@@ -30,7 +30,8 @@ fn main() -> ExitCode {
                 };
                 let running: Vec<_> = TARGETS.iter().map(run).collect();
                 let passed = running.into_iter().map(|each| each.join().unwrap_or(false));
-                passed.fold(true, |all, each| all && each)
+                // Every one is waited for.
+                passed.filter(|passed| !passed).count() == 0
             });
             if passed {
                 ExitCode::SUCCESS
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         _ => {
-            eprintln!("vna-fuzz SECONDS SEED REGRESSIONS ARTIFACTS, or TARGET FILE");
+            eprintln!("mutate SECONDS SEED REGRESSIONS ARTIFACTS, or TARGET FILE");
             ExitCode::FAILURE
         }
     }
