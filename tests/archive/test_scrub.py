@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from pydicom.data import get_testdata_file
 
 from vna.archive import Archive, ArchiveSettings, Outcome, ScrubSettings
 from vna.archive import scrub as room
+from vna.archive.pace import within_hours
 from vna.archive.scrub import Scrub, read_scrub_state
 from vna.clock import SystemClock
 
@@ -97,8 +99,9 @@ async def test_it_keeps_to_its_rate_and_ends_when_told(archive, data, ct):
     [(0, 0, range(24)), (22, 6, [*range(6), 22, 23]), (1, 5, range(1, 5))],
 )
 def test_hours(begin, end, hours):
-    settings = ScrubSettings(begin_hour=begin, end_hour=end)
-    assert [hour for hour in range(24) if settings.within_hours(hour)] == list(hours)
+    day = [datetime(2026, 1, 2, hour, 30).astimezone().timestamp() for hour in range(24)]
+    within = [hour for hour, at in enumerate(day) if within_hours(int(at * 1e9), begin, end)]
+    assert within == list(hours)
 
 
 def test_the_daemon_scrubs_and_says_so(start_daemon, tmp_path):

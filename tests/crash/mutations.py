@@ -29,6 +29,16 @@ class Delete:
     uid: str
 
 
+@dataclass(frozen=True)
+class Purge(Delete):
+    """And nothing is to bring it back."""
+
+
+@dataclass(frozen=True)
+class Compact:
+    """No object changes."""
+
+
 def image(study, number, content, size=SMALL):
     """Return the store of an object; equal `content` and `size` have equal pixels."""
     sop = f"1.2.{study}.9.{number}"

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from mutations import LARGE, Delete, Store, content, image, rebuilt
+from mutations import LARGE, Compact, Delete, Purge, Store, content, image, rebuilt
 
 from vna.archive import Archive, ArchiveSettings, Outcome
 from vna.errors import Conflict, NotFound
@@ -46,10 +46,13 @@ def workload(rng, rounds):
             yield [image(study, number, content), image(study, number, content + 1)]
         elif choice < 0.82:
             yield [image(study, number, content, LARGE)]
-        elif choice < 0.9:
-            yield [Delete(Level.INSTANCE, f"1.2.{study}.9.{number}")]
-        else:
-            yield [Delete(Level.STUDY, f"1.2.{study}")]
+        elif choice < 0.87:
+            kind = rng.choice([Delete, Purge])
+            yield [kind(Level.INSTANCE, f"1.2.{study}.9.{number}")]
+        elif choice < 0.91:
+            yield [rng.choice([Delete, Purge])(Level.STUDY, f"1.2.{study}")]
+        else:  # beside a store
+            yield [Compact(), image(study, number, content)]
 
 
 async def play(archive, disk, steps):
@@ -60,7 +63,11 @@ async def play(archive, disk, steps):
         try:
             if isinstance(mutation, Delete):
                 await archive.delete(mutation.level, mutation.uid, "test")
+                if isinstance(mutation, Purge):
+                    await archive.purge(mutation.uid, "test")
                 done = True
+            elif isinstance(mutation, Compact):
+                done = bool((await archive.run(archive.compact, 20)).packs)
             else:
                 stored = await archive.store(mutation.file, source="test")
                 done = stored.outcome is not Outcome.KEPT
@@ -80,6 +87,8 @@ def allowed_contents(notes):
     for _, step in itertools.groupby(sent, key=lambda item: item[0][0]):
         results = {}
         for name, mutation in step:
+            if isinstance(mutation, Compact):
+                continue
             if isinstance(mutation, Store):
                 studies[mutation.sop] = mutation.study
                 touched, result = [mutation.sop], mutation.file
@@ -117,6 +126,8 @@ def survive(settings, files, notes, chance, depth=0):
         assert archive.recover().packs == 0, "what was settled stays settled"
         look(archive, notes)
         assert list(archive._index.dump()) == rebuilt(settings, settings.data / "rebuilt")
+        archive.compact(10)
+        look(archive, notes)
         after = image(7, 7, 7, LARGE)
         asyncio.run(archive.store(after.file, source="after"))
         assert content(archive, after.study, after.sop) == after.file

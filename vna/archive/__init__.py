@@ -11,15 +11,20 @@ Glossary
     quarantine  copies of blobs known to be damaged: not served, replaced when they come again
     tier        where packs are: the hot one takes what arrives, those below it whole packs
     scrub       reading all blobs back, over and over, in the background
+    relocation  copying blobs and commit records to another pack, which is then preferred
+    purge       letting go of versions for good; only a new store brings them back
+    compaction  relocation out of packs with much that nobody needs, which are then removed
     backup      one point in time of an archive, in another folder
 """
 
 from vna.archive.archive import Archive, Health, Stats
 from vna.archive.backup import BackupReport
 from vna.archive.check import CheckReport, Damage
+from vna.archive.compact import Compacted, CompactionSettings, CompactionState, Victim
 from vna.archive.from_backup import RestoredBackup, restore_backup
 from vna.archive.history import History
 from vna.archive.ingest import Identified, Ingest, Stored
+from vna.archive.purge import Purged, RetentionSettings
 from vna.archive.quarantine import LostBlob
 from vna.archive.rebuild import Rebuilt, rebuild_index
 from vna.archive.restore import Restored
@@ -34,6 +39,9 @@ __all__ = [
     "ArchiveSettings",
     "BackupReport",
     "CheckReport",
+    "Compacted",
+    "CompactionSettings",
+    "CompactionState",
     "Damage",
     "Health",
     "History",
@@ -41,15 +49,18 @@ __all__ = [
     "Ingest",
     "LostBlob",
     "Outcome",
+    "Purged",
     "Rebuilt",
     "Restored",
     "RestoredBackup",
+    "RetentionSettings",
     "ScrubSettings",
     "ScrubState",
     "Stats",
     "Stored",
     "StoredObject",
     "TierSettings",
+    "Victim",
     "rebuild_index",
     "restore_backup",
 ]

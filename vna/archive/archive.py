@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,13 +14,30 @@ from typing import Literal, ParamSpec, Self, TypeVar
 from vna.archive.backup import BackupReport, backup
 from vna.archive.check import CheckReport, check
 from vna.archive.commit import Committer, Proposal
+from vna.archive.compact import (
+    COMPACTION_STATE,
+    Compacted,
+    Compaction,
+    CompactionSettings,
+    CompactionState,
+    Victim,
+    read_compaction_state,
+)
 from vna.archive.history import History, histories
 from vna.archive.hold import Hold
 from vna.archive.identity import Identity, load_identity
 from vna.archive.ingest import Expected, Form, Ingest, Stored
 from vna.archive.memory import Memory
 from vna.archive.offload import Offload
+from vna.archive.pace import Pace
 from vna.archive.prepare import IngestRoom
+from vna.archive.purge import (
+    Purged,
+    RetentionSettings,
+    let_go_of,
+    purge_deleted,
+    purge_version,
+)
 from vna.archive.quarantine import LostBlob, Quarantine
 from vna.archive.query import run_query
 from vna.archive.recover import Recovered, recover
@@ -30,6 +48,7 @@ from vna.archive.served import counted, served
 from vna.archive.settings import ArchiveSettings
 from vna.archive.space import Space
 from vna.archive.tiers import open_tiers
+from vna.archive.turnstile import Turnstile
 from vna.clock import Clock, SystemClock
 from vna.dicom.keys import keys_of
 from vna.errors import Deleted, Invalid, NotFound, Unavailable, VnaError
@@ -52,11 +71,15 @@ MAX_EXPANDED_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """How much an archive holds: entities, bytes of data sets, packs and their bytes on disk."""
+    """How much an archive holds: entities, bytes of data sets, packs and their bytes on disk.
+
+    Of those, `dead_bytes` are not needed: compaction frees them.
+    """
 
     counts: Counts
     packs: int
     pack_bytes: int
+    dead_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +120,7 @@ class Archive:
         self.identity = identity
         self._data = settings.data
         self._packs = settings.packs
+        self._pack_size = settings.pack_size_bytes
         self._clock = clock
         self._hold = hold
         self._tiers = open_tiers(settings.data, settings.tiers, settings.cache_bytes, tier)
@@ -104,7 +128,7 @@ class Archive:
             settings.storage(identity), self._tiers.hot, clock, self._tiers.lower
         )
         self._index = Index.open(settings.index(identity), keys_of)
-        self._committer = Committer(self._store, self._index, clock)
+        self._committer = Committer(self._store, self._index, clock, Turnstile(settings.data))
         self._offload = Offload(settings.threads)
         self._space = Space(
             (settings.packs, settings.data / "index"),
@@ -242,6 +266,22 @@ class Archive:
         """
         return await restore(self._room, self._retrieval, uid, version, reason)
 
+    async def purge(self, uid: str, reason: str) -> Purged:
+        """Let go for good of every deleted instance below a study or series, or of an instance.
+
+        What is alive is not touched: delete it first. Nothing brings back what was purged but
+        storing it anew; its bytes are free once their packs are compacted. Durable on return.
+        """
+        return await self.run(purge_deleted, self._index, self._committer, uid, reason)
+
+    async def purge_version(self, sop_uid: str, version: int, reason: str) -> Purged:
+        """Let go for good of one version of an instance. Raises NotFound, Conflict."""
+        return await self.run(purge_version, self._index, self._committer, sop_uid, version, reason)
+
+    def let_go_of(self, settings: RetentionSettings) -> Purged:
+        """Purge what has been deleted or replaced for longer than it is to be kept."""
+        return let_go_of(self._index, self._committer, self._clock, settings)
+
     def _must_exist(self, level: Level, uid: str) -> None:
         found: object
         with self._index.read() as reader:
@@ -318,9 +358,10 @@ class Archive:
     def stats(self) -> Stats:
         """Return how much the archive holds."""
         with self._index.read() as reader:
-            counts = reader.counts()
+            counts, uses = reader.counts(), reader.packs()
         packs = self._store.packs()
-        return Stats(counts, len(packs), sum(pack.size for pack in packs))
+        dead = sum(uses[pack.id].dead for pack in packs if pack.id in uses)
+        return Stats(counts, len(packs), sum(pack.size for pack in packs), dead)
 
     def free_bytes(self) -> int:
         """Return the space that the file systems of packs and index have left, the smaller one."""
@@ -338,6 +379,46 @@ class Archive:
     def scrub_state(self) -> ScrubState:
         """Return how far the scrub was when it last noted it."""
         return read_scrub_state(self._data / SCRUB_STATE)
+
+    def compact(
+        self, dead_percent: int, progress: Callable[[int, int], None] | None = None
+    ) -> Compacted:
+        """Write anew the packs of which at least `dead_percent` is not needed, and many small ones.
+
+        Works beside running writers and readers; `progress(done, total)` counts bytes. Raises Busy
+        while another process compacts, Full or Unavailable: what was done until then is done.
+        """
+        with closing(self._compaction()) as compaction:
+            pace = Pace(self._clock, threading.Event())
+            return compaction.run(dead_percent, pace, progress)
+
+    def compactable(self, dead_percent: int) -> list[Victim]:
+        """Return the packs that `compact` would write anew."""
+        with closing(self._compaction()) as compaction:
+            return compaction.due(dead_percent)
+
+    def keep_compact(self, settings: CompactionSettings, stop: threading.Event) -> None:
+        """Compact what is due, again and again, until `stop`."""
+        with closing(self._compaction()) as compaction:
+            compaction.repeat(settings, stop)
+
+    def compaction_state(self) -> CompactionState:
+        """Return what compaction has done by now."""
+        return read_compaction_state(self._data / COMPACTION_STATE)
+
+    def let_go(self) -> None:
+        """Close packs that another process has removed: their space is free only then."""
+        self._store.let_go()
+
+    def _compaction(self) -> Compaction:
+        return Compaction(
+            self._data,
+            self._store,
+            self._index,
+            self._quarantine,
+            self._clock,
+            pack_size=self._pack_size,
+        )
 
     def lost(self) -> list[LostBlob]:
         """Return the damaged blobs that objects need: what `check` and the scrub have found so far."""

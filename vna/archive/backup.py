@@ -26,7 +26,7 @@ from vna.clock import Clock
 from vna.errors import Busy, Invalid, NotFound, Unavailable
 from vna.folders import make_folder, sync_folder
 from vna.index import Counts, Index, PackUse
-from vna.storage import PackFolder, digest_file
+from vna.storage import MissingPack, PackFolder, digest_file
 from vna.types import PackId
 
 __all__ = ["BackupReport", "backup"]
@@ -96,9 +96,10 @@ class _Backup:
             snapshot = self._snapshot()
             copies, missing = self._take_all(snapshot.packs, progress)
             # A pack that was compacted away is not named by a new snapshot; a lost one is.
-            if missing <= lost:
+            if missing.keys() <= lost:
                 break
-            lost |= missing
+            lost |= missing.keys()
+        self._report.damage += missing.values()
         self._target.sync()
         sync_folder(self._folder)
         manifest = Manifest(
@@ -153,25 +154,28 @@ class _Backup:
 
     def _take_all(
         self, packs: Mapping[PackId, PackUse], progress: Callable[[int, int], None]
-    ) -> tuple[list[Copy], set[PackId]]:
-        """Take every pack of a snapshot; return the copies, and the packs that are not there."""
+    ) -> tuple[list[Copy], dict[PackId, str]]:
+        """Take every pack of a snapshot; return the copies, and why packs are not there."""
         there = self._source.packs()
         copies: list[Copy] = []
-        missing: set[PackId] = set()
+        missing: dict[PackId, str] = {}
         for done, (pack, use) in enumerate(sorted(packs.items())):
             progress(done, len(packs))
-            if pack not in there and use.live:
-                missing.add(pack)
-            if pack in there or use.live:
+            if pack not in there and use.emptied:
+                continue
+            try:
                 copy = self._take(pack, max(use.mark, use.end))
-                copies += [copy] if copy is not None else []
+            except MissingPack as error:
+                missing[pack] = str(error)
+                copy = self._known.get(self._target.name(pack))
+            copies += [copy] if copy is not None else []
         progress(len(packs), len(packs))
         return copies, missing
 
     def _take(self, pack: PackId, needed: int) -> Copy | None:
         """Return the copy of a pack, at least `needed` bytes of it.
 
-        If the pack cannot be read now, that is what an earlier run made, or None.
+        If the pack cannot be read now, that is what an earlier run made, or None. Raises MissingPack.
         """
         name = self._target.name(pack)
         held = self._known.get(name)
@@ -181,6 +185,8 @@ class _Backup:
                 return held
             taken = self._target.take(pack, self._source, size)
             self._report.damage += self._target.damage(pack, size)
+        except MissingPack:
+            raise
         except Unavailable as error:
             self._report.damage.append(str(error))
             return held

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain
 
+from vna.archive.every import deleted_instances, living_instances
 from vna.archive.quarantine import Quarantine
+from vna.archive.recover import missing_packs
 from vna.errors import VnaError
 from vna.index import Index, Instance, Tombstone
-from vna.storage import BlobStore, DamagedRecord, pack_name
+from vna.storage import BlobStore, DamagedRecord, MissingPack, pack_name
 from vna.types import Version
 
 __all__ = ["CheckReport", "Damage", "check"]
-
-PAGE = 256
-"""Deleted instances read from one snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ def check(
 ) -> CheckReport:
     """Verify every blob against its digest, every version against its blobs, every pack's records.
 
-    Deleted instances count too: they can be restored. `progress(done, total)` is called as
+    Deleted instances count too: they can be restored; what was purged of them does not. `progress(done, total)` is called as
     instances are done. Works beside running writers: what is stored after an instance was passed
     is not looked at. Damage is recorded, so that an object that comes again replaces it.
     """
@@ -53,9 +52,11 @@ def check(
     verdicts: dict[bytes, str] = {}
     with index.read() as reader:
         counts = reader.counts()
-    every: Iterator[Instance | Tombstone] = chain(_instances(index), _tombstones(index))
+    every: Iterator[Instance | Tombstone] = chain(living_instances(index), deleted_instances(index))
     for done, known in enumerate(every, 1):
-        for version in [known.version, *known.older]:
+        with index.read() as reader:
+            kept = reader.kept(known)
+        for version in kept:
             for reason in _faults(index, quarantine, version, verdicts, report):
                 report.damage.append(Damage(known.uid, reason))
         report.instances += isinstance(known, Instance)
@@ -69,47 +70,22 @@ def _pack_faults(store: BlobStore, index: Index) -> Iterator[str]:
     """Walk the packs by the fronts of their records; say what the index has seen and is no more."""
     with index.read() as reader:
         marks = reader.marks()
-    packs = {pack.id for pack in store.packs()}
-    for pack in sorted(packs | marks.keys()):
+    for pack in missing_packs(store, index):
+        yield f"pack {pack_name(pack)} is missing"
+    for pack in [pack.id for pack in store.packs()]:
         name = pack_name(pack)
-        if pack not in packs:
-            yield f"pack {name} is missing"
-            continue
         walk = store.records(pack)
         try:
             for record in walk:
                 if isinstance(record, DamagedRecord):
                     yield f"pack {name}: bytes {record.offset} to {record.end} are damaged"
+        except MissingPack:
+            continue  # compacted away since
         except VnaError as error:
             yield str(error)
             continue
         if walk.valid_end < marks.get(pack, 0):
             yield f"pack {name} is damaged or cut off from {walk.valid_end} on"
-
-
-def _instances(index: Index) -> Iterator[Instance]:
-    """Yield all instances, study by study, each study from one snapshot of the index."""
-    after = 0
-    while True:
-        with index.read() as reader:
-            study = next(reader.studies(after), None)
-            found = list(reader.instances_of(study.id)) if study is not None else []
-        if study is None:
-            return
-        yield from found
-        after = study.id
-
-
-def _tombstones(index: Index) -> Iterator[Tombstone]:
-    """Yield all deleted instances, some at a time from one snapshot of the index."""
-    after = ""
-    while True:
-        with index.read() as reader:
-            found = list(islice(reader.tombstones(after), PAGE))
-        if not found:
-            return
-        yield from found
-        after = found[-1].uid
 
 
 def _faults(

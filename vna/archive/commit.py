@@ -19,7 +19,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,13 +27,14 @@ from dataclasses import dataclass, field
 import msgspec
 
 from vna.archive.recover import recover
+from vna.archive.turnstile import Turnstile
 from vna.clock import Clock
-from vna.errors import Full, Invalid, Unavailable, VnaError
-from vna.index import REFUSED, Applied, Index, Mutation
+from vna.errors import Busy, Full, Invalid, Unavailable, VnaError
+from vna.index import REFUSED, Applied, Index, Mutation, Reader
 from vna.storage import BlobStore, EncodedBlob, PackWriter
 from vna.types import BlobPlace, Commit, PackId, StoreCommit, VoidCommit
 
-__all__ = ["Committer", "Proposal", "encode_commit"]
+__all__ = ["Committer", "Outdated", "Proposal", "encode_commit"]
 
 log = logging.getLogger(__name__)
 
@@ -45,16 +46,22 @@ LONGEST_RETRY_S = 60.0
 encode_commit = msgspec.msgpack.Encoder().encode
 
 
+class Outdated(Busy):
+    """A blob that a proposal counts on is being let go of; with its bytes it can be made again."""
+
+
 @dataclass(slots=True)
 class Proposal:
     """A mutation on its way: `record` makes the commit for the stamp it is given.
 
-    `blobs` are to be appended; `placed` are in packs already (streamed ones), and durable.
+    `blobs` are to be appended; `placed` are in packs already (streamed ones), and durable. `shared`
+    names the others that it needs: those that the archive has for other versions.
     """
 
     record: Callable[[int], Commit]
     blobs: Sequence[EncodedBlob] = ()
     placed: Sequence[tuple[bytes, BlobPlace]] = ()
+    shared: Collection[bytes] = ()
     done: Future[Applied] = field(default_factory=Future)
 
     @property
@@ -66,8 +73,9 @@ class Proposal:
 class Committer:
     """The one writer of a process: a thread that commits proposals in groups."""
 
-    def __init__(self, store: BlobStore, index: Index, clock: Clock) -> None:
+    def __init__(self, store: BlobStore, index: Index, clock: Clock, turnstile: Turnstile) -> None:
         self._store = store
+        self._turnstile = turnstile
         self._index = index
         self._clock = clock
         self._waiting: queue.SimpleQueue[Proposal | None] = queue.SimpleQueue()
@@ -129,6 +137,7 @@ class Committer:
                 self._writer.close()
             except VnaError as error:  # all that was acknowledged is durable; recovery seals
                 log.error("the pack was left unsealed: %s", error)  # noqa: TRY400
+        self._turnstile.close()
 
     def _patience(self) -> float | None:
         """Return the seconds until the next try to mend; None while nothing is broken."""
@@ -138,6 +147,7 @@ class Committer:
 
     def _settle(self, group: list[Proposal]) -> None:
         try:
+            self._turnstile.enter()
             self._commit(group)
         except Exception as error:  # noqa: BLE001  # loop boundary: every caller waits for an answer
             if not self._broken:
@@ -145,6 +155,8 @@ class Committer:
             for proposal in group:
                 if not proposal.done.done():
                     proposal.done.set_exception(self._refusal(self._broken))
+        if not self._broken:
+            self._turnstile.leave()
 
     def _break(self, error: Exception) -> None:
         """Refuse everything from here on, because of `error`."""
@@ -167,6 +179,8 @@ class Committer:
             if writer is not None:
                 with suppress(VnaError):  # it is let go of in any case
                     writer.close()
+            # What of it is durable, and not applied yet, recovery finds in a pack without a writer.
+            self._turnstile.leave()
             recover(self._store, self._index)
             self._writer = self._store.writer()
             self._writer.open()
@@ -182,6 +196,7 @@ class Committer:
             self._writer = self._store.writer()
         with self._index.read() as reader:
             self._last_stamp = max(self._last_stamp, reader.last_stamp())
+            group = [proposal for proposal in group if _stands(proposal, reader)]
         appended: list[Proposal] = []
         mutations: list[Mutation] = []
         marks: dict[PackId, int] = {}
@@ -231,3 +246,13 @@ class Committer:
         """Return a stamp above all that the index has seen: the clock may have been set back."""
         self._last_stamp = max(self._clock.stamp(), self._last_stamp + 1)
         return self._last_stamp
+
+
+def _stands(proposal: Proposal, reader: Reader) -> bool:
+    """Say whether a proposal may be written; one that must be made again is answered here."""
+    for digest in proposal.shared:
+        if not reader.reliable(digest):
+            why = f"blob {digest.hex()} is being let go of: the object must come again"
+            proposal.done.set_exception(Outdated(why))
+            return False
+    return True

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from vna.errors import NotFound
-from vna.index import Index, Instance, Reader, Tombstone
+from vna.index import Index, Instance, Purge, Reader, Tombstone
 from vna.types import Level, Version
 
 __all__ = ["History", "Known", "deleted_by", "histories", "known_instance", "level_of"]
@@ -20,7 +20,8 @@ class History:
     """The versions of an instance, the current or last one first.
 
     A version is named by its stamp. `deleted` is empty, or says by which level's delete the
-    instance is gone ("study", "series", "instance"); `reason` is that delete's.
+    instance is gone ("study", "series", "instance"); `reason` is that delete's. Of a version that was
+    purged nothing is left but this record: `purges` says when and why, or None, for each.
     """
 
     study_uid: str
@@ -29,6 +30,7 @@ class History:
     deleted: str
     reason: str
     versions: list[Version]
+    purges: list[Purge | None]
 
 
 def level_of(reader: Reader, uid: str) -> Level:
@@ -97,7 +99,7 @@ def _known(reader: Reader, study_uid: str, series_uid: str) -> Iterator[Known]:
 
 
 def _history(reader: Reader, known: Known) -> History:
-    versions = [known.version, *known.older]
+    versions, purges = [known.version, *known.older], reader.purges(known)
     if isinstance(known, Tombstone):
         level = deleted_by(reader, known)
         uid = {
@@ -108,9 +110,9 @@ def _history(reader: Reader, known: Known) -> History:
         barrier = reader.barrier(level, uid)
         reason = barrier.reason if barrier is not None else ""
         by = level.name.lower()
-        return History(known.study_uid, known.series_uid, known.uid, by, reason, versions)
+        return History(known.study_uid, known.series_uid, known.uid, by, reason, versions, purges)
     study = reader.study_by_id(known.study_id)
     series = reader.series_by_id(known.study_id, known.series_id)
     assert study is not None, "an instance has a study"
     assert series is not None, "an instance has a series"
-    return History(study.uid, series.uid, known.uid, "", "", versions)
+    return History(study.uid, series.uid, known.uid, "", "", versions, purges)

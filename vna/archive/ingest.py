@@ -11,6 +11,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from vna.archive.commit import Outdated
 from vna.archive.prepare import Buffer, Bulk, IngestRoom, prepare, standing
 from vna.archive.space import Space
 from vna.dicom.scan import ObjectScan, Scanned
@@ -207,28 +208,33 @@ class Ingest:
             outcome = await self._room.offload.run(standing, self._room, scanned)
             if outcome is not None:
                 return outcome
-            placed = await self._finish_streams(scanned)
+        while True:
+            try:
+                return await self._propose(scanned, placed)
+            except Outdated:  # what it shared with others is being let go of: bring it too
+                continue
+
+    async def _propose(self, scanned: Scanned, placed: dict[bytes, BlobPlace]) -> Outcome:
+        """Have the object committed; `placed` are its values that are durable, and may become more."""
+        await self._finish_streams(scanned, placed)
         prepared = await self._room.offload.run(
             prepare, self._room, scanned, self._bulks, placed, self._source
         )
-        for bulk in self._bulks:
-            bulk.parts = []  # encoded; what stays raw the proposal holds
         if isinstance(prepared, Outcome):
             return prepared
-        for bulk, hole in zip(self._bulks, scanned.holes, strict=True):
-            if hole.blob in placed:
-                bulk.stream = None  # the committer's from here on, even if our caller hangs up
+        if not prepared.shared:
+            for bulk in self._bulks:
+                bulk.parts = []  # encoded; what stays raw the proposal holds
         done = self._room.committer.submit(prepared)
         return (await asyncio.shield(asyncio.wrap_future(done))).outcome
 
-    async def _finish_streams(self, scanned: Scanned) -> dict[bytes, BlobPlace]:
-        """End the streamed values; return where those are that the archive did not have yet."""
-        placed: dict[bytes, BlobPlace] = {}
+    async def _finish_streams(self, scanned: Scanned, placed: dict[bytes, BlobPlace]) -> None:
+        """End the streamed values that the archive does not have; add where they are to `placed`."""
         for bulk, hole in zip(self._bulks, scanned.holes, strict=True):
-            if bulk.stream is not None and not self._room.known(hole.blob):
+            new = hole.blob not in placed and not self._room.known(hole.blob)
+            if bulk.stream is not None and new:
                 await self._drain(bulk, bulk.stream)
                 placed[hole.blob] = await self._room.offload.run(bulk.stream.finish, hole.blob)
-        return placed
 
     def abort(self) -> None:
         """Forget the object and remove what was streamed for it. Safe at any time."""

@@ -64,9 +64,9 @@ class IngestRoom:
     space: Space
 
     def known(self, digest: bytes) -> bool:
-        """Return whether the archive has a blob."""
+        """Return whether the archive has a blob, and keeps it."""
         with self.index.read() as reader:
-            return reader.blob(digest) is not None
+            return reader.reliable(digest)
 
 
 def standing(room: IngestRoom, scanned: Scanned) -> Outcome | None:
@@ -105,7 +105,9 @@ def prepare(
     header = digest_of(scanned.header)
     blobs = _encode(room, scanned, header, table, bulks)
     record = _recorder(scanned, header, frames, room.settings.duplicates, source)
-    return Proposal(record, blobs, list(placed.items()))
+    parts = {header, *(hole.blob for hole in scanned.holes), *([digest_of(table)] if table else [])}
+    shared = parts.difference((blob.digest for blob in blobs), placed)
+    return Proposal(record, blobs, list(placed.items()), shared)
 
 
 def _encode(
@@ -121,7 +123,7 @@ def _encode(
         if bulk.stream is None:
             wanted[hole.blob] = (BlobKind.BULK, bulk.parts, bulk.chunk_length, bulk.codec)
     with room.index.read() as reader:
-        missing = [digest for digest in wanted if reader.blob(digest) is None]
+        missing = [digest for digest in wanted if not reader.reliable(digest)]
     encoded = []
     for digest in missing:
         kind, parts, chunk_length, codec = wanted[digest]

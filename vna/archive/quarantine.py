@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from vna.archive.commit import Committer, Proposal
 from vna.errors import Corrupt, VnaError
 from vna.index import Index
-from vna.storage import BlobStore
+from vna.storage import BlobStore, MissingPack
 from vna.types import BlobPlace, DamageCommit
 
 __all__ = ["LostBlob", "Quarantine"]
@@ -48,6 +48,10 @@ class Quarantine:
         except Corrupt as error:
             self._record(digest, place, str(error))
             return str(error)
+        except MissingPack as error:
+            with self._index.read() as reader:
+                now = reader.blob(digest)
+            return self.verdict(digest, now) if now not in (None, place) else str(error)
         except VnaError as error:
             return str(error)
         return ""

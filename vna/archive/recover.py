@@ -26,7 +26,7 @@ from vna.storage import (
 )
 from vna.types import BlobPlace, Commit, PackId, VoidCommit
 
-__all__ = ["Progress", "Recovered", "decode_commit", "recover"]
+__all__ = ["Progress", "Recovered", "decode_commit", "missing_packs", "recover"]
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +71,16 @@ def recover(store: BlobStore, index: Index, progress: Progress | None = None) ->
     return recovery.recovered
 
 
+def missing_packs(store: BlobStore, index: Index) -> list[PackId]:
+    """Return the hot packs that should be there and are not; those compacted away should not."""
+    with index.read() as reader:
+        known = {pack for pack in reader.packs() if tier_of(pack) == HOT}
+    gone = known - {pack.id for pack in store.packs()}
+    with index.read() as reader:  # only now: one may have been compacted since
+        uses = reader.packs()
+    return sorted(pack for pack in gone if not uses[pack].emptied)
+
+
 class _Recovery:
     """One pass over the packs."""
 
@@ -87,8 +97,7 @@ class _Recovery:
             marks = reader.marks()
         packs = self._store.packs()
         self._total = sum(pack.size for pack in packs)
-        hot = {pack for pack in marks if tier_of(pack) == HOT}
-        for missing in sorted(hot - {pack.id for pack in packs}):
+        for missing in missing_packs(self._store, self._index):
             self.recovered.damaged(f"pack {pack_name(missing)} is missing")
         for pack in reversed(packs):
             mark = marks.get(pack.id, 0)

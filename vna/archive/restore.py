@@ -18,7 +18,7 @@ from vna.archive.prepare import IngestRoom, store_commit
 from vna.archive.retrieve import Retrieval, StoredObject
 from vna.dicom.scan import ObjectScan
 from vna.errors import Conflict, Corrupt, NotFound, VnaError
-from vna.index import Outcome, Reader, Tombstone
+from vna.index import Outcome, Reader, Tombstone, blobs_of
 from vna.types import Level, RestoreCommit, StoreCommit, Version
 
 __all__ = ["Restored", "restore"]
@@ -32,12 +32,13 @@ class Restored:
     """What a restore did: `instances` were brought back.
 
     `left` counts those that stay deleted because a delete of their own series or of themselves
-    stands; `failed` names those that could not be brought back.
+    stands, `purged` those that are gone for good; `failed` names those that could not be brought back.
     """
 
     level: Level
     instances: int = 0
     left: int = 0
+    purged: int = 0
     failed: list[Damage] = field(default_factory=list)
 
 
@@ -73,17 +74,21 @@ def _targets(room: IngestRoom, uid: str, stamp: int | None) -> tuple[Restored, l
         level = level_of(reader, uid)
         restored = Restored(level)
         if level is Level.INSTANCE:
-            _choose(_known(reader, uid), stamp)
+            _choose(reader, _known(reader, uid), stamp)
             return restored, [uid]
         named = f"{level.name.lower()} {uid}"
         if stamp is not None:
             raise Conflict(f"{named} has no versions: each of its instances has")
         uids = []
         for tombstone in _buried(reader, level, uid):
-            if deleted_by(reader, tombstone) <= level:
+            if reader.purges(tombstone)[0] is not None:
+                restored.purged += 1
+            elif deleted_by(reader, tombstone) <= level:
                 uids.append(tombstone.uid)
             else:
                 restored.left += 1
+        if restored.purged and not uids and not restored.left:
+            raise Conflict(f"what of {named} is deleted was purged: it is gone for good")
         if not uids and not restored.left:
             raise Conflict(f"nothing of {named} is deleted")
         return restored, uids
@@ -104,18 +109,22 @@ def _known(reader: Reader, sop_uid: str) -> Known:
     return known
 
 
-def _choose(known: Known, stamp: int | None) -> Version:
+def _choose(reader: Reader, known: Known, stamp: int | None) -> Version:
     """Return the version that `stamp` names, of a deleted instance the last one by default.
 
-    Raises NotFound, or Conflict when that is what stands already.
+    Raises NotFound, or Conflict when that is what stands already, or was purged.
     """
     alive = not isinstance(known, Tombstone)
     if stamp is None:
         if alive:
             raise Conflict(f"instance {known.uid} is not deleted: name the version to restore")
-        return known.version
-    for version in [known.version, *known.older]:
+        stamp = known.version.stamp
+    versions = [known.version, *known.older]
+    for version, purge in zip(versions, reader.purges(known), strict=True):
         if version.stamp == stamp:
+            if purge is not None:
+                gone = f"version {stamp} of instance {known.uid} was purged"
+                raise Conflict(f"{gone}: {purge.reason}" if purge.reason else gone)
             if alive and version is known.version:
                 raise Conflict(f"version {stamp} of instance {known.uid} is the current one")
             return version
@@ -128,7 +137,7 @@ def _proposal(
     """Return the restore of an instance, its bytes read back and found whole."""
     with room.index.read() as reader:
         known = _known(reader, sop_uid)
-        version = _choose(known, stamp)
+        version = _choose(reader, known, stamp)
         newest = max(known.stamps[0], _barrier(reader, known))
     store = _read_back(room, retrieval, StoredObject("", "", sop_uid, known.sop_class, version))
 
@@ -136,7 +145,7 @@ def _proposal(
         # Stamps of other processes may be ahead of this clock: a restore is above what it undoes.
         return RestoreCommit(max(stamp, newest + 1), store, reason)
 
-    return Proposal(record)
+    return Proposal(record, shared=blobs_of(version))
 
 
 def _barrier(reader: Reader, known: Known) -> int:

@@ -16,7 +16,7 @@ from vna.dicom.paths import bulk_path
 from vna.dicom.scan import header_json
 from vna.errors import Corrupt, Deleted, NotFound
 from vna.index import Index, Instance, Reader
-from vna.storage import BlobStore
+from vna.storage import BlobStore, MissingPack
 from vna.types import BlobPlace, Hole, Version
 
 __all__ = ["Retrieval", "StoredObject"]
@@ -111,11 +111,11 @@ class Retrieval:
         position = version.prefix
         for hole, place in zip(version.holes, bulks, strict=True):
             if hole.offset > position:
-                yield from self._pieces(stored, header, position, hole.offset)
+                yield from self._pieces(stored, version.header, header, position, hole.offset)
                 position = hole.offset
-            yield from self._pieces(stored, place, 0, place.length)
+            yield from self._pieces(stored, hole.blob, place)
         if position < header.length:
-            yield from self._pieces(stored, header, position, header.length)
+            yield from self._pieces(stored, version.header, header, position)
 
     def file(self, stored: StoredObject, ae_title: str) -> tuple[int, Iterator[Piece]]:
         """Return length and pieces of the object as a Part 10 file.
@@ -184,9 +184,7 @@ class Retrieval:
         if stored.version.deflated:
             yield from self._expanded(stored).value(hole, start, stop)
             return
-        with self._index.read() as reader:
-            place = _place(reader, hole.blob, stored)
-        yield from self._pieces(stored, place, start, stop)
+        yield from self._pieces(stored, hole.blob, self._where(stored, hole.blob), start, stop)
 
     def metadata(self, stored: StoredObject, bulk_uri: str) -> bytes:
         """Return the DICOM JSON of the object without its bulk values (PS3.18 F.2), as UTF-8.
@@ -206,17 +204,36 @@ class Retrieval:
     def _read(
         self, stored: StoredObject, digest: bytes, start: int = 0, stop: int | None = None
     ) -> bytes:
-        with self._index.read() as reader:
-            place = _place(reader, digest, stored)
+        place = self._where(stored, digest)
         stop = place.length if stop is None else stop
         _check_range(stored, place, start, stop)
-        return self._store.read(place, start, stop)
+        try:
+            return self._store.read(place, start, stop)
+        except MissingPack:  # it may have been moved since we looked
+            return self._store.read(self._where(stored, digest), start, stop)
 
     def _pieces(
-        self, stored: StoredObject, place: BlobPlace, start: int, stop: int
+        self,
+        stored: StoredObject,
+        digest: bytes,
+        place: BlobPlace,
+        start: int = 0,
+        stop: int | None = None,
     ) -> Iterator[Piece]:
+        """Yield bytes of a blob, from where it is now if it was moved since `place` was looked up.
+
+        A pack is missing at the first piece or not at all: it is held open from then on.
+        """
+        stop = place.length if stop is None else stop
         _check_range(stored, place, start, stop)
-        return self._store.pieces(place, start, stop)
+        try:
+            yield from self._store.pieces(place, start, stop)
+        except MissingPack:
+            yield from self._store.pieces(self._where(stored, digest), start, stop)
+
+    def _where(self, stored: StoredObject, digest: bytes) -> BlobPlace:
+        with self._index.read() as reader:
+            return _place(reader, digest, stored)
 
     def _expanded(self, stored: StoredObject) -> Expanded:
         """Return a deflated object parted as if it were not."""

@@ -11,12 +11,12 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from vna.archive.manifest import write_durably
+from vna.archive.pace import LONGEST_WAIT_S, within_hours
 from vna.archive.quarantine import Quarantine
 from vna.clock import Clock
 from vna.index import Index
@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 
 BATCH = 512
 """Blobs read between two notes of the position."""
-LONGEST_WAIT_S = 60.0
 DAY_NS = 86_400 * 10**9
 
 
@@ -45,12 +44,6 @@ class ScrubSettings:
     begin_hour: int = 0
     end_hour: int = 0
     every_days: float = 30.0
-
-    def within_hours(self, hour: int) -> bool:
-        """Return whether the scrub may read in this hour of the day."""
-        if self.begin_hour < self.end_hour:
-            return self.begin_hour <= hour < self.end_hour
-        return hour >= self.begin_hour or hour < self.end_hour
 
 
 class ScrubState(msgspec.Struct, frozen=True):
@@ -162,9 +155,7 @@ class Scrub:
     def _wait_s(self) -> float:
         """Return how long there is nothing to do, looked at again each minute at least."""
         now = self._clock.stamp()
-        if not self._settings.within_hours(
-            datetime.fromtimestamp(now // 10**9, UTC).astimezone().hour
-        ):
+        if not within_hours(now, self._settings.begin_hour, self._settings.end_hour):
             return LONGEST_WAIT_S
         if not self._state.ended:
             return 0.0

@@ -255,6 +255,13 @@ class Reader:
         blob = self._get(Table.BLOBS, digest, decode_blob)
         return blob.refs if blob is not None else 0
 
+    def places(self, digest: bytes) -> list[BlobPlace]:
+        """Return the undamaged places of a blob that a version needs, the one it is served from first."""
+        blob = self._get(Table.BLOBS, digest, decode_blob)
+        if blob is None or blob.place is None or not blob.refs:
+            return []
+        return [blob.place, *blob.copies]
+
     def needed_at(self, digest: bytes, place: BlobPlace) -> bool:
         """Return whether a version needs a blob, and is served it from this place."""
         blob = self._get(Table.BLOBS, digest, decode_blob)

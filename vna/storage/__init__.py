@@ -21,7 +21,9 @@ from vna.storage.codecs import CodecName
 from vna.storage.copies import CopiedPack, PackFolder, copy_file, digest_file
 from vna.storage.encode import EncodedBlob, digest_of, encode_blob
 from vna.storage.extents import ExtentCache
+from vna.storage.faults import MissingPack
 from vna.storage.format import pack_name
+from vna.storage.lift import LARGE_RECORD
 from vna.storage.orphan import OrphanPack
 from vna.storage.store import BlobStore, PackInfo, StorageSettings
 from vna.storage.stream import BlobStream
@@ -32,10 +34,11 @@ from vna.storage.tiers.s3 import S3Settings, S3Tier
 from vna.storage.tiers.wrapping import MarkedTier, MeteredTier, QueuedTier
 from vna.storage.tierset import HOT, TierSet, tier_of
 from vna.storage.walk import BlobRecord, CommitRecord, DamagedRecord, Record, RecordWalk
-from vna.storage.writer import PackMark, PackWriter
+from vna.storage.writer import PackMark, PackWriter, commit_record
 
 __all__ = [
     "HOT",
+    "LARGE_RECORD",
     "BlobRecord",
     "BlobStore",
     "BlobStream",
@@ -50,6 +53,7 @@ __all__ = [
     "HotTier",
     "MarkedTier",
     "MeteredTier",
+    "MissingPack",
     "OrphanPack",
     "PackFile",
     "PackFolder",
@@ -65,6 +69,7 @@ __all__ = [
     "StorageSettings",
     "Tier",
     "TierSet",
+    "commit_record",
     "copy_file",
     "digest_file",
     "digest_of",

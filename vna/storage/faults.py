@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
+class MissingPack(Unavailable):
+    """A pack is not there. If it was compacted away, the index names another place by now."""
+
+
 def no_space(error: OSError) -> bool:
     """Say whether an error means that space or quota is used up."""
     return error.errno in _NO_SPACE
@@ -30,11 +34,11 @@ def write_error(error: OSError, what: str) -> Full | Unavailable:
 
 @contextmanager
 def reading(pack: PackId) -> Iterator[None]:
-    """Turn an OSError of reading `pack` into Unavailable."""
+    """Turn an OSError of reading `pack` into Unavailable, MissingPack where there is none."""
     try:
         yield
     except FileNotFoundError as error:
-        raise Unavailable(f"pack {pack_name(pack)} is missing") from error
+        raise MissingPack(f"pack {pack_name(pack)} is missing") from error
     except OSError as error:
         reason = error.strerror or error
         raise Unavailable(f"pack {pack_name(pack)} cannot be read: {reason}") from error

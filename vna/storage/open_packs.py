@@ -55,6 +55,17 @@ class OpenPacks:
                 held.pins -= 1
                 self._shrink()
 
+    def let_go(self) -> None:
+        """Close what was removed and is not in use: its space is free only then."""
+        with self._lock:
+            idle = [pack for pack, held in self._open.items() if not held.pins]
+        removed = [pack for pack in idle if not self._tiers.has(pack)]
+        with self._lock:
+            for pack in removed:
+                held = self._open.get(pack)
+                if held is not None and not held.pins:
+                    self._open.pop(pack).reader.close()
+
     def close(self) -> None:
         """Close all packs; those in use when they are let go."""
         with self._lock:

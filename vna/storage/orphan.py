@@ -69,6 +69,7 @@ class OrphanPack:
                 self._tier.remove(self.pack)
                 return 0
             if walk.sealed:
+                self._file.sync()  # its writer did not wait for the seal
                 return walk.valid_end
             seal = SEAL_RECORD.placed(self.pack, walk.valid_end, walk.valid_end)
             end = write_all(self._file, seal, walk.valid_end)

@@ -120,6 +120,11 @@ class StoredRecord:
         if any(padding):
             raise self.corrupt("the padding is not zero")
 
+    def first_codec(self) -> int:
+        """Return the codec of the first chunk of a blob that is not empty."""
+        _, spans = self._stored(0, 1)
+        return spans[0][0]
+
     def _step(self) -> int:
         """Return how many chunks make a piece of bounded size."""
         return max(_CHECK_PIECE // max(self.header.stride, 1), 1)

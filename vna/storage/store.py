@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Final
 from vna.clock import Clock, SystemClock
 from vna.errors import Corrupt, Unavailable
 from vna.storage.codecs import CodecName
-from vna.storage.faults import reading
+from vna.storage.encode import EncodedBlob
+from vna.storage.faults import reading, write_error
+from vna.storage.format import PACK_HEADER, pack_name
+from vna.storage.lift import codec_of, lift, pour
 from vna.storage.open_packs import OpenPacks
 from vna.storage.orphan import OrphanPack
 from vna.storage.read import StoredRecord
@@ -18,7 +21,7 @@ from vna.storage.stream import BlobStream
 from vna.storage.tiers.cached import CachedReader
 from vna.storage.tiers.directory import DirectoryTier
 from vna.storage.tierset import TierSet
-from vna.storage.walk import RecordWalk
+from vna.storage.walk import RecordWalk, ends_in_seal
 from vna.storage.writer import OwnedPack, PackWriter
 from vna.types import BlobKind, BlobPlace, PackId
 
@@ -141,6 +144,62 @@ class BlobStore:
         """
         with reading(place.pack), self._uncached(place.pack) as source:
             StoredRecord.placed(source, place).verify(digest)
+
+    def lift(self, place: BlobPlace, digest: bytes, codec: CodecName | None = None) -> EncodedBlob:
+        """Return the record of a blob, for the writer of this store or another one.
+
+        It is read as a whole and checked, BLAKE3 included: Corrupt unless it is as it was written.
+        Its chunks stay as they are, or are stored anew with `codec`.
+        """
+        with reading(place.pack), self._uncached(place.pack) as source:
+            return lift(source, place, digest, codec, self._settings.zstd_level)
+
+    def copy_large(
+        self, place: BlobPlace, digest: bytes, target: BlobStore, codec: CodecName | None = None
+    ) -> BlobPlace:
+        """Copy a blob into a pack of its own in `target`, as `lift` does, in bounded memory.
+
+        Durable on return. Raises Full too.
+        """
+        with reading(place.pack), self._uncached(place.pack) as source:
+            record = StoredRecord.placed(source, place).header
+            stream = target.stream(
+                record.stride, BlobKind(record.kind), codec or codec_of(source, place)
+            )
+            try:
+                pour(source, place, digest, stream)
+                return stream.finish(digest)
+            finally:
+                stream.abort()
+
+    def has_record(self, pack: PackId, offset: int) -> bool:
+        """Return whether a record begins at `offset` of a pack, or is the first one for 0."""
+        at = max(offset, PACK_HEADER.size)
+        with reading(pack), self._packs.pin(pack) as source:
+            return StoredRecord.at(source, pack, at, source.size() - at) is not None
+
+    def sealed(self, pack: PackId) -> bool:
+        """Return whether a pack is complete: nobody writes it any more."""
+        with reading(pack), self._packs.pin(pack) as source:
+            return ends_in_seal(source, pack)
+
+    def has(self, pack: PackId) -> bool:
+        """Return whether there is a pack of that name."""
+        with reading(pack):
+            return self._tier.has(pack)
+
+    def remove(self, pack: PackId) -> None:
+        """Remove a pack; what reads in it goes on. After a power loss it may be back."""
+        try:
+            self._tier.remove(pack)
+        except OSError as error:
+            what = f"pack {pack_name(pack)} cannot be removed"
+            raise write_error(error, what) from error
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Close packs that were removed, so that their space is free; now and then a duty."""
+        self._packs.let_go()
 
     def packs(self) -> list[PackInfo]:
         """Return all packs of the hot tier, ascending by id."""

@@ -80,6 +80,9 @@ class HotTier(Tier, Protocol):
     def create(self, pack: PackId) -> PackFile:
         """Make an empty pack and own it. FileExistsError if there is one of that name."""
 
+    def has(self, pack: PackId) -> bool:
+        """Say whether there is a pack of that name."""
+
     def claim(self, pack: PackId) -> PackFile | None:
         """Own a pack that no live process owns; None if one does, or if the pack is gone."""
 

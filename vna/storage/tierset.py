@@ -42,6 +42,10 @@ class TierSet:
         """Open a pack where it is."""
         return self.tier(tier_of(pack)).open(pack)
 
+    def has(self, pack: PackId) -> bool:
+        """Say whether a pack is there; of tiers below the hot one that is taken for granted."""
+        return tier_of(pack) != HOT or self.hot.has(pack)
+
     def reserve(self, node: int, number: int) -> PackId:
         """Return an id for a new pack of tier `number`, never given before on any tier."""
         return number << _SHIFT | self.hot.reserve(node)

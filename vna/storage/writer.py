@@ -145,18 +145,19 @@ class PackWriter:
         nothing of it was written, and a later append may succeed. Unavailable when the writer is
         broken.
         """
-        if not 0 < len(commit) <= MAX_COMMIT:
-            raise Invalid(f"a commit record has 1 to {MAX_COMMIT} bytes, this one {len(commit)}")
+        places, mark = self.append_records([*blobs, commit_record(commit)])
+        return places[:-1], mark
+
+    def append_records(self, records: Sequence[EncodedBlob]) -> tuple[list[BlobPlace], PackMark]:
+        """Write records of any kind, one after the other; as `append`."""
         self._check()
-        record = encode_record(COMMIT, digest_of(commit), [commit], _COMMIT_STRIDE, "raw")
-        records = [*blobs, record]
         active = self._room(sum(record.size for record in records))
         try:
             places = active.append(records)
         except OSError as error:
             self._failed(active, error)
             raise write_error(error, f"pack {pack_name(active.pack)} cannot be written") from error
-        return places[:-1], PackMark(active.pack, active.end)
+        return places, PackMark(active.pack, active.end)
 
     def open(self) -> None:
         """Have an active pack: shows whether the tier takes writes. Full or Unavailable."""
@@ -229,6 +230,13 @@ class PackWriter:
     def _check(self) -> None:
         if self._broken:
             raise Unavailable(self._broken)
+
+
+def commit_record(commit: bytes) -> EncodedBlob:
+    """Return the record of a commit. Invalid for one above the format's limit."""
+    if not 0 < len(commit) <= MAX_COMMIT:
+        raise Invalid(f"a commit record has 1 to {MAX_COMMIT} bytes, this one {len(commit)}")
+    return encode_record(COMMIT, digest_of(commit), [commit], _COMMIT_STRIDE, "raw")
 
 
 def _new_name(tier: HotTier, node: int) -> tuple[PackId, PackFile]:

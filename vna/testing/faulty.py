@@ -138,6 +138,10 @@ class FaultyTier:
         self._meet("open")
         return _FaultyReader(self, self._inner.open(pack))
 
+    def has(self, pack: PackId) -> bool:
+        """Pass on."""
+        return self._inner.has(pack)
+
     def claim(self, pack: PackId) -> PackFile | None:
         """Pass on; what the pack holds counts as durable unless this tier saw it written."""
         self._meet("claim")

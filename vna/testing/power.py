@@ -15,6 +15,7 @@ pages. Packs rely on nothing, and tear at any byte.
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -148,8 +149,8 @@ class Disk:
         return [event.value for event in self.events[:moment] if isinstance(event, Note)]
 
     def moments(self) -> list[int]:
-        """Return the moments right before and right after each sync, and the last one."""
-        syncs = [n for n, event in enumerate(self.events) if isinstance(event, Synced)]
+        """Return the moments right before and after each sync and removal, and the last one."""
+        syncs = [n for n, event in enumerate(self.events) if isinstance(event, Synced | Removed)]
         return sorted({*syncs, *(n + 1 for n in syncs), len(self.events)})
 
     def fall(self, moment: int, chance: Random) -> dict[str, bytes]:
@@ -258,6 +259,10 @@ class PowerTier:
         """Pass on."""
         return self._inner.open(pack)
 
+    def has(self, pack: PackId) -> bool:
+        """Pass on."""
+        return self._inner.has(pack)
+
     def claim(self, pack: PackId) -> PackFile | None:
         """Pass on."""
         self._on()
@@ -345,9 +350,16 @@ def watch_index(index: Index, disk: Disk) -> None:
     """
     environment = index._environment
     write: Callable[..., Any] = environment.write
+    sync = environment.sync
     before = bytearray(environment.file.read_bytes())
 
+    one_at_a_time = threading.Lock()
+
     def watched(work: Callable[..., T]) -> T:
+        with one_at_a_time:
+            return report(work)
+
+    def report(work: Callable[..., T]) -> T:
         result: T = write(work)
         after = environment.file.read_bytes()
         metas: list[Event] = []
@@ -360,7 +372,13 @@ def watch_index(index: Index, disk: Disk) -> None:
         before[:] = after
         return result
 
+    def watched_sync() -> None:
+        with one_at_a_time:
+            sync()
+            disk.events.append(Synced(INDEX))
+
     environment.write = watched  # type: ignore[method-assign]
+    environment.sync = watched_sync  # type: ignore[method-assign]
 
 
 @contextmanager

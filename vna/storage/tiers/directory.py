@@ -90,6 +90,10 @@ class DirectoryTier:
         """Open a pack file for reading."""
         return _File(os.open(self.file(pack), os.O_RDONLY | os.O_CLOEXEC), self._path)
 
+    def has(self, pack: PackId) -> bool:
+        """Say whether there is a pack file of that name."""
+        return self.file(pack).exists()
+
     def claim(self, pack: PackId) -> PackFile | None:
         """Lock a pack file unless it is locked or gone."""
         path = self.file(pack)

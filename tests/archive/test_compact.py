@@ -1,0 +1,277 @@
+"""Compaction and purges: what is needed moves and stays readable, what is not is freed, and a
+rebuild from the packs that are left gives the same index."""
+
+import asyncio
+import random
+import shutil
+
+import pytest
+
+from vna.archive import Archive, ArchiveSettings, Outcome
+from vna.archive.purge import purge_deleted
+from vna.archive.turnstile import Turnstile
+from vna.errors import Busy, Conflict, Deleted
+from vna.testing.images import ct_image
+from vna.testing.power import memory_folder
+from vna.types import Level
+
+
+class Life:
+    """An archive that can be closed and opened again, which seals its packs."""
+
+    def __init__(self, folder, **others):
+        self.folder = folder
+        self.settings = ArchiveSettings(
+            data=folder / "data",
+            index_map_bytes=1 << 20,
+            threads=2,
+            pack_size_bytes=60_000,
+            stream_threshold_bytes=40_000,
+            min_free_bytes=0,
+            **others,
+        )
+        self.archive = Archive.open(self.settings)
+
+    @property
+    def packs(self):
+        return sorted((self.settings.data / "packs").glob("*.pack"))
+
+    def again(self):
+        self.archive.close()
+        self.archive = Archive.open(self.settings)
+        self.archive.recover()
+        return self.archive
+
+    async def fill(self, numbers, **given):
+        files = {number: image(number, **given) for number in numbers}
+        for file in files.values():
+            await self.archive.store(file, source="test")
+        return files
+
+    async def purge(self, level, uid):
+        await self.archive.delete(level, uid, "test")
+        return await self.archive.purge(uid, "for good")
+
+    def content(self, number):
+        (stored,) = self.archive.objects(f"1.2.{number % 3}", None, f"1.2.3.{number}")
+        return b"".join(self.archive.file(stored, "TEST")[1])
+
+    def must_be_whole(self):
+        """Nothing is damaged, and a rebuild from the packs gives the same index."""
+        assert self.archive.check().damage == []
+        assert self.archive.recover().damage == []
+        data, folder = self.settings.data, self.folder / "rebuilt"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        shutil.copy(data / "archive.toml", folder)
+        shutil.copytree(data / "packs", folder / "packs")
+        other = Archive.open(ArchiveSettings(data=folder, index_map_bytes=1 << 20))
+        try:
+            other.recover()
+            assert list(self.archive._index.dump()) == list(other._index.dump())
+        finally:
+            other.close()
+
+
+@pytest.fixture
+def folder():
+    with memory_folder() as memory:
+        yield memory
+
+
+@pytest.fixture
+def life(folder):
+    opened = Life(folder)
+    yield opened
+    opened.archive.close()
+
+
+def image(number, content=None, size=5000):
+    pixels = random.Random(content or number).randbytes(size)
+    return ct_image(
+        f"1.2.3.{number}",
+        StudyInstanceUID=f"1.2.{number % 3}",
+        SeriesInstanceUID=f"1.2.{number % 3}.1",
+        Rows=1,
+        Columns=size // 2,
+        PixelData=pixels,
+    )
+
+
+async def test_purged_bytes_are_freed_and_the_rest_stays(life):
+    files = await life.fill(range(60))
+    archive = life.again()
+    before = archive.stats()
+    for number in range(60):
+        if number % 4:
+            purged = await life.purge(Level.INSTANCE, f"1.2.3.{number}")
+            assert (purged.instances, purged.versions) == (1, 1)
+    assert archive.stats().dead_bytes > 45 * 5000
+    assert archive.compactable(25)
+    done = archive.compact(25)
+    assert done.left == 0
+    assert done.packs >= 5
+    after = archive.stats()
+    assert after.dead_bytes < before.pack_bytes // 20
+    assert after.pack_bytes < before.pack_bytes // 2
+    for number in range(0, 60, 4):
+        assert life.content(number) == files[number]
+    with pytest.raises(Deleted):
+        life.content(1)
+    life.must_be_whole()
+    assert archive.compactable(25) == []
+    life.again()
+    life.must_be_whole()
+
+
+async def test_what_was_purged_comes_back_only_by_storing_it(life):
+    file = image(1)
+    archive = life.archive
+    await archive.store(file, source="test")
+    await archive.store(image(1, content=7), source="test")
+    (history,) = archive.histories("1.2.3.1")
+    current, old = (version.stamp for version in history.versions)
+    await archive.purge_version("1.2.3.1", old, "too old")
+    (history,) = archive.histories("1.2.3.1")
+    assert [purge and purge.reason for purge in history.purges] == [None, "too old"]
+    with pytest.raises(Conflict, match=r"was purged: too old"):
+        await archive.restore("1.2.3.1", version=old)
+    with pytest.raises(Conflict, match="current"):
+        await archive.purge_version("1.2.3.1", current, "no")
+    assert (await life.purge(Level.STUDY, "1.2.1")).versions == 1
+    with pytest.raises(Conflict, match="gone for good"):
+        await archive.restore("1.2.1")
+    assert (await archive.purge("1.2.1", "once more")).versions == 0
+    assert (await archive.store(file, source="test")).outcome is Outcome.STORED
+    assert life.content(1) == file
+    life.again().compact(10)
+    assert life.content(1) == file
+    life.must_be_whole()
+
+
+async def test_small_packs_are_made_one(life):
+    files = {}
+    for number in range(9):
+        files |= await life.fill([number], size=500)
+        life.again()
+    assert len(life.packs) == 9
+    assert [victim.why for victim in life.archive.compactable(25)] == ["small"] * 9
+    done = life.archive.compact(25)
+    assert (done.packs, done.left) == (9, 0)
+    assert len(life.packs) == 1
+    assert {number: life.content(number) for number in files} == files
+    life.must_be_whole()
+
+
+async def test_refused_stores_stay_refused_after_their_packs_moved(folder):
+    life = Life(folder, duplicates="keep")
+    try:
+        two = [image(1, content=content, size=500) for content in (5, 6)]
+        await asyncio.gather(*(life.archive.store(file, source="test") for file in two))
+        for number in range(2, 12):
+            life.again()
+            await life.fill([number], size=500)
+        kept = life.content(1)
+        assert life.archive.compact(25).packs >= 8
+        assert life.content(1) == kept
+        life.must_be_whole()
+    finally:
+        life.archive.close()
+
+
+async def test_a_large_object_that_nobody_needs_is_freed(life):
+    await life.fill([1], size=90_000)
+    await life.fill([2])
+    await life.purge(Level.INSTANCE, "1.2.3.1")
+    before = life.archive.stats()
+    assert life.archive.compact(25).packs == 1
+    assert life.archive.stats().pack_bytes < before.pack_bytes - 80_000
+    life.must_be_whole()
+
+
+@pytest.mark.parametrize("size", [5000, 90_000], ids=["in memory", "streamed"])
+async def test_a_store_that_shares_a_blob_being_let_go_of_brings_it_again(life, monkeypatch, size):
+    """The blob is purged and its pack compacted between the look for it and the commit."""
+    first, second = image(1, content=9, size=size), image(2, content=9, size=size)
+    await life.archive.store(first, source="test")
+    archive = life.again()
+    packs = life.packs
+    await archive.delete(Level.INSTANCE, "1.2.3.1", "test")
+    submit, shared = archive._committer.submit, []
+
+    def purge_first(proposal):
+        shared.extend(proposal.shared)
+        monkeypatch.undo()
+        purge_deleted(archive._index, archive._committer, "1.2.3.1", "test")
+        assert archive.compact(1).packs == len(packs)
+        return submit(proposal)
+
+    monkeypatch.setattr(archive._committer, "submit", purge_first)
+    assert (await archive.store(second, source="test")).outcome is Outcome.STORED
+    assert len(shared) == 1
+    assert not any(path.exists() for path in packs)
+    assert life.content(2) == second
+    life.must_be_whole()
+
+
+async def test_a_pack_stays_while_a_group_goes_on(life):
+    await life.fill(range(3))
+    archive = life.again()
+    await life.purge(Level.STUDY, "1.2.1")
+    group = Turnstile(life.settings.data)
+    group.enter()
+    try:
+        assert archive.compact(1).left == 1
+    finally:
+        group.leave()
+    assert archive.compact(1).packs == 1
+    group.close()
+
+
+async def test_what_is_damaged_stays_and_the_rest_moves(life):
+    files = await life.fill(range(6))
+    archive = life.again()
+    pack = life.packs[0]
+    where = pack.read_bytes().index(files[2][-4000:-3000])
+    with pack.open("r+b") as file:
+        file.seek(where)
+        file.write(b"\0" * 8)
+    await life.purge(Level.STUDY, "1.2.1")
+    done = archive.compact(1)
+    assert done.left == 1
+    assert len(done.damaged) == 1
+    assert pack.exists()
+    for number in (0, 3, 5):
+        assert life.content(number) == files[number]
+    assert archive.compactable(1) == []
+    await archive.store(files[2], source="again")
+    assert archive.compact(1).packs == 1
+    assert not pack.exists()
+    for number in (0, 2, 3, 5):
+        assert life.content(number) == files[number]
+    life.must_be_whole()
+
+
+async def test_a_pack_that_comes_back_is_known(life):
+    """A removal is not waited for: after a power loss the pack may be there again."""
+    files = await life.fill(range(9))
+    archive = life.again()
+    old = {path: path.read_bytes() for path in life.packs}
+    await life.purge(Level.STUDY, "1.2.1")
+    assert archive.compact(1).packs == len(old)
+    for path, held in old.items():
+        path.write_bytes(held)
+    life.must_be_whole()
+    assert archive.compact(1).packs == len(old)
+    assert not any(path.exists() for path in old)
+    for number in (0, 2, 3, 5, 6, 8):
+        assert life.content(number) == files[number]
+    life.must_be_whole()
+
+
+async def test_one_compacts_at_a_time(life):
+    await life.fill(range(3))
+    archive = life.again()
+    await life.purge(Level.STUDY, "1.2.1")
+    with archive._compaction()._alone(), pytest.raises(Busy):
+        archive.compact(1)

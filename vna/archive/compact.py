@@ -1,0 +1,273 @@
+"""Compaction: packs with much in them that nobody needs, and many small ones, written anew.
+
+A pack is chosen, what is needed of it is moved (relocate.py), and it is removed (vacate.py). How far
+it is stands in the index, with each step, so that a compaction goes on where it was stopped or killed.
+One process of an archive compacts at a time: the lock is taken for each pack.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from vna.archive.manifest import write_durably
+from vna.archive.pace import Pace, Stopped
+from vna.archive.quarantine import Quarantine
+from vna.archive.recover import recover
+from vna.archive.relocate import Relocation
+from vna.archive.turnstile import Turnstile
+from vna.archive.vacate import damage_holds, vacate
+from vna.clock import Clock
+from vna.errors import Busy, Corrupt, Unavailable, VnaError
+from vna.index import Index
+from vna.storage import BlobStore, MissingPack, pack_name
+from vna.types import PackId
+
+__all__ = [
+    "COMPACTION_STATE",
+    "Compacted",
+    "Compaction",
+    "CompactionSettings",
+    "CompactionState",
+    "Victim",
+    "choose",
+    "read_compaction_state",
+]
+
+log = logging.getLogger(__name__)
+
+COMPACTION_STATE = "compact.json"
+LOOK_AGAIN_S = 60.0
+"""Time between two looks for packs to compact."""
+SMALL = 16
+"""A pack below this part of the pack size is small."""
+MANY = 8
+"""So many small packs are made into one."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionSettings:
+    """When packs are compacted in the background, and how hard.
+
+    `rate_bytes_s` are read at most (0: there is none), from `begin_hour` to `end_hour` of the local
+    time of day (over midnight where the first is the larger, always where they are equal). A pack
+    is due when `dead_percent` of it are not needed.
+    """
+
+    rate_bytes_s: int = 20 << 20
+    begin_hour: int = 0
+    end_hour: int = 0
+    dead_percent: int = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Victim:
+    """A pack that is due, its bytes, those not needed of them, and why: "dead" or "small"."""
+
+    pack: PackId
+    size: int
+    dead: int
+    why: str
+
+    @property
+    def name(self) -> str:
+        """The name of its file, without suffix."""
+        return pack_name(self.pack)
+
+
+class CompactionState(msgspec.Struct, frozen=True):
+    """What compaction has done by now: stamp of the last pack, packs removed, bytes freed, written."""
+
+    stamp: int = 0
+    packs: int = 0
+    freed: int = 0
+    written: int = 0
+
+
+@dataclass(slots=True)
+class Compacted:
+    """What a run did: packs removed, the bytes that freed, and those written for it.
+
+    `left` counts packs that had to stay, for now or because of damage; `damaged` names blobs.
+    """
+
+    packs: int
+    freed: int
+    written: int
+    left: int
+    damaged: list[str]
+
+
+def read_compaction_state(path: Path) -> CompactionState:
+    """Return the state noted at `path`; a new one if there is none that can be read."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=CompactionState)
+    except FileNotFoundError:
+        return CompactionState()
+    except msgspec.MsgspecError as error:
+        log.warning("%s cannot be read, the counts begin anew: %s", path, error)
+        return CompactionState()
+
+
+def choose(store: BlobStore, index: Index, dead_percent: int, pack_size: int) -> list[Victim]:
+    """Return the packs that are due, those with the most to free first, small ones last.
+
+    A pack that is being written, or is not applied to its end, is not; nor is one that damage holds.
+    """
+    dead: list[Victim] = []
+    small: list[Victim] = []
+    packs = store.packs()
+    with index.read() as reader:
+        uses, held = reader.packs(), damage_holds(reader)
+    for pack in packs:
+        use = uses.get(pack.id)
+        if use is None or use.mark != pack.size or (pack.id in held and not use.live):
+            continue
+        if use.moved >= use.mark or (use.dead and use.dead * 100 >= dead_percent * pack.size):
+            dead.append(Victim(pack.id, pack.size, pack.size - use.live, "dead"))
+        elif pack.size * SMALL < pack_size:
+            small.append(Victim(pack.id, pack.size, use.dead, "small"))
+    dead.sort(key=lambda victim: (-victim.dead, victim.pack))
+    due = dead + (small if len(small) >= MANY else [])
+    return [victim for victim in due if _sealed(store, victim.pack)]
+
+
+def _sealed(store: BlobStore, pack: PackId) -> bool:
+    try:
+        return store.sealed(pack)
+    except MissingPack:
+        return False
+
+
+class Compaction:
+    """Compacts an archive. One thread."""
+
+    def __init__(
+        self,
+        data: Path,
+        store: BlobStore,
+        index: Index,
+        quarantine: Quarantine,
+        clock: Clock,
+        *,
+        pack_size: int,
+    ) -> None:
+        self._lock = data / "compact.lock"
+        self._notes = data / COMPACTION_STATE
+        self._turnstile = Turnstile(data)
+        self._store = store
+        self._index = index
+        self._quarantine = quarantine
+        self._clock = clock
+        self._pack_size = pack_size
+
+    def close(self) -> None:
+        """Let go of the locks."""
+        self._turnstile.close()
+
+    def due(self, dead_percent: int) -> list[Victim]:
+        """Return what a run would compact; settles first what dead processes left."""
+        recover(self._store, self._index)
+        return choose(self._store, self._index, dead_percent, self._pack_size)
+
+    def run(
+        self, dead_percent: int, pace: Pace, progress: Callable[[int, int], None] | None = None
+    ) -> Compacted:
+        """Compact all that is due; `progress(done, total)` counts bytes of packs.
+
+        Raises Stopped as `pace` does, Busy while another process compacts, Full or Unavailable.
+        """
+        victims = self.due(dead_percent)
+        total = sum(victim.size for victim in victims)
+        done = 0
+
+        def follow(size: int) -> None:
+            pace(size)
+            if progress is not None:
+                progress(min(done + size, total), total)
+
+        compacted = Compacted(0, 0, 0, 0, [])
+        relocation = Relocation(
+            self._store, self._store, self._index, self._quarantine, self._clock, pace=follow
+        )
+        try:
+            for victim in victims:
+                self._compact(victim, relocation, compacted)
+                done += victim.size
+                follow(0)
+        finally:
+            relocation.close()
+            compacted.damaged = relocation.done.damaged
+        return compacted
+
+    def repeat(self, settings: CompactionSettings, stop: threading.Event) -> None:
+        """Compact what is due, again and again, until `stop`."""
+        hours = settings.begin_hour, settings.end_hour
+        pace = Pace(self._clock, stop, settings.rate_bytes_s, hours)
+        while not stop.is_set():
+            try:
+                pace(0)
+                self.run(settings.dead_percent, pace)
+            except Stopped:
+                return
+            except Busy as error:
+                log.info("%s", error)
+            except VnaError as error:
+                log.error("compaction stops for now: %s", error)  # noqa: TRY400  # its text says it all
+            stop.wait(LOOK_AGAIN_S)
+
+    def _compact(self, victim: Victim, relocation: Relocation, compacted: Compacted) -> None:
+        """Compact one pack, unless it is not due any more: another process may have been first."""
+        before = relocation.done.bytes
+        with self._alone():
+            if not self._store.has(victim.pack):
+                return
+            try:
+                relocation.move_pack(victim.pack)
+                removed = vacate(self._store, self._index, self._turnstile, victim.pack)
+            except Corrupt as error:
+                log.warning("pack %s cannot be compacted: %s", victim.name, error)
+                removed = False
+            written = relocation.done.bytes - before
+            compacted.written += written
+            if not removed:
+                compacted.left += 1
+                return
+            compacted.packs += 1
+            compacted.freed += victim.size
+            self._note(victim, written)
+        log.info("pack %s compacted: %d bytes, %d needed", victim.name, victim.size, written)
+
+    def _note(self, victim: Victim, written: int) -> None:
+        state = read_compaction_state(self._notes)
+        state = CompactionState(
+            self._clock.stamp(), state.packs + 1, state.freed + victim.size, state.written + written
+        )
+        try:
+            write_durably(self._notes, msgspec.json.encode(state))
+        except OSError as error:
+            log.warning("%s cannot be written: %s", self._notes, error)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Be the only one to move what is in packs. Raises Busy, Unavailable."""
+        try:
+            file = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            raise Unavailable(f"{self._lock} cannot be used: {error.strerror}") from error
+        try:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise Busy("another process compacts this archive just now") from error
+            yield
+        finally:
+            os.close(file)

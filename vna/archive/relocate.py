@@ -1,0 +1,215 @@
+"""Relocation: blobs and commit records copied to another pack, which the index then prefers.
+
+    1  what is to move is read and checked, every byte of it, and appended to a pack of the
+       destination, with a move commit behind it that names the places it comes from
+    2  that pack is synced
+    3  one index transaction applies the move: the new copies are served, the old ones are spare
+    4  once nothing in the old pack is needed, and nobody can begin to count on it, it is removed
+
+docs/design/compaction.md draws this, and says what a crash leaves at each step. 1 to 3 are done for
+some records at a time (a step), so that neither memory nor the index's write lock is held for long;
+every step is complete in itself. The destination is a store: the same one for compaction, another
+one to move blobs to another tier.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from vna.archive.commit import encode_commit
+from vna.archive.quarantine import Quarantine
+from vna.archive.recover import decode_commit
+from vna.clock import Clock
+from vna.errors import Corrupt
+from vna.index import Index, Mutation, Reader
+from vna.storage import (
+    LARGE_RECORD,
+    BlobRecord,
+    BlobStore,
+    CodecName,
+    CommitRecord,
+    EncodedBlob,
+    PackWriter,
+    commit_record,
+)
+from vna.types import BlobPlace, MoveCommit, PackId, StoreCommit
+
+__all__ = ["Paced", "Relocated", "Relocation"]
+
+log = logging.getLogger(__name__)
+
+STEP_RECORDS = 512
+STEP_BYTES = 16 << 20
+
+Paced = Callable[[int], None]
+"""Told how many bytes were read; returns when it is time to read on, or raises to stop."""
+
+Named = tuple[bytes, BlobPlace]
+"""A blob and one of its places."""
+
+
+@dataclass(slots=True)
+class Relocated:
+    """What a relocation did: `blobs` and `commits` copied, in records of `bytes`.
+
+    `damaged` names blobs that could not be read whole; they stay where they are.
+    """
+
+    blobs: int = 0
+    commits: int = 0
+    bytes: int = 0
+    damaged: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Step:
+    """Records of one pack, up to `end`; or blobs from anywhere."""
+
+    blobs: list[Named] = field(default_factory=list)
+    commits: list[bytes] = field(default_factory=list)
+    size: int = 0
+
+    @property
+    def full(self) -> bool:
+        return len(self.blobs) + len(self.commits) >= STEP_RECORDS or self.size >= STEP_BYTES
+
+
+class Relocation:
+    """Moves from one store to another, or within one; one at a time in an archive, one thread.
+
+    `codec` says how chunks are stored anew (None: as they are). Close it: that seals its pack.
+    Methods raise Full and Unavailable; what was moved before is moved, and the rest is as it was.
+    """
+
+    def __init__(
+        self,
+        source: BlobStore,
+        destination: BlobStore,
+        index: Index,
+        quarantine: Quarantine,
+        clock: Clock,
+        *,
+        codec: CodecName | None = None,
+        pace: Paced | None = None,
+    ) -> None:
+        self.done = Relocated()
+        self._source = source
+        self._destination = destination
+        self._index = index
+        self._quarantine = quarantine
+        self._clock = clock
+        self._codec: CodecName | None = codec
+        self._pace = pace or (lambda _size: None)
+        self._writer: PackWriter = destination.writer()
+        self._stamp = 0
+
+    def close(self) -> None:
+        """Seal the pack that was written. Raises Full, Unavailable; what was moved is durable."""
+        self._writer.close()
+
+    def move_blobs(self, digests: Iterable[bytes]) -> None:
+        """Move blobs, wherever they are, if any version needs them; their commit records stay.
+
+        All their known copies become spare: the packs that hold those empty, and are compacted.
+        """
+        step = _Step()
+        for digest in digests:
+            with self._index.read() as reader:
+                places = reader.places(digest)
+            step.blobs += [(digest, place) for place in places]
+            step.size += sum(place.size for place in places)
+            if step.full:
+                self._take(step, 0, 0)
+                step = _Step()
+        self._take(step, 0, 0)
+
+    def move_pack(self, pack: PackId) -> None:
+        """Move what is needed of a complete pack: blobs served from it, and its commit records.
+
+        Goes on where an earlier move of it has stopped. Blobs that nobody needs, or that have
+        another place, are left behind, and so is what is damaged.
+        """
+        with self._index.read() as reader:
+            use = reader.packs()[pack]
+        if use.emptied:
+            return
+        again = use.moved >= use.mark  # what was left behind then is needed now
+        start = 0 if again else use.moved
+        walk = self._source.records(pack, start)
+        step = _Step()
+        for record in walk:
+            if isinstance(record, BlobRecord):
+                step.blobs.append((record.digest, record.place))
+                step.size += record.place.size
+            elif isinstance(record, CommitRecord) and not again:
+                step.commits.append(record.payload)
+                step.size += len(record.payload)
+            if step.full:
+                self._take(step, pack, record.end)
+                step = _Step()
+        self._take(step, pack, use.mark)
+
+    def _take(self, step: _Step, pack: PackId, end: int) -> None:
+        """Move the records of a step: durable and applied on return."""
+        with self._index.read() as reader:
+            needed = [each for each in step.blobs if reader.needed_at(*each)]
+            commits = list(_surviving(step.commits, reader, self._source))
+            self._stamp = max(self._clock.stamp(), self._stamp + 1, reader.last_stamp() + 1)
+        lifted, placed, damaged = self._lift(needed)
+        places = [(digest, place) for digest, place in step.blobs if digest not in damaged]
+        if not (places or commits or pack):
+            return
+        move = MoveCommit(self._stamp, pack, end, places)
+        records = [commit_record(commit) for commit in [*commits, encode_commit(move)]]
+        # The move commit is last: what counts on it is before it.
+        new, mark = self._writer.append_records([*records[:-1], *lifted, records[-1]])
+        copies = zip((blob.digest for blob in lifted), new[len(commits) : -1], strict=True)
+        placed += copies
+        self._writer.sync()
+        marks = {place.pack: place.offset + place.size for _, place in placed}
+        self._index.apply([Mutation(move, placed)], {**marks, mark.pack: mark.end})
+        self.done.blobs += len(placed)
+        self.done.commits += len(commits)
+        self.done.bytes += sum(record.size for record in records)
+        self.done.bytes += sum(place.size for _, place in placed)
+
+    def _lift(self, needed: Sequence[Named]) -> tuple[list[EncodedBlob], list[Named], set[bytes]]:
+        """Read blobs; return records to append, large ones that are copied, and the damaged ones."""
+        lifted: list[EncodedBlob] = []
+        placed: list[Named] = []
+        damaged: set[bytes] = set()
+        for digest, place in needed:
+            try:
+                if place.size > LARGE_RECORD:
+                    target = self._destination
+                    placed.append(
+                        (digest, self._source.copy_large(place, digest, target, self._codec))
+                    )
+                else:
+                    lifted.append(self._source.lift(place, digest, self._codec))
+            except Corrupt:
+                if reason := self._quarantine.verdict(digest, place):
+                    self.done.damaged.append(reason)
+                damaged.add(digest)
+            self._pace(place.size)
+        return lifted, placed, damaged
+
+
+def _surviving(commits: Sequence[bytes], reader: Reader, source: BlobStore) -> Iterator[bytes]:
+    """Yield the commit records that a rebuild still needs.
+
+    Not those of stores that were refused: without the store its void may be in any pack. And not
+    those of moves out of packs that are gone, for durable: the folder was synced when the pack that
+    takes the others was made.
+    """
+    for payload in commits:
+        commit = decode_commit(payload)
+        if isinstance(commit, StoreCommit) and reader.voided(commit.sop_uid, commit.stamp):
+            continue
+        if isinstance(commit, MoveCommit):
+            packs = {place.pack for _, place in commit.places} | {commit.pack} - {0}
+            if not any(map(source.has, packs)):
+                continue
+        yield payload

@@ -1,0 +1,100 @@
+"""Removing a pack out of which all that is needed was moved (docs/design/compaction.md, step 4).
+
+What is needed is counted by the index, and only grows by stores that count on a blob of another
+version. They look whether it is needed, and not moving, when their group begins; so once all was
+moved, and every group that began before has ended or been settled, what the pack holds can only be
+needed by what is in the index already.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+from vna.archive.recover import recover
+from vna.archive.turnstile import Turnstile
+from vna.index import Index, Reader
+from vna.storage import BlobRecord, BlobStore, DamagedRecord, MissingPack, pack_name
+from vna.types import PackId
+
+__all__ = ["damage_holds", "vacate"]
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 2.0
+"""How long stores are kept waiting, at the very most, for one that goes on."""
+BATCH = 512
+
+
+def vacate(store: BlobStore, index: Index, turnstile: Turnstile, pack: PackId) -> bool:
+    """Remove a pack if nothing in it is needed; say whether it was.
+
+    Raises Unavailable, Full.
+    """
+    with index.read() as reader:
+        if not reader.packs()[pack].emptied or pack in damage_holds(reader):
+            return False
+    recover(store, index)  # now, so that the next one, for which all stores wait, has little to do
+    with turnstile.drained(PATIENCE_S) as drained:
+        if not drained or not _settled(store, index):
+            log.info("pack %s stays for now: a group of stores goes on", pack_name(pack))
+            return False
+    kept = sum(index.forget(pack, digests) for digests in _digests(store, index, pack))
+    if kept:
+        log.info("pack %s stays: %d blobs of it are needed again", pack_name(pack), kept)
+        return False
+    index.sync()  # the index must not come back from a power loss naming a pack that is gone
+    store.remove(pack)
+    return True
+
+
+def damage_holds(reader: Reader) -> set[PackId]:
+    """Return the packs that hold a needed blob of which every copy is damaged."""
+    return {
+        damaged.place.pack
+        for digest, damaged in reader.damage()
+        if reader.refs(digest) and reader.blob(digest) is None
+    }
+
+
+def _settled(store: BlobStore, index: Index) -> bool:
+    """Say whether every record is applied; settles first what dead processes left.
+
+    A process that dies just now may still have its pack.
+    """
+    recover(store, index)
+    with index.read() as reader:
+        marks = reader.marks()
+    for pack in store.packs():
+        mark = marks.get(pack.id, 0)
+        # A large object that arrives has no record yet, however long it takes.
+        try:
+            if mark < pack.size and store.has_record(pack.id, mark):
+                return False
+        except MissingPack:
+            continue
+    return True
+
+
+def _digests(store: BlobStore, index: Index, pack: PackId) -> Iterator[list[bytes]]:
+    """Yield the blobs of a pack; of a damaged one those of the whole index, for any may be of it."""
+    found: list[bytes] = []
+    for record in store.records(pack):
+        if isinstance(record, BlobRecord):
+            found.append(record.digest)
+        elif isinstance(record, DamagedRecord):
+            yield from _all_digests(index)
+            return
+    for start in range(0, len(found), BATCH):
+        yield found[start : start + BATCH]
+
+
+def _all_digests(index: Index) -> Iterator[list[bytes]]:
+    after = b""
+    while True:
+        with index.read() as reader:
+            page = [digest for digest, _ in reader.blobs(after, BATCH)]
+        if not page:
+            return
+        yield page
+        after = page[-1]
