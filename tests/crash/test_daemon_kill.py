@@ -159,7 +159,7 @@ def look(daemon, acknowledged, read_back):
 
 
 @pytest.mark.parametrize(
-    "rounds", [10, pytest.param(50, marks=[pytest.mark.long, pytest.mark.timeout(1200)])]
+    "rounds", [10, pytest.param(50, marks=[pytest.mark.long, pytest.mark.timeout(3600)])]
 )
 def test_nothing_acknowledged_is_lost_and_nothing_half_stored_is_seen(
     start, ports, tmp_path, rounds
