@@ -1,28 +1,22 @@
 """The daemon on a small disk of its own that fills up, empties again, or takes no writes."""
 
-import asyncio
-import http.client
-import json
 import os
 import resource
 import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
+from client import DEADLINE_S, c_store, eventually, listening, readyz, stow, whole
 
-from vna.dimse import DimseSettings, Scu
-from vna.testing.large import large_object, stored_object
-from vna.types import Remote
+from vna.testing.large import large_object
 
 MIB = 1 << 20
 DISK = 96 * MIB
 VNA = Path(sys.executable).with_name("vna")
-DEADLINE_S = 60
 
 
 @pytest.fixture
@@ -61,52 +55,6 @@ def serve(start_daemon, disk, tmp_path):
         assert daemon.stop() in (0, -signal.SIGKILL), daemon.log.read_text()
 
 
-def request(daemon, method, path, body=None, **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", daemon.http_port, timeout=DEADLINE_S)
-    try:
-        connection.request(method, path, body, headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()
-
-
-def stow(daemon, made):
-    status, _ = request(
-        daemon,
-        "POST",
-        "/dicom-web/studies",
-        b"".join(made.file()),
-        **{"Content-Type": "application/dicom", "Accept": "application/dicom+json"},
-    )
-    return status
-
-
-def c_store(daemon, made):
-    remote = Remote(daemon.ae_title, "127.0.0.1", daemon.dimse_port)
-
-    async def pieces():
-        for piece in made.pieces():
-            yield piece
-
-    async def send():
-        async with Scu(remote, DimseSettings(), [(made.sop_class, [made.transfer_syntax])]) as scu:
-            return await scu.c_store(stored_object(made), pieces())
-
-    return asyncio.run(send())
-
-
-def readyz(daemon):
-    status, body = request(daemon, "GET", "/readyz")
-    return status, json.loads(body)
-
-
-def whole(daemon, made):
-    accept = {"Accept": "application/dicom; transfer-syntax=*"}
-    status, body = request(daemon, "GET", f"/dicom-web{made.path}", **accept)
-    return status == 200 and body.endswith(b"".join(made.pieces()))
-
-
 def fill(daemon, send, refused):
     """Store objects of 3 MiB until one is refused; return those that were taken, and that one."""
     taken = []
@@ -118,13 +66,6 @@ def fill(daemon, send, refused):
         assert status in (0, 200)
         taken.append(made)
     raise AssertionError("the disk does not fill up")
-
-
-def eventually(condition, what):
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain until {what}"
-        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(
@@ -172,14 +113,6 @@ def test_an_archive_on_a_full_disk_starts_and_serves(serve, disk):
     eventually(
         lambda: stow(again, large_object("native", 64 << 10, 500)) == 200, "it takes objects"
     )
-
-
-def listening(daemon):
-    try:
-        request(daemon, "GET", "/healthz")
-    except OSError:
-        return False
-    return True
 
 
 def test_a_read_only_file_system_is_named_at_start(serve, disk):
