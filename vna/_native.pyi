@@ -1,4 +1,4 @@
-"""The Rust core (native/). Every call that works on more than a few kilobytes releases the GIL."""
+"""The Rust core (native/). Every call that may take long releases the GIL."""
 
 from collections.abc import Sequence
 from typing import Final, TypeAlias
@@ -119,25 +119,24 @@ def dataset_json(
 
 # pdu --------------------------------------------------------------------------------------------
 class Deframer:
-    """P-DATA-TF reassembly from a receive buffer (PS3.8 9.3.5). Sans-I/O.
+    """P-DATA-TF reassembly (PS3.8 9.3.5). Sans-I/O.
 
-    The receive buffer has a fixed capacity and place: views of it stay valid as long as they are
-    held. Every call of `received` empties it, so PDUs of any length flow through.
+    Takes every byte it is given and keeps back no more than a header, so that PDUs of any length
+    flow through a receive buffer of any size, which several deframers may share.
     """
-    def __init__(self, max_pdu_length: int, capacity: int = 262_144) -> None:
+    def __init__(self, max_pdu_length: int) -> None:
         """PDUs longer than `max_pdu_length` (0: 16 MiB; others than P-DATA: 1 MiB) are refused."""
-    def space(self) -> memoryview:
-        """Return the receive buffer, all of it free to be written from the front."""
-    def received(self, count: int) -> list[tuple[int, int, bytes]]:
-        """Say that `count` bytes were put at the front of `space()`; return events.
+    def received(self, data: Buffer) -> list[tuple[int, int, Buffer]]:
+        """Take what a peer sent, copying what is kept of it; return events.
 
         `(0, pdu_type, bytes)`    a whole PDU other than P-DATA-TF, its 6-byte header included
         `(1, context_id, bytes)`  a whole command set
-        `(2, context_id, bytes)`  a part of a data set
-        `(3, context_id, bytes)`  the last part of a data set
+        `(2, context_id, data)`   a part of a data set, `bytes` or a memoryview
+        `(3, context_id, data)`   the last part of a data set
 
-        Adjacent parts are merged. Raises ProtocolError, then and on every call after it; what the
-        same call completed before the breach is lost.
+        Adjacent parts are merged: there is one event for what belongs to one data set. Raises
+        ProtocolError, then and on every call after it; what the same call completed before the
+        breach is lost.
         """
 
 def pdata(

@@ -208,7 +208,7 @@ async def test_a_store_that_shares_a_blob_being_let_go_of_brings_it_again(life, 
 
     monkeypatch.setattr(archive._committer, "submit", purge_first)
     assert (await archive.store(second, source="test")).outcome is Outcome.STORED
-    assert len(shared) == 1
+    assert len(shared) == (size > 5000), "what is in memory is judged in the commit itself"
     assert not any(path.exists() for path in packs)
     assert life.content(2) == second
     life.must_be_whole()

@@ -30,7 +30,7 @@ from vna.archive.recover import recover
 from vna.archive.turnstile import Turnstile
 from vna.clock import Clock
 from vna.errors import Busy, Full, Invalid, Unavailable, VnaError
-from vna.index import REFUSED, Applied, Index, Mutation, Reader
+from vna.index import REFUSED, Applied, Index, Mutation, Outcome, Reader
 from vna.storage import BlobStore, EncodedBlob, PackWriter
 from vna.types import BlobPlace, Commit, PackId, StoreCommit, VoidCommit
 
@@ -55,13 +55,16 @@ class Proposal:
     """A mutation on its way: `record` makes the commit for the stamp it is given.
 
     `blobs` are to be appended; `placed` are in packs already (streamed ones), and durable. `shared`
-    names the others that it needs: those that the archive has for other versions.
+    names the others that it needs: those that the archive has for other versions. `judge` sees the
+    index as it is when the proposal's group begins: it returns the blobs that the archive does not
+    have, or what stands without writing anything, or raises a VnaError to refuse.
     """
 
     record: Callable[[int], Commit]
     blobs: Sequence[EncodedBlob] = ()
     placed: Sequence[tuple[bytes, BlobPlace]] = ()
     shared: Collection[bytes] = ()
+    judge: Callable[[Reader, Sequence[EncodedBlob]], Outcome | Sequence[EncodedBlob]] | None = None
     done: Future[Applied] = field(default_factory=Future)
 
     @property
@@ -249,10 +252,19 @@ class Committer:
 
 
 def _stands(proposal: Proposal, reader: Reader) -> bool:
-    """Say whether a proposal may be written; one that must be made again is answered here."""
-    for digest in proposal.shared:
-        if not reader.reliable(digest):
-            why = f"blob {digest.hex()} is being let go of: the object must come again"
-            proposal.done.set_exception(Outdated(why))
-            return False
+    """Say whether a proposal is to be written; one that is not, or not as it is, is answered here."""
+    try:
+        for digest in proposal.shared:
+            if not reader.reliable(digest):
+                why = f"blob {digest.hex()} is being let go of: the object must come again"
+                raise Outdated(why)
+        if proposal.judge is not None:
+            judged = proposal.judge(reader, proposal.blobs)
+            if isinstance(judged, Outcome):
+                proposal.done.set_result(Applied(judged, 0))
+                return False
+            proposal.blobs = judged
+    except VnaError as refusal:
+        proposal.done.set_exception(refusal)
+        return False
     return True

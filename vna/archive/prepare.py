@@ -1,23 +1,28 @@
-"""What becomes of an object that has arrived: nothing new, or a proposal to commit.
+"""What becomes of an object that has arrived: a proposal to commit, or nothing new.
 
-All of it in one visit to a thread: it reads the index and compresses.
+`propose` makes records of all that the object is; what the index has already is left out by
+`judge`, in the committer's thread, where reading the index is due anyway and nobody waits for it
+but the group.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import msgspec
 
+from vna.archive.answers import Answers
 from vna.archive.commit import Committer, Proposal
 from vna.archive.memory import Memory
 from vna.archive.offload import Offload
 from vna.archive.settings import ArchiveSettings
 from vna.archive.space import Space
 from vna.dicom.scan import Scanned
-from vna.index import Index, Outcome
+from vna.index import Applied, Index, Outcome, Reader
 from vna.storage import BlobStore, BlobStream, CodecName, EncodedBlob, digest_of, encode_blob
 from vna.types import (
     BlobKind,
@@ -29,7 +34,7 @@ from vna.types import (
     Version,
 )
 
-__all__ = ["Buffer", "Bulk", "IngestRoom", "prepare", "standing", "store_commit"]
+__all__ = ["Buffer", "Bulk", "IngestRoom", "propose", "standing", "store_commit"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -51,7 +56,7 @@ class Bulk:
         self.batch = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class IngestRoom:
     """What every ingest of an archive shares."""
 
@@ -62,6 +67,14 @@ class IngestRoom:
     offload: Offload
     memory: Memory
     space: Space
+    answers: Answers | None = None
+
+    def answer(self, done: Future[Applied]) -> asyncio.Future[Applied]:
+        """Return the event loop's side of what the committer promised; it may be left at any time."""
+        loop = asyncio.get_running_loop()
+        if self.answers is None or self.answers.loop is not loop:
+            self.answers = Answers(loop)
+        return self.answers.future(done)
 
     def known(self, digest: bytes) -> bool:
         """Return whether the archive has a blob, and keeps it."""
@@ -69,16 +82,15 @@ class IngestRoom:
             return reader.reliable(digest)
 
 
-def standing(room: IngestRoom, scanned: Scanned) -> Outcome | None:
+def standing(room: IngestRoom, reader: Reader, scanned: Scanned) -> Outcome | None:
     """Return what is decided without writing: a duplicate, or a policy that refuses."""
-    with room.index.read() as reader:
-        instance = reader.instance(scanned.sop_uid)
-        whole = instance is not None and reader.whole(instance.version)
+    instance = reader.instance(scanned.sop_uid)
     if instance is None:
         return None
     current = instance.version
     if (current.digest, current.transfer_syntax) == (scanned.digest, scanned.transfer_syntax):
-        return Outcome.DUPLICATE if whole else None  # what is damaged is stored once more
+        # what is damaged is stored once more
+        return Outcome.DUPLICATE if reader.whole(current) else None
     refusals: dict[DuplicatePolicy, Outcome] = {
         "keep": Outcome.KEPT,
         "reject": Outcome.REJECTED,
@@ -86,50 +98,59 @@ def standing(room: IngestRoom, scanned: Scanned) -> Outcome | None:
     return refusals.get(room.settings.duplicates)
 
 
-def prepare(
+def propose(
     room: IngestRoom,
     scanned: Scanned,
     bulks: Sequence[Bulk],
     placed: Mapping[bytes, BlobPlace],
     source: str,
-) -> Outcome | Proposal:
-    """Return what stands already, or the proposal that stores the object.
+) -> Proposal:
+    """Return the proposal that stores the object. `placed` are the streamed values, durable already.
 
-    `placed` are the streamed values, durable already. Raises Full.
+    Asks neither disk nor index. Takes as long as compressing takes, or adding up checksums.
     """
-    outcome = standing(room, scanned)
-    if outcome is not None:
-        return outcome
-    room.space.check()
     frames, table = _frames(scanned)
     header = digest_of(scanned.header)
-    blobs = _encode(room, scanned, header, table, bulks)
+    blobs = _encode(room.settings, scanned, header, table, bulks)
     record = _recorder(scanned, header, frames, room.settings.duplicates, source)
-    parts = {header, *(hole.blob for hole in scanned.holes), *([digest_of(table)] if table else [])}
-    shared = parts.difference((blob.digest for blob in blobs), placed)
-    return Proposal(record, blobs, list(placed.items()), shared)
+    shared = {
+        hole.blob
+        for bulk, hole in zip(bulks, scanned.holes, strict=True)
+        if bulk.stream is not None and hole.blob not in placed
+    }
+
+    def judge(reader: Reader, blobs: Sequence[EncodedBlob]) -> Outcome | Sequence[EncodedBlob]:
+        outcome = standing(room, reader, scanned)
+        if outcome is not None:
+            return outcome
+        room.space.check()
+        return [blob for blob in blobs if not reader.reliable(blob.digest)]
+
+    return Proposal(record, blobs, list(placed.items()), shared, judge)
 
 
 def _encode(
-    room: IngestRoom, scanned: Scanned, header: bytes, table: bytes, bulks: Sequence[Bulk]
+    settings: ArchiveSettings,
+    scanned: Scanned,
+    header: bytes,
+    table: bytes,
+    bulks: Sequence[Bulk],
 ) -> list[EncodedBlob]:
-    """Return the blobs that the archive does not have yet, ready to be appended."""
-    settings = room.settings
-    wanted: dict[bytes, tuple[BlobKind, list[Buffer], int, CodecName]]
-    wanted = {header: (BlobKind.HEADER, [scanned.header], len(scanned.header) or 1, settings.codec)}
+    """Return the blobs of an object, each once, ready to be appended; those in streams are not among them."""
+    codec, level = settings.codec, settings.zstd_level
+    length = len(scanned.header) or 1
+    encoded = {
+        header: encode_blob(BlobKind.HEADER, header, [scanned.header], length, codec, level=level)
+    }
     if table:
-        wanted[digest_of(table)] = (BlobKind.TABLE, [table], TABLE_CHUNK, settings.codec)
+        name = digest_of(table)
+        encoded[name] = encode_blob(BlobKind.TABLE, name, [table], TABLE_CHUNK, codec, level=level)
     for bulk, hole in zip(bulks, scanned.holes, strict=True):
-        if bulk.stream is None:
-            wanted[hole.blob] = (BlobKind.BULK, bulk.parts, bulk.chunk_length, bulk.codec)
-    with room.index.read() as reader:
-        missing = [digest for digest in wanted if not reader.reliable(digest)]
-    encoded = []
-    for digest in missing:
-        kind, parts, chunk_length, codec = wanted[digest]
-        level = settings.zstd_level
-        encoded.append(encode_blob(kind, digest, parts, chunk_length, codec, level=level))
-    return encoded
+        if bulk.stream is None and hole.blob not in encoded:
+            encoded[hole.blob] = encode_blob(
+                BlobKind.BULK, hole.blob, bulk.parts, bulk.chunk_length, bulk.codec, level=level
+            )
+    return list(encoded.values())
 
 
 def _frames(scanned: Scanned) -> tuple[Frames | None, bytes]:

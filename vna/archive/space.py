@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import psutil
 
 from vna.errors import Full, Unavailable
 from vna.index import Index
@@ -33,7 +32,7 @@ class Space:
     def free_bytes(self) -> int:
         """Return the free space of the fuller of the file systems. Raises Unavailable."""
         try:
-            free: int = min(psutil.disk_usage(str(folder)).free for folder in self.folders)
+            free = min(map(_free, self.folders))
         except OSError as error:
             raise Unavailable(f"the disk does not say how full it is: {error.strerror}") from error
         return free
@@ -54,3 +53,9 @@ class Space:
         """Raise Full when nothing new is taken, Unavailable when the disk does not answer."""
         if why := self.full():
             raise Full(why)
+
+
+def _free(folder: Path) -> int:
+    """Return the bytes that may still be written where `folder` is."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize

@@ -1,7 +1,9 @@
 """One association on a connection: the asyncio around `Machine`, the same for acceptor and requestor.
 
-Bytes are received straight into the deframer. What it finds waits in an inbox that holds
-`receive_ahead_bytes` at most before the transport is paused, which closes the peer's TCP window.
+Bytes are received into a buffer that all associations of a process share: between two calls of a
+transport nobody else's come, and an idle association holds nothing. What the deframer finds waits in
+an inbox that holds `receive_ahead_bytes` at most before the transport is paused, which closes the
+peer's TCP window.
 Nothing here is cancelled when the connection is lost: who reads or writes next is told by
 `AssociationLost`, so that clean-up runs to its end.
 """
@@ -22,9 +24,12 @@ from vna.dimse.machine import Data, Event, Machine, Message, Released, ReleaseRe
 from vna.dimse.settings import DimseSettings
 from vna.errors import Unavailable, VnaError
 
-__all__ = ["Association", "AssociationLost", "Buffer"]
+__all__ = ["Association", "AssociationLost", "Buffer", "receive_buffer"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
+
+RECEIVE_BYTES: Final = 512 << 10
+"""Most that is taken from a socket at once; others have their turn then."""
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +41,11 @@ UNEXPECTED_PDU: Final = (2, 2)
 WATCH_INTERVAL_S: Final = 1.0
 """Seconds between looks at the timers: which one applies changes without notice."""
 QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
+
+
+def receive_buffer() -> memoryview:
+    """Return what associations of one event loop may share to receive into."""
+    return memoryview(bytearray(RECEIVE_BYTES))
 
 
 class AssociationLost(Unavailable):
@@ -50,7 +60,7 @@ class Association(asyncio.BufferedProtocol):
     message id of the last C-CANCEL.
     """
 
-    def __init__(self, machine: Machine, settings: DimseSettings) -> None:
+    def __init__(self, machine: Machine, settings: DimseSettings, buffer: memoryview) -> None:
         self.machine = machine
         self.peer_max_pdu_length = 0
         self.label = "?"
@@ -60,7 +70,7 @@ class Association(asyncio.BufferedProtocol):
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._deframer = Deframer(settings.max_pdu_length_bytes)
-        self._space = self._deframer.space()
+        self._buffer = buffer
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket | None = None
         self._inbox: deque[Event] = deque()
@@ -79,30 +89,34 @@ class Association(asyncio.BufferedProtocol):
         """Start the timers."""
         # uvloop's transports are asyncio's by shape, not by class
         self._transport = transport = cast(asyncio.Transport, transport)
-        self._socket = transport.get_extra_info("socket")
+        # A socket of our own for the descriptor: uvloop's stand-in makes a new one for each call.
+        self._socket = socket.socket(fileno=transport.get_extra_info("socket").fileno())
         transport.set_write_buffer_limits(high=WRITE_AHEAD)
         self._watch()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's signature
         """Return where to receive."""
-        return self._space
+        return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Pass on what arrived."""
         if not self.machine.artim:  # a peer that dribbles does not wind up the ARTIM timer
             self._heard = self._loop.time()
-        if self._socket is not None and QUICKACK is not None:
-            # A sender with Nagle's algorithm on holds its last segment until the one before is
-            # acknowledged; the kernel falls back to delayed acknowledgements after each read.
-            self._socket.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
         try:
-            for kind, which, content in self._deframer.received(nbytes):
+            found = self._deframer.received(self._buffer[:nbytes])
+            for kind, which, content in found:
                 event = self.machine.receive(kind, which, content)
                 if event is not None:
                     self._take(event)
         except ProtocolError as error:
             log.warning("%s: aborted, protocol error: %s", self.label, error)
             self.abort(UNEXPECTED_PDU, f"protocol error: {error}")
+            return
+        if (not found or self.machine.in_message) and self._socket is not None and QUICKACK:
+            # A sender with Nagle's algorithm on holds its last segment until the one before is
+            # acknowledged; the kernel falls back to delayed acknowledgements after each read. Once
+            # the message is whole our answer carries the acknowledgement.
+            self._socket.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
         if self._held > self._settings.receive_ahead_bytes and self._reading:
             self._reading = False
             assert self._transport is not None
@@ -133,6 +147,9 @@ class Association(asyncio.BufferedProtocol):
         """Tell the owner, whatever it waits for."""
         if self._timer is not None:
             self._timer.cancel()
+        if self._socket is not None:
+            self._socket.detach()  # the descriptor is the transport's
+            self._socket = None
         self._end(f"connection lost: {exc}" if exc else "connection closed")
         if not self.closed.done():
             self.closed.set_result(None)
@@ -256,7 +273,7 @@ class Association(asyncio.BufferedProtocol):
         while self._unread:
             await self.event()
 
-    async def data(self) -> AsyncIterator[bytes]:
+    async def data(self) -> AsyncIterator[Buffer]:
         """Yield the data set that belongs to the last message, as it arrives."""
         while self._unread:
             event = await self.event()

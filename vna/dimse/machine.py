@@ -50,7 +50,7 @@ class Message:
 class Data:
     """The next bytes of the data set that belongs to the last message."""
 
-    data: bytes
+    data: bytes | memoryview
     last: bool
 
 

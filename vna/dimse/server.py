@@ -10,7 +10,7 @@ from typing import Final
 
 from vna.archive import Archive
 from vna.dimse.acceptor import Acceptor
-from vna.dimse.association import Association
+from vna.dimse.association import Association, receive_buffer
 from vna.dimse.machine import Machine
 from vna.dimse.settings import DimseSettings
 
@@ -47,6 +47,7 @@ class DimseServer:
         self._loop = asyncio.get_running_loop()
         self._tasks: dict[asyncio.Task[None], Association | None] = {}
         self._timers: dict[socket.socket, asyncio.TimerHandle] = {}
+        self._buffer = receive_buffer()
         self._acceptor = Acceptor(archive, settings, self._has_room)
         self._closing = False
 
@@ -116,7 +117,7 @@ class DimseServer:
             connection.setsockopt(
                 socket.SOL_SOCKET, socket.SO_RCVBUF, self._settings.receive_buffer_bytes
             )
-        association = Association(Machine(acceptor=True), self._settings)
+        association = Association(Machine(acceptor=True), self._settings, self._buffer)
         association.label = peer
         task = asyncio.current_task()
         assert task is not None, "runs as a task"

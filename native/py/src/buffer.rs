@@ -35,6 +35,10 @@ impl Bytes {
     }
 }
 
+/// Hashing this many bytes takes 0.1 ms. To hand the GIL over and get it back where threads
+/// contend for it takes more, most of it in the kernel.
+const HASHED: usize = 512 << 10;
+
 /// Run `work` over `length` bytes, with the GIL released where that pays.
 pub(crate) fn released<T: Send>(
     py: Python<'_>,
@@ -42,6 +46,15 @@ pub(crate) fn released<T: Send>(
     work: impl FnOnce() -> T + Send,
 ) -> T {
     if length < SHORT {
+        work()
+    } else {
+        py.detach(work)
+    }
+}
+
+/// The same for work that is little more than hashing `length` bytes.
+pub(crate) fn hashed<T: Send>(py: Python<'_>, length: usize, work: impl FnOnce() -> T + Send) -> T {
+    if length <= HASHED {
         work()
     } else {
         py.detach(work)

@@ -3,19 +3,19 @@
 use pyo3::prelude::*;
 use vna_core::hash;
 
-use crate::buffer::{Bytes, released};
+use crate::buffer::{Bytes, hashed};
 
 #[pyfunction]
 fn blake3(py: Python<'_>, data: Bytes) -> [u8; 32] {
     let data = data.as_slice();
-    released(py, data.len(), || hash::blake3(data))
+    hashed(py, data.len(), || hash::blake3(data))
 }
 
 #[pyfunction]
 #[pyo3(signature = (data, seed=0))]
 fn crc32c(py: Python<'_>, data: Bytes, seed: u32) -> u32 {
     let data = data.as_slice();
-    released(py, data.len(), || hash::crc32c(data, seed))
+    hashed(py, data.len(), || hash::crc32c(data, seed))
 }
 
 #[pyclass(module = "vna._native")]
@@ -30,7 +30,7 @@ impl Blake3 {
 
     fn update(&mut self, py: Python<'_>, data: Bytes) {
         let data = data.as_slice();
-        released(py, data.len(), || {
+        hashed(py, data.len(), || {
             self.0.update(data);
         });
     }

@@ -7,6 +7,7 @@
 mod buffer;
 mod hash;
 mod json;
+mod loan;
 mod pdu;
 mod scan;
 

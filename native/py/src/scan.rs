@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use vna_core::scan::{self, Form, FrameTable, Limits, Run, Value};
 
-use crate::buffer::{Bytes, released};
+use crate::buffer::{Bytes, hashed};
 
 /// Kinds of frames, as in vna.types.FrameKind.
 const NATIVE: u8 = 1;
@@ -50,7 +50,7 @@ impl Splitter {
     fn feed(&mut self, py: Python<'_>, data: Bytes) -> PyResult<Vec<(usize, usize, usize)>> {
         let splitter = self.0.as_mut().ok_or_else(finished)?;
         let data = data.as_slice();
-        let runs = released(py, data.len(), || {
+        let runs = hashed(py, data.len(), || {
             let mut runs = Vec::new();
             splitter.feed(data, &mut runs);
             runs
@@ -70,8 +70,8 @@ impl Splitter {
 
     fn finish(&mut self, py: Python<'_>) -> PyResult<Scan> {
         let splitter = self.0.take().ok_or_else(finished)?;
-        // Hashes the header, and may tell millions of frames apart.
-        Ok(Scan(py.detach(|| splitter.finish())))
+        let length = splitter.header_length();
+        Ok(Scan(hashed(py, length, || splitter.finish())))
     }
 }
 

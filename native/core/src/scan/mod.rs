@@ -237,6 +237,11 @@ impl Splitter {
             .map(|hole| (hole.chunk, hole.declared))
     }
 
+    /// Bytes of the header so far.
+    pub fn header_length(&self) -> usize {
+        self.walker.header.len()
+    }
+
     /// Say that the object ends here.
     pub fn finish(mut self) -> Scan {
         if matches!(self.stage, Stage::Front) {

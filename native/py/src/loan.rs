@@ -1,0 +1,131 @@
+//! Memory on loan to Python: bytes of data sets, in memory that is used again and again.
+//!
+//! Fresh memory of this size costs more than filling it: the allocator gets it from the kernel and
+//! gives it back, page by page (a CT slice of 0.5 MB in new `bytes`: 0.2 ms; in used memory 0.04).
+
+use std::ffi::c_int;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyMemoryView};
+
+/// Less than this is copied to a `bytes`: the allocator has such memory at hand.
+const LEAST: usize = 32 << 10;
+/// Memory comes in multiples of this, so that what is held is little more than what is used.
+const STEP: usize = 64 << 10;
+/// Pieces of more steps are not kept for another use.
+const SIZES: usize = 16;
+/// Bytes that wait for another use, at most.
+const SPARE: usize = 16 << 20;
+
+/// Memory that nobody uses just now, by its number of steps less one.
+struct Spare {
+    sizes: [Vec<Vec<u8>>; SIZES],
+    bytes: usize,
+}
+
+static SPARES: Mutex<Spare> = Mutex::new(Spare {
+    sizes: [const { Vec::new() }; SIZES],
+    bytes: 0,
+});
+
+fn spares() -> MutexGuard<'static, Spare> {
+    // Nothing in here panics half-way.
+    SPARES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Return empty memory for at least `length` bytes.
+fn borrow(length: usize) -> Vec<u8> {
+    let steps = length.div_ceil(STEP).max(1);
+    if steps <= SIZES {
+        let mut spare = spares();
+        if let Some(memory) = spare.sizes[steps - 1].pop() {
+            spare.bytes -= memory.capacity();
+            return memory;
+        }
+    }
+    Vec::with_capacity(steps * STEP)
+}
+
+fn give_back(mut memory: Vec<u8>) {
+    let capacity = memory.capacity();
+    let steps = capacity / STEP;
+    if steps == 0 || steps > SIZES || !capacity.is_multiple_of(STEP) {
+        return;
+    }
+    memory.clear();
+    let mut spare = spares();
+    if spare.bytes + capacity <= SPARE {
+        spare.bytes += capacity;
+        spare.sizes[steps - 1].push(memory);
+    }
+}
+
+/// What a view that Python holds keeps alive.
+#[pyclass(module = "vna._native", frozen)]
+struct Loan(Vec<u8>);
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        give_back(std::mem::take(&mut self.0));
+    }
+}
+
+#[pymethods]
+impl Loan {
+    /// Lend the bytes for reading.
+    ///
+    /// # Safety
+    /// Python calls this with a view to fill, or NULL.
+    unsafe fn __getbuffer__(
+        slf: Bound<'_, Self>,
+        view: *mut ffi::Py_buffer,
+        flags: c_int,
+    ) -> PyResult<()> {
+        let bytes = &slf.get().0;
+        // SAFETY: `view` is Python's; the bytes neither move nor change while `slf` lives, and
+        // PyBuffer_FillInfo has the view hold a reference to it, and refuses who wants to write,
+        // or a NULL view.
+        let filled = unsafe {
+            ffi::PyBuffer_FillInfo(
+                view,
+                slf.as_ptr(),
+                bytes.as_ptr().cast_mut().cast(),
+                bytes.len().cast_signed(),
+                1,
+                flags,
+            )
+        };
+        if filled == 0 {
+            Ok(())
+        } else {
+            Err(PyErr::fetch(slf.py()))
+        }
+    }
+}
+
+/// Return `parts` run together, `length` bytes: `bytes`, or a view that can only be read.
+pub(crate) fn joined<'py, 'a>(
+    py: Python<'py>,
+    length: usize,
+    parts: impl Iterator<Item = &'a [u8]>,
+) -> PyResult<Bound<'py, PyAny>> {
+    if length < LEAST {
+        let bytes = PyBytes::new_with(py, length, |mut bytes| {
+            for part in parts {
+                let (begin, rest) = bytes.split_at_mut(part.len());
+                begin.copy_from_slice(part);
+                bytes = rest;
+            }
+            Ok(())
+        })?;
+        return Ok(bytes.into_any());
+    }
+    let mut memory = borrow(length);
+    for part in parts {
+        memory.extend_from_slice(part);
+    }
+    let loan = Bound::new(py, Loan(memory))?;
+    Ok(PyMemoryView::from(loan.as_any())?.into_any())
+}
