@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, ParamSpec, Self, TypeVar
 
 from vna.archive.backup import BackupReport, backup
+from vna.archive.blobs import BlobReads, Suspects
 from vna.archive.check import CheckReport, check
 from vna.archive.commit import Committer, Proposal
 from vna.archive.compact import (
@@ -146,7 +147,9 @@ class Archive:
             self._space,
         )
         self._quarantine = Quarantine(self._store, self._index, self._committer)
-        self._retrieval = Retrieval(self._store, self._index, MAX_EXPANDED_BYTES)
+        self._suspects = Suspects(self._quarantine, clock)
+        blobs = BlobReads(self._store, self._index, self._suspects)
+        self._retrieval = Retrieval(blobs, self._index, MAX_EXPANDED_BYTES)
 
     @classmethod
     def open(
@@ -177,6 +180,7 @@ class Archive:
 
     def close(self) -> None:
         """Finish what was accepted, seal this process's pack, let go of everything."""
+        self._suspects.close()
         self._committer.close()
         self._offload.close()
         self._index.close()

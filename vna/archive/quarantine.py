@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from vna.archive.commit import Committer, Proposal
 from vna.errors import Corrupt, VnaError
 from vna.index import Index
+from vna.observe import metrics
 from vna.storage import BlobStore, MissingPack
 from vna.types import BlobPlace, DamageCommit
 
@@ -93,6 +94,7 @@ class Quarantine:
         except VnaError as error:
             log.warning("blob %s: damage could not be recorded: %s", digest.hex(), error)
         else:
+            metrics.DAMAGE_RECORDED.add("damaged" if reason else "sound")
             log.warning("blob %s: %s", digest.hex(), reason or "a damaged copy is sound again")
 
     def _known(self, digest: bytes) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from vna.archive.blobs import BlobReads
 from vna.archive.expand import Expanded
 from vna.archive.frames import cut_frame
 from vna.dicom.part10 import file_prefix
@@ -16,7 +17,6 @@ from vna.dicom.paths import bulk_path
 from vna.dicom.scan import header_json
 from vna.errors import Corrupt, Deleted, NotFound
 from vna.index import Index, Instance, Reader
-from vna.storage import BlobStore, MissingPack
 from vna.types import BlobPlace, Hole, Version
 
 __all__ = ["Retrieval", "StoredObject"]
@@ -53,10 +53,10 @@ class StoredObject:
 
 
 class Retrieval:
-    """Reads objects: the index says where the blobs are, the store gives their bytes."""
+    """Reads objects: the index says where the blobs are, `blobs` gives their bytes."""
 
-    def __init__(self, store: BlobStore, index: Index, max_expanded_bytes: int) -> None:
-        self._store = store
+    def __init__(self, blobs: BlobReads, index: Index, max_expanded_bytes: int) -> None:
+        self._blobs = blobs
         self._index = index
         self._max_expanded = max_expanded_bytes
 
@@ -207,10 +207,7 @@ class Retrieval:
         place = self._where(stored, digest)
         stop = place.length if stop is None else stop
         _check_range(stored, place, start, stop)
-        try:
-            return self._store.read(place, start, stop)
-        except MissingPack:  # it may have been moved since we looked
-            return self._store.read(self._where(stored, digest), start, stop)
+        return self._blobs.read(digest, place, start, stop)
 
     def _pieces(
         self,
@@ -220,16 +217,10 @@ class Retrieval:
         start: int = 0,
         stop: int | None = None,
     ) -> Iterator[Piece]:
-        """Yield bytes of a blob, from where it is now if it was moved since `place` was looked up.
-
-        A pack is missing at the first piece or not at all: it is held open from then on.
-        """
+        """Yield bytes of a blob that was at `place` when that was looked up."""
         stop = place.length if stop is None else stop
         _check_range(stored, place, start, stop)
-        try:
-            yield from self._store.pieces(place, start, stop)
-        except MissingPack:
-            yield from self._store.pieces(self._where(stored, digest), start, stop)
+        yield from self._blobs.pieces(digest, place, start, stop)
 
     def _where(self, stored: StoredObject, digest: bytes) -> BlobPlace:
         with self._index.read() as reader:

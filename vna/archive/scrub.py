@@ -1,4 +1,4 @@
-"""The scrub: reads every blob back, over and over, at a set rate, and remembers how far it is.
+"""The scrub: reads all blobs back, each copy, over and over, at a set rate; knows how far it is.
 
 It goes through the blobs that the index needs, in the order of their digests: a position that stays
 good whatever is stored or compacted meanwhile. Each batch is read in the order of packs. The state
@@ -106,7 +106,7 @@ class Scrub:
         after = bytes.fromhex(self._state.position)
         with self._index.read() as reader:
             batch = reader.blobs(after, BATCH)
-        placed = [(place, digest) for digest, place in batch if place is not None]
+            placed = [(place, digest) for digest, _ in batch for place in reader.places(digest)]
         for place, digest in sorted(placed, key=lambda each: (each[0].pack, each[0].offset)):
             self._read(digest, place, stop)
             if stop.is_set():

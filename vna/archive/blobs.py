@@ -1,0 +1,124 @@
+"""Blobs for those who read: from where the index says, from another copy where that one fails.
+
+What is read is checked chunk by chunk, so a copy that turns out damaged has given sound bytes up to
+there, and another one goes on from that byte. The copy that failed is looked at again in the
+background, whole, and recorded as damaged if it is: from then on the index does not name it.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Iterator
+
+from vna.archive.quarantine import Quarantine
+from vna.clock import Clock
+from vna.errors import Corrupt, Unavailable
+from vna.index import Index
+from vna.observe import metrics
+from vna.storage import BlobStore
+from vna.types import BlobPlace
+
+__all__ = ["BlobReads", "Suspects"]
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING = 1000
+"""More suspects than that are not noted: those that are read again will be."""
+AGAIN_AFTER_S = 60.0
+"""A copy that was looked at is not looked at again before."""
+
+
+class Suspects:
+    """Copies that failed a read, looked at one after the other by a thread of their own."""
+
+    def __init__(self, quarantine: Quarantine, clock: Clock) -> None:
+        self._quarantine = quarantine
+        self._clock = clock
+        self._waiting: queue.SimpleQueue[tuple[bytes, BlobPlace] | None] = queue.SimpleQueue()
+        self._seen: dict[BlobPlace, float] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closing = False
+
+    def report(self, digest: bytes, place: BlobPlace) -> None:
+        """Have a copy looked at, if that was not done of late. Never waits."""
+        with self._lock:
+            now = self._clock.monotonic()
+            self._seen = {at: since for at, since in self._seen.items() if since > now}
+            if place in self._seen or len(self._seen) >= MOST_WAITING:
+                return
+            self._seen[place] = now + AGAIN_AFTER_S
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="suspects", daemon=True)
+                self._thread.start()
+        self._waiting.put((digest, place))
+
+    def close(self) -> None:
+        """Finish with the copy in hand and forget the others; those who read them again find them."""
+        if self._thread is not None:
+            self._closing = True
+            self._waiting.put(None)
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (suspect := self._waiting.get()) is not None and not self._closing:
+            digest, place = suspect
+            try:
+                self._quarantine.verdict(digest, place)
+            except Exception:  # loop boundary: other copies are to be looked at
+                log.exception("blob %s could not be looked at", digest.hex())
+
+
+class BlobReads:
+    """Reads blobs that versions need. Thread-safe; may wait for a disk."""
+
+    def __init__(self, store: BlobStore, index: Index, suspects: Suspects) -> None:
+        self._store = store
+        self._index = index
+        self._suspects = suspects
+
+    def read(self, digest: bytes, place: BlobPlace, start: int, stop: int) -> bytes:
+        """Return bytes `[start, stop)` of a blob that was at `place` when that was looked up.
+
+        Raises Corrupt or Unavailable where no copy can be read.
+        """
+        tried: list[BlobPlace] = []
+        while True:
+            try:
+                return self._store.read(place, start, stop)
+            except (Corrupt, Unavailable) as error:
+                place = self._another(digest, place, tried, error)
+
+    def pieces(
+        self, digest: bytes, place: BlobPlace, start: int, stop: int
+    ) -> Iterator[memoryview]:
+        """Yield bytes `[start, stop)` of a blob in bounded pieces; as `read` otherwise."""
+        tried: list[BlobPlace] = []
+        while True:
+            try:
+                for piece in self._store.pieces(place, start, stop):
+                    yield piece
+                    start += len(piece)
+            except (Corrupt, Unavailable) as error:
+                place = self._another(digest, place, tried, error)
+            else:
+                return
+
+    def _another(
+        self, digest: bytes, place: BlobPlace, tried: list[BlobPlace], error: Corrupt | Unavailable
+    ) -> BlobPlace:
+        """Return a place that was not tried: a copy, or where the blob was moved. Raises `error`."""
+        tried.append(place)
+        with self._index.read() as reader:
+            left = [other for other in reader.places(digest) if other not in tried]
+        if isinstance(error, Corrupt):
+            self._suspects.report(digest, place)
+            metrics.DAMAGED_READS.add("served" if left else "refused")
+            log.error(
+                "a read met damage, %s: %s", "served from a copy" if left else "refused", error
+            )
+        if not left:
+            raise error
+        return left[0]
