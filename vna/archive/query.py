@@ -3,15 +3,20 @@
 `dicom.keys.plan` names the best access path; this module walks it: candidates by secondary key (or
 all entities of the top level), up to their parents, down to the level asked for, matching every
 key on the way. The index is read in short snapshots of a bounded number of candidates, so that a
-slow client never holds one; order is arrival order, which stays stable while ingest runs.
+slow client never holds one, and no more of them than the answers asked for need.
+
+Few candidates come in the order of arrival. Where a range of keys holds many (a year of dates, the
+begin of a name), they come in the order of keys, then arrival: to sort them would mean to read them
+all for the first page. Either order stays as it is while objects arrive elsewhere.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
+from typing import TypeAlias
 
 from vna.dicom.attributes import (
     AVAILABLE_TRANSFER_SYNTAX_UID,
@@ -29,17 +34,24 @@ from vna.dicom.attributes import (
     SOP_INSTANCE_UID,
     STUDY_INSTANCE_UID,
 )
-from vna.dicom.keys import plan
+from vna.dicom.keys import Plan, keys_of, plan
 from vna.dicom.matching import CompiledQuery, compile_query
-from vna.index import Index, Instance, Patient, Reader, Series, Study
+from vna.index import EntityId, Index, Instance, Patient, Reader, Series, Study
+from vna.observe import metrics
 from vna.types import Attributes, Level, Match, Query
 
 __all__ = ["run_query"]
 
 log = logging.getLogger(__name__)
 
+FIRST_CANDIDATES = 16
 SNAPSHOT_CANDIDATES = 256
-"""Candidates looked at in one snapshot of the index."""
+"""Candidates looked at in one snapshot of the index: few in the first, twice as many in the next."""
+SORTED_CANDIDATES = 64
+"""Up to this many candidates come in the order of arrival."""
+
+Found: TypeAlias = tuple[bytes, EntityId]
+"""A secondary key, and the ids of an entity that has it."""
 
 
 def run_query(index: Index, query: Query) -> Iterator[Match]:
@@ -56,22 +68,92 @@ def run_query(index: Index, query: Query) -> Iterator[Match]:
 
 def _candidates(index: Index, query: Query, walk: _Walk) -> Iterator[Match]:
     path = plan(query)
-    log.debug("query level=%s plan=%s scan=%s", query.level.name, path.reason, path.scan)
+    kind = "scan" if path.scan else "uids" if path.uids else "keys"
+    metrics.QUERIES.add(kind)
+    level = logging.INFO if path.scan else logging.DEBUG
+    log.log(level, "query level=%s plan=%s: %s", query.level.name, kind, path.reason)
     if path.scan:
         yield from _scan(index, query, walk)
         return
-    with index.read() as reader:
-        rows = {row for low, high in path.ranges for row in reader.ids(path.level, low, high)}
-        rows.update(row for uid in path.uids for row in _named(reader, path.level, uid))
-    ids = sorted(rows)
-    for at in range(0, len(ids), SNAPSHOT_CANDIDATES):
+    if path.uids:
         with index.read() as reader:
-            found = [
-                match
-                for id_ in ids[at : at + SNAPSHOT_CANDIDATES]
-                for match in walk.from_id(reader, path.level, id_)
-            ]
+            named = {ids for uid in path.uids for ids in _named(reader, path.level, uid)}
+        yield from _listed(index, path.level, sorted(named), walk)
+        return
+    few = _few(index, path)
+    if few is not None:
+        yield from _listed(index, path.level, few, walk)
+    else:
+        yield from _streamed(index, path, walk)
+
+
+def _few(index: Index, path: Plan) -> list[EntityId] | None:
+    """Return all candidates in the order of arrival; None if there are too many to sort."""
+    with index.read() as reader:
+        ids = chain.from_iterable(reader.ids(path.level, low, high) for low, high in path.ranges)
+        found = list(islice(ids, SORTED_CANDIDATES + 1))
+    return sorted(set(found)) if len(found) <= SORTED_CANDIDATES else None
+
+
+def _listed(index: Index, level: Level, ids: Sequence[EntityId], walk: _Walk) -> Iterator[Match]:
+    at = 0
+    for count in _snapshots():
+        with index.read() as reader:
+            some = ids[at : at + count]
+            found = [match for each in some for match in walk.from_id(reader, level, each)]
         yield from found
+        at += count
+        if at >= len(ids):
+            return
+
+
+def _streamed(index: Index, path: Plan, walk: _Walk) -> Iterator[Match]:
+    """Go through many candidates, range by range, in the order of keys.
+
+    An entity with several keys in the ranges is taken at the first of them.
+    """
+    counts = _snapshots()
+    for number, (low, high) in enumerate(path.ranges):
+        after: Found | None = None
+        more = True
+        while more:
+            count = next(counts)
+            with index.read() as reader:
+                entries = list(islice(reader.entries(path.level, low, high, after), count))
+                found = [
+                    match
+                    for key, ids in entries
+                    if _is_first(reader, path, number, key, ids)
+                    for match in walk.from_id(reader, path.level, ids)
+                ]
+            yield from found
+            more = len(entries) == count
+            after = entries[-1] if entries else None
+
+
+def _is_first(reader: Reader, path: Plan, number: int, key: bytes, ids: EntityId) -> bool:
+    """Say whether a key in range `number` is the first under which the plan finds an entity."""
+    if not path.several:
+        return True
+    attributes = reader.attributes(path.level, ids)
+    if attributes is None:
+        return False
+    keys = keys_of(path.level, attributes)
+    places = (
+        (place, each)
+        for each in keys
+        for place, (low, high) in enumerate(path.ranges)
+        if low <= each < high
+    )
+    return (number, key) == min(places, default=(number, key))
+
+
+def _snapshots() -> Iterator[int]:
+    """Yield how many candidates to look at in one snapshot after the other."""
+    count = FIRST_CANDIDATES
+    while True:
+        yield count
+        count = min(2 * count, SNAPSHOT_CANDIDATES)
 
 
 def _named(reader: Reader, level: Level, uid: str) -> Iterator[tuple[int, ...]]:
@@ -87,20 +169,20 @@ def _named(reader: Reader, level: Level, uid: str) -> Iterator[tuple[int, ...]]:
 def _scan(index: Index, query: Query, walk: _Walk) -> Iterator[Match]:
     """Look at every patient or every study: the last resort, still in bounded snapshots."""
     after = 0
-    while True:
+    for count in _snapshots():
         with index.read() as reader:
             found: list[Match] = []
             looked = 0
             if query.level is Level.PATIENT:
-                for patient in islice(reader.patients(after), SNAPSHOT_CANDIDATES):
+                for patient in islice(reader.patients(after), count):
                     looked, after = looked + 1, patient.id
                     found.extend(walk.patient(reader, patient))
             else:
-                for study in islice(reader.studies(after), SNAPSHOT_CANDIDATES):
+                for study in islice(reader.studies(after), count):
                     looked, after = looked + 1, study.id
                     found.extend(walk.study(reader, study))
         yield from found
-        if looked < SNAPSHOT_CANDIDATES:
+        if looked < count:
             return
 
 

@@ -74,8 +74,8 @@ class Plan:
     """How to reach every entity that can match.
 
     Either the entities of `level` with one of `uids`, or those of `level` under a key in one of
-    `ranges` (an entity may be under several), or all (`scan`). `level` is never below the query's.
-    `reason` is for logs and holds no value.
+    `ranges`, or all (`scan`). An entity may be under several keys of the ranges where `several`
+    says so. `level` is never below the query's. `reason` is for logs and holds no value.
     """
 
     level: Level
@@ -83,6 +83,7 @@ class Plan:
     uids: tuple[str, ...] = ()
     ranges: tuple[Range, ...] = ()
     scan: bool = False
+    several: bool = False
 
 
 def keys_of(level: Level, attributes: Attributes) -> list[bytes]:
@@ -127,7 +128,9 @@ def plan(query: Query) -> Plan:
         rank = _PREFERENCE.index(row.keyword) + (0 if exact else len(_PREFERENCE))
         if best is None or rank < best[0]:
             reason = f"{row.keyword} {'exact' if exact else 'range'}"
-            best = rank, Plan(row.level, reason, ranges=tuple(dict.fromkeys(ranges)))
+            several = len(ranges) > 1 or row.vr == "PN" or "." in row.keyword
+            distinct = tuple(dict.fromkeys(ranges))
+            best = rank, Plan(row.level, reason, ranges=distinct, several=several)
     if best is not None:
         return best[1]
     return Plan(query.level, "no key that the index has", scan=True)

@@ -30,6 +30,7 @@ from vna.index.entities import (
     Tombstone,
 )
 from vna.index.index import Index
+from vna.index.layout import EntityId
 from vna.index.ledger import blobs_of
 from vna.index.mutation import REFUSED, Applied, Mutation, Outcome
 from vna.index.reader import Reader
@@ -44,6 +45,7 @@ __all__ = [
     "Counts",
     "Damaged",
     "Difference",
+    "EntityId",
     "Index",
     "IndexSettings",
     "Instance",

@@ -53,7 +53,7 @@ from vna.index.layout import (
 from vna.index.ledger import blobs_of
 from vna.index.transaction import Transaction
 from vna.index.versions import content_id
-from vna.types import BlobPlace, Level, PackId, Version
+from vna.types import Attributes, BlobPlace, Level, PackId, Version
 
 __all__ = ["Reader"]
 
@@ -185,6 +185,17 @@ class Reader:
         """Return an instance; None when it has gone."""
         row = row_key(study_id, series_id, instance_id)
         return self._get(Table.INSTANCES, row, decode_instance)
+
+    def attributes(self, level: Level, ids: EntityId) -> Attributes | None:
+        """Return the attributes of an entity of any level; None when it has gone."""
+        by_id: dict[Level, Callable[..., Patient | Study | Series | Instance | None]] = {
+            Level.PATIENT: self.patient_by_id,
+            Level.STUDY: self.study_by_id,
+            Level.SERIES: self.series_by_id,
+            Level.INSTANCE: self.instance_by_id,
+        }
+        entity = by_id[level](*ids)
+        return entity.attributes if entity is not None else None
 
     # lists ------------------------------------------------------------------------------------
     def patients(self, after: int = 0) -> Iterator[Patient]:

@@ -40,6 +40,13 @@ RETRIEVED: Final = _counter(
 )
 RETRIEVED_BYTES: Final = _counter("vna_retrieved_bytes_total", "Bytes of them.", resource=RESOURCES)
 
+QUERIES: Final = _counter(
+    "vna_queries_total",
+    "Searches (C-FIND, QIDO-RS), by how matches were found: from UIDs, by keys of the index, or by a"
+    " scan of all patients or studies, which takes longer the more there are.",
+    plan=("uids", "keys", "scan"),
+)
+
 # DIMSE --------------------------------------------------------------------------------------------
 ASSOCIATIONS: Final = _counter(
     "vna_associations_total",

@@ -1,0 +1,106 @@
+"""Queries over more entities than one snapshot looks at: order, pages, bounded work."""
+
+import logging
+
+import pytest
+
+from vna.archive.query import SORTED_CANDIDATES, run_query
+from vna.dicom.attributes import TABLE
+from vna.dicom.keys import keys_of
+from vna.index import Index, IndexSettings, Mutation
+from vna.index.reader import Reader
+from vna.testing.commits import store
+from vna.types import Level, StoreCommit
+from vna.web.search import parse_search
+
+STUDIES = 210
+PATHS = {row.keyword: row.path for row in TABLE}
+
+
+def study(number):
+    """A store of a study whose date goes backwards, with a name that is found by many keys."""
+    mutation = store(number + 1, number, series=number, study=number, patient=number)
+    commit = mutation.commit
+    assert isinstance(commit, StoreCommit)
+    fields = {name: getattr(commit, name) for name in commit.__struct_fields__}
+    name = f"NORTH{number % 7}^NORTH{number % 5} NORTH"
+    fields["patient"] = {PATHS["PatientName"]: [name], PATHS["PatientID"]: [f"P{number % 50}"]}
+    day = STUDIES - number
+    fields["study"] = {PATHS["StudyDate"]: [f"20{day // 28:02}01{day % 28 + 1:02}"]}
+    return Mutation(StoreCommit(**fields), mutation.blobs)
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    settings = IndexSettings(path=tmp_path_factory.mktemp("index"), archive_uuid="0" * 36)
+    index = Index.open(settings, keys_of)
+    index.apply([study(number) for number in range(STUDIES)], {1: 1})
+    yield index
+    index.close()
+
+
+def find(index, level=Level.STUDY, **keys):
+    items = [(name, str(value)) for name, value in keys.items()]
+    query = parse_search(level, {}, items, 10_000).query
+    return [match.study_uid for match in run_query(index, query)]
+
+
+def number_of(uid):
+    return int(uid.rpartition(".")[2])
+
+
+def test_few_matches_come_as_they_arrived(index):
+    found = [number_of(uid) for uid in find(index, PatientID="P3")]
+    assert found == list(range(3, STUDIES, 50))
+
+
+def test_many_matches_come_in_the_order_of_their_keys(index):
+    found = [number_of(uid) for uid in find(index, StudyDate="20000101-20201231")]
+    assert len(found) > SORTED_CANDIDATES
+    assert found == sorted(range(STUDIES), reverse=True)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"StudyDate": "20000101-20201231"},
+        {"PatientName": "NORTH*"},
+        {"PatientName": "north", "fuzzymatching": "true"},
+        {"PatientID": "P*"},
+        {},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("size", [13, 70])
+def test_pages_hold_every_match_once(index, keys, size):
+    whole = find(index, **keys)
+    assert len(set(whole)) == len(whole) > 0
+    paged = []
+    for offset in range(0, len(whole) + size, size):
+        paged += find(index, **keys, limit=size, offset=offset)
+    assert paged == whole
+
+
+def test_names_with_many_keys_are_all_found(index):
+    assert len(find(index, PatientName="north", fuzzymatching="true")) == STUDIES
+    assert len(find(index, PatientName="NORTH*")) == STUDIES
+
+
+@pytest.mark.parametrize("keys", [{"StudyDate": "20000101-20201231"}, {"PatientName": "N*"}, {}])
+def test_a_page_costs_what_it_shows(index, monkeypatch, keys):
+    looked = []
+    original = Reader.patient_by_id
+    monkeypatch.setattr(
+        Reader, "patient_by_id", lambda self, id_: looked.append(id_) or original(self, id_)
+    )
+    assert len(find(index, **keys, limit=5)) == 5
+    assert len(set(looked)) <= 16
+
+
+def test_a_scan_says_so(index, caplog):
+    with caplog.at_level(logging.INFO, "vna.archive.query"):
+        find(index, ModalitiesInStudy="CT", limit=1)
+        find(index, PatientID="P3")
+    assert [record.getMessage() for record in caplog.records] == [
+        "query level=STUDY plan=scan: no key that the index has"
+    ]
