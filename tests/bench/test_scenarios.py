@@ -6,16 +6,35 @@ from vna.archive import Archive, ArchiveSettings
 from vna.bench import SCENARIOS, Load, Stock, Target, measure, prepare
 
 STUDIES, INSTANCES = 2, 5
+LANES = {"reading-room": 8, "prefetch-storm": 8, "hostile": 4, "idle": 3}
+WEB_STORES = {"stow", "fill-web"}
+
+
+@pytest.fixture(scope="module")
+def sink_port(free_port):
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def daemon(start_daemon, tmp_path_factory, sink_port):
+    """An archive that knows the bench's sink."""
+    folder = tmp_path_factory.mktemp("bench")
+    known = f'[[remote]]\nae_title = "VNASINK"\nhost = "127.0.0.1"\nport = {sink_port}\n'
+    (folder / "vna.toml").write_text(known)
+    running = start_daemon(folder / "data", "--config", str(folder / "vna.toml"))
+    yield running
+    assert running.stop() == 0, running.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def target(daemon, sink_port):
+    dicom = f"dicom://{daemon.ae_title}@127.0.0.1:{daemon.dimse_port}"
+    return Target.parse(dicom, daemon.dicomweb, f"VNASINK:{sink_port}")
 
 
 @pytest.fixture(scope="module")
 def templates():
     return prepare("TINY")
-
-
-@pytest.fixture(scope="module")
-def target(daemon):
-    return Target.parse(f"dicom://{daemon.ae_title}@127.0.0.1:{daemon.dimse_port}", daemon.dicomweb)
 
 
 @pytest.fixture(scope="module")
@@ -37,17 +56,29 @@ def stored(daemon):
 
 @pytest.mark.parametrize("name", sorted(set(SCENARIOS) - {"frame-near", "frame-far"}))
 def test_a_scenario_reports_what_the_archive_saw(name, target, templates, stock, daemon):
-    kind = SCENARIOS[name]
-    load = Load(lanes=2, seconds=0.2, run=list(SCENARIOS).index(name), instances=INSTANCES)
+    load = Load(
+        lanes=LANES.get(name, 2),
+        seconds=0.3,
+        run=list(SCENARIOS).index(name),
+        instances=INSTANCES,
+        think_s=0.01,
+        idle_associations=6,
+        idle_connections=6,
+    )
     if name.startswith("fill"):
         stock = Stock(load.run, "TINY", STUDIES, INSTANCES)
     before = stored(daemon)
     result = measure(name, target, load, stock, templates, pid=daemon.process.pid)
     assert result.errors == {}
-    assert result.main.per_s > 0
-    assert 0 < result.main.p50_ms <= result.main.p99_ms <= result.main.max_ms
+    main, done = result.main, {op: found.count for op, found in result.operations.items()}
+    assert main.per_s > 0
+    assert 0 < main.p50_ms <= main.p99_ms <= main.max_ms
     assert result.client_cpu_s > 0
     assert result.server.cpu_s >= 0
     assert result.server.rss_bytes > 1 << 20
-    gained = stored(daemon) - before
-    assert gained == (0 if "stock" in kind.needs else result.main.count)
+    sent = done.get("C-STORE", 0) + done.get("slow C-STORE", 0)
+    assert stored(daemon) - before == (main.count if name in WEB_STORES else sent)
+    if name == "idle":
+        assert (done["idle association"], done["idle connection"]) == (6, 6)
+    if name in {"get", "move"}:
+        assert main.octets > main.count * len(templates[0].data) // 2

@@ -15,7 +15,20 @@ from vna.bench.stock import Stock
 from vna.bench.target import Target
 from vna.bench.templates import Sendable, Template, store_message
 
-__all__ = ["ECHO", "FIND", "GET", "MOVE", "Association", "Retrieved", "open_to_store"]
+__all__ = [
+    "ECHO",
+    "FIND",
+    "GET",
+    "MAX_PDU_LENGTH",
+    "MOVE",
+    "Association",
+    "Retrieved",
+    "open_to_store",
+    "read_command",
+    "skip_data_set",
+    "stored",
+    "whole_study",
+]
 
 ECHO = "1.2.840.10008.1.1"
 FIND, MOVE, GET = (f"1.2.840.10008.5.1.4.1.2.2.{n}" for n in (1, 2, 3))
@@ -78,6 +91,10 @@ class Association:
                 yield from self.connection.send(piece)
         else:
             yield from self.connection.send(message.buffer)
+        yield from self.acknowledged()
+
+    def acknowledged(self) -> Generator[Wait, None, None]:
+        """Wait for the response to a C-STORE request; Failed unless it is a success or warning."""
         status = ul.status_of((yield from self._command()))
         if status and status & 0xF000 != 0xB000:
             raise Failed(f"C-STORE failed with status {status:04X}")
@@ -164,21 +181,9 @@ class Association:
 
     def _command_on(self) -> Generator[Wait, None, tuple[int, bytes]]:
         """Return the next command and its presentation context."""
-        command = b""
-        while True:
-            kind, left = struct.unpack(">BxI", (yield from self.connection.exactly(6)))
-            body = yield from self.connection.exactly(left)
-            if kind != ul.DATA:
-                raise Failed(_ended(kind, bytes(body)))
-            number = body[4]
-            at = 0
-            while at < left:
-                size = int.from_bytes(body[at : at + 4])
-                command += body[at + 6 : at + 4 + size]
-                flags = body[at + 5]
-                at += 4 + size
-            if flags & ul.LAST:
-                return number, command
+        found = yield from read_command(self.connection)
+        assert found
+        return found
 
     def _skip_data_set(self) -> Generator[Wait, None, int]:
         return (yield from skip_data_set(self.connection))
@@ -195,6 +200,29 @@ def _agreed(title: str, kind: int, body: bytes) -> tuple[dict[int, str], int]:
     if not accepted:
         raise Failed(f"{title} accepted no presentation context")
     return accepted, length
+
+
+def read_command(
+    connection: Connection, *, at_release: bool = False
+) -> Generator[Wait, None, tuple[int, bytes] | None]:
+    """Return the next command and its presentation context; None where a release may come."""
+    command = b""
+    while True:
+        kind, left = struct.unpack(">BxI", (yield from connection.exactly(6)))
+        body = yield from connection.exactly(left)
+        if kind == ul.RELEASE and at_release:
+            return None
+        if kind != ul.DATA:
+            raise Failed(_ended(kind, bytes(body)))
+        number = body[4]
+        at = flags = 0
+        while at < left:
+            size = int.from_bytes(body[at : at + 4])
+            command += body[at + 6 : at + 4 + size]
+            flags = body[at + 5]
+            at += 4 + size
+        if flags & ul.LAST:
+            return number, command
 
 
 def skip_data_set(connection: Connection) -> Generator[Wait, None, int]:
@@ -259,6 +287,6 @@ def open_to_store(
     return association, messages
 
 
-def identifier(stock: Stock, study: int) -> bytes:
+def whole_study(stock: Stock, study: int) -> bytes:
     """Return the identifier of a retrieval of a whole study."""
     return ul.elements({0x0008_0052: "STUDY ", 0x0020_000D: stock.study(study)["study"]})

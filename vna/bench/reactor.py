@@ -13,7 +13,7 @@ import itertools
 import select
 import socket
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any, TypeAlias
 
 __all__ = ["Lane", "Reactor", "Silence", "Wait"]
@@ -24,6 +24,7 @@ Lane: TypeAlias = Generator[Wait, None, Any]
 
 READY = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 LOOK_EVERY_S = 0.5
+TOGETHER_S = 0.0005
 
 
 class Silence(OSError):
@@ -72,13 +73,25 @@ class Reactor:
                 look_at = self._now + LOOK_EVERY_S
                 self._end_silence()
 
-    def close(self) -> None:
-        """End all lanes that are left."""
-        for lane, _ in self._waiting.values():
-            lane.close()
-        for _, _, lane in self._sleeping:
-            lane.close()
-        self._poll.close()
+    def together(self, lanes: Sequence[Lane]) -> Lane:
+        """Run lanes at once and end with the last; the first error of one is raised then."""
+        left = len(lanes)
+        errors: list[Exception] = []
+
+        def one(lane: Lane) -> Lane:
+            nonlocal left
+            try:
+                yield from lane
+            except Exception as error:  # noqa: BLE001  # raised below, in the lane that waits
+                errors.append(error)
+            left -= 1
+
+        for lane in lanes:
+            self.spawn(one(lane))
+        while left:
+            yield TOGETHER_S
+        if errors:
+            raise errors[0]
 
     def _wake(self) -> None:
         now = self._now = time.perf_counter()

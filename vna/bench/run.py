@@ -24,8 +24,6 @@ from vna.errors import Unavailable
 
 __all__ = ["Result", "measure"]
 
-READY_WITHIN_S = 300.0
-
 
 class Result(msgspec.Struct, frozen=True):
     """What a run of a scenario showed (docs/bench.md)."""

@@ -27,7 +27,8 @@ class Load(msgspec.Struct, frozen=True):
 
     `mix` is what is sent, in `instances` to a study; `run` numbers the objects of this run;
     `batch` is the instances in one STOW-RS request; `think_s` the mean pause of a person;
-    `nagle` sends as a stock DCMTK sender does.
+    `idle_associations` and `idle_connections` are held open beside the lanes; `nagle` sends as a
+    stock DCMTK sender does; `silence_s` is how long a peer may say nothing.
     """
 
     lanes: int = 4
@@ -36,7 +37,9 @@ class Load(msgspec.Struct, frozen=True):
     mix: str = "CT"
     instances: int = 100
     batch: int = 10
-    think_s: float = 0.0
+    think_s: float = 1.0
+    idle_associations: int = 0
+    idle_connections: int = 0
     nagle: bool = False
     silence_s: float = 60.0
 

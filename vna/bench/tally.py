@@ -32,13 +32,20 @@ class Tally:
         self._octets: Counter[str] = Counter()
         self._last: dict[str, float] = {}
 
-    def done(self, name: str, began: float, octets: int = 0) -> None:
-        """Count an operation that began at `began` (`time.perf_counter`) and ends now."""
+    def done(self, name: str, began: float, octets: int = 0, times: int = 1) -> None:
+        """Count an operation that began at `began` (`time.perf_counter`) and ends now.
+
+        One of many parts counts so many `times`, each as long as the whole.
+        """
         now = time.perf_counter()
         try:
-            self._seconds[name].append(now - began)
+            found = self._seconds[name]
         except KeyError:
-            self._seconds[name] = array("d", (now - began,))
+            found = self._seconds[name] = array("d")
+        if times == 1:
+            found.append(now - began)
+        else:
+            found.extend([now - began] * times)
         self._octets[name] += octets
         self._last[name] = now
 

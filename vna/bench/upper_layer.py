@@ -16,6 +16,7 @@ __all__ = [
     "DATA",
     "IMPLICIT_VR_LE",
     "NO_DATA_SET",
+    "RELEASE",
     "RELEASE_RP",
     "RELEASE_RQ",
     "accept",

@@ -17,6 +17,7 @@ from vna.bench.orders import Order, Report, receive, send
 from vna.bench.reactor import Lane
 from vna.bench.scenarios import SCENARIOS
 from vna.bench.stage import Scenario, Stage
+from vna.errors import VnaError
 
 __all__ = ["main", "run"]
 
@@ -25,6 +26,12 @@ def cpu_s() -> float:
     """Return the processor time of this process, user and system."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
+
+
+def _open_many_files() -> None:
+    """Let this process open as many sockets as the system allows."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _conduct(stage: Stage, began: list[float]) -> Lane:
@@ -43,17 +50,18 @@ def _conduct(stage: Stage, began: list[float]) -> Lane:
 def run(order: Order) -> Report:
     """Run the lanes of an order from the gate to the end."""
     scenario: Scenario = SCENARIOS[order.scenario]()
+    _open_many_files()
     lanes = range(order.first, order.last)
     stage = Stage(order.target, order.load, order.stock, order.templates, lanes)
     began: list[float] = []
-    for lane in scenario.background(stage):
-        stage.reactor.spawn(lane, background=True)
-    for number in lanes:
-        stage.reactor.spawn(stage.run_lane(partial(scenario.lane, stage, number)))
-    stage.reactor.spawn(_conduct(stage, began))
     try:
+        for lane in scenario.background(stage):
+            stage.reactor.spawn(lane, background=True)
+        for number in lanes:
+            stage.reactor.spawn(stage.run_lane(partial(scenario.lane, stage, number)))
+        stage.reactor.spawn(_conduct(stage, began))
         stage.reactor.run()
-    except (OSError, Failed) as error:
+    except (OSError, Failed, VnaError) as error:
         return Report(failure=str(error) or type(error).__name__)
     errors: dict[str, int] = {}
     for tally in stage.tallies:

@@ -1,5 +1,8 @@
 """The scenarios, one file per family, by name."""
 
+from vna.bench.scenarios.crowd import Echo, Hostile, Idle
+from vna.bench.scenarios.reading import ReadingRoom, Storm, Viewer
+from vna.bench.scenarios.retrieve import Get, Move
 from vna.bench.scenarios.search import Find, QidoDate, QidoMix, QidoName, QidoPages, QidoPatient
 from vna.bench.scenarios.store import Fill, Nagle, Store
 from vna.bench.scenarios.stow import FillWeb, Stow
@@ -35,6 +38,14 @@ SCENARIOS: dict[str, type[Scenario]] = {
         MetadataCold,
         NearFrame,
         FarFrame,
+        Get,
+        Move,
+        Viewer,
+        ReadingRoom,
+        Storm,
+        Echo,
+        Idle,
+        Hostile,
         Fill,
         FillWeb,
     )

@@ -60,8 +60,7 @@ class Stow(Scenario):
                 began = time.perf_counter()
                 yield from client.send(body)
                 tally.done("request", began, size)
-                for part in parts:
-                    tally.done("instance", began, len(part.buffer))
+                tally.done("instance", began, size, len(parts))
         finally:
             client.close()
 
