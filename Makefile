@@ -1,4 +1,4 @@
-# make build | serve | test | long | lint | docs | fuzz | fuzz-guided | large | bench | clean
+# make build | serve | test | long | lint | docs | fuzz | fuzz-guided | large | bench | bench-micro | clean
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -12,6 +12,10 @@ HTTP_PORT ?= 8080
 FUZZ_SECONDS ?= 60
 FUZZ_SEED ?= $(shell date +%s)
 OBJECT_BYTES ?= 5368709120
+BENCH_ROUNDS ?= 2
+BENCH_SECONDS ?= 2
+BENCH_SIZES ?= 100,1000
+SAVE ?=
 
 VENV := .venv
 BUILT := $(VENV)/.built
@@ -21,7 +25,7 @@ FUZZ := --manifest-path native/fuzz/Cargo.toml
 # Debian packages with the programs that interop tests drive.
 TEST_PACKAGES := curl dcmtk libgdcm-tools
 
-.PHONY: build serve test long test-tools lint docs fuzz fuzz-guided large bench clean
+.PHONY: build serve test long test-tools lint docs fuzz fuzz-guided large bench bench-micro clean
 
 build: $(BUILT)
 
@@ -93,9 +97,18 @@ large: build
 	VNA_OBJECT_BYTES=$(OBJECT_BYTES) $(VENV)/bin/pytest -q tests/limits/test_large_objects.py \
 	  -k every_door
 
-bench: TEST_PACKAGES += wrk orthanc orthanc-dicomweb
+# This archive beside its peers, in turns: build/bench/{results.json,report.html}.
+bench: TEST_PACKAGES += orthanc orthanc-dicomweb nginx-light linux-perf
 bench: build test-tools
-	$(VENV)/bin/python bench/first.py
+	$(VENV)/bin/python bench/compare.py --rounds $(BENCH_ROUNDS) --seconds $(BENCH_SECONDS) \
+	  --sizes $(BENCH_SIZES) --out build/bench
+
+# Single steps, compared with the run that SAVE=1 saved last.
+bench-micro: build
+	$(VENV)/bin/pytest bench/micro --override-ini=testpaths=bench/micro --benchmark-only \
+	  --benchmark-storage=build/bench/micro --benchmark-columns=min,median,ops \
+	  --benchmark-sort=name $(if $(SAVE),--benchmark-save=run) \
+	  $(if $(wildcard build/bench/micro/*/*.json),--benchmark-compare)
 
 clean:
 	rm -rf $(VENV) native/target .mypy_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks

@@ -1,7 +1,23 @@
-"""Servers under measurement: started on free loopback ports, measured as a process tree, stopped."""
+"""Servers under measurement: started on free loopback ports, fed, measured as process trees, stopped."""
 
-from peers.orthanc import Orthanc
+from peers.dcmtk import Dcmqrscp, Storescp
+from peers.floor import Floor
+from peers.nginx import Nginx
+from peers.orthanc import Orthanc, OrthancStock
+from peers.pynetdicom import Pynetdicom
 from peers.server import Server
-from peers.vna import Vna, VnaRaw
+from peers.vna import Vna, VnaOneWorker
 
-__all__ = ["Orthanc", "Server", "Vna", "VnaRaw"]
+__all__ = ["PEERS", "Server"]
+
+PEERS: tuple[type[Server], ...] = (
+    Vna,
+    Orthanc,
+    OrthancStock,
+    Storescp,
+    Dcmqrscp,
+    Pynetdicom,
+    Nginx,
+    VnaOneWorker,
+    Floor,
+)

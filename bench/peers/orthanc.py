@@ -5,20 +5,27 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import ClassVar
 
-from peers.server import Server
+from peers.server import SINK, Server, first_line
 
 PLUGINS = Path("/usr/share/orthanc/plugins")
 
 
 class Orthanc(Server):
     name = "orthanc"
+    what = "Orthanc with DICOMweb and SQLite, durable, TCP_NODELAY"
+    nodelay: ClassVar[bool] = True
     ae_title = "ORTHANC"
     ready = "/system"
 
     @staticmethod
     def installed() -> bool:
         return shutil.which("Orthanc") is not None and any(PLUGINS.glob("libOrthancDicomWeb*"))
+
+    @staticmethod
+    def version() -> str:
+        return first_line("Orthanc", "--version")
 
     def command(self) -> tuple[list[str], dict[str, str]]:
         settings = {
@@ -46,8 +53,17 @@ class Orthanc(Server):
             "DicomAlwaysAllowGet": True,
             "DicomAlwaysAllowMove": True,
             "SynchronousCMove": True,
+            "DicomModalities": {"sink": [SINK, "127.0.0.1", self.sink_port]},
             "DicomWeb": {"Enable": True, "StudiesMetadata": "Full", "SeriesMetadata": "Full"},
         }
         path = self.folder / "orthanc.json"
         path.write_text(json.dumps(settings), encoding="utf-8")
-        return ["Orthanc", str(path)], {"TCP_NODELAY": "1"}
+        return ["Orthanc", str(path)], {"TCP_NODELAY": "1"} if self.nodelay else {}
+
+
+class OrthancStock(Orthanc):
+    """As Debian starts it: nothing in its environment."""
+
+    name = "orthanc-stock"
+    what = "the same without TCP_NODELAY in its environment"
+    nodelay = False

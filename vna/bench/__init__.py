@@ -9,14 +9,17 @@ Glossary
     template   an object encoded once, whose UIDs and a few values are overwritten in place
     stock      studies that a scenario finds stored
     tally      what a lane counted
+    sample     one result of one server in one round of a comparison; figures, the medians of its rounds
 
 Sending and receiving are made so cheap that the client is not what is measured: requests are built
 before the start, bodies are counted in the kernel (MSG_TRUNC) and not copied. The client's processor
 time is reported beside the server's.
 """
 
+from vna.bench.comparison import Comparison, Figures, Goal, Sample, figures, machine
 from vna.bench.material import prepare
 from vna.bench.probe import Probe, Usage
+from vna.bench.report import page
 from vna.bench.run import Result, measure
 from vna.bench.scenarios import SCENARIOS
 from vna.bench.stage import Load, Scenario
@@ -27,15 +30,22 @@ from vna.bench.templates import Template
 
 __all__ = [
     "SCENARIOS",
+    "Comparison",
+    "Figures",
+    "Goal",
     "Load",
     "Operations",
     "Probe",
     "Result",
+    "Sample",
     "Scenario",
     "Stock",
     "Target",
     "Template",
     "Usage",
+    "figures",
+    "machine",
     "measure",
+    "page",
     "prepare",
 ]

@@ -96,14 +96,17 @@ def measure(
     templates: list[Template],
     *,
     pid: int | None = None,
+    calls: bool = False,
 ) -> Result:
     """Run a scenario and return its result; Unavailable when the target cannot be reached.
 
-    `pid` is the server's first process, when it runs on this machine.
+    `pid` is the server's first process, when it runs on this machine; with `calls` its system
+    calls are counted too, where perf may.
     """
     kind = SCENARIOS[scenario]
     count = min(load.lanes, os.cpu_count() or 1)
     bounds = [load.lanes * n // count for n in range(count + 1)]
+    probe = Probe(pid, calls=calls) if pid else None
     command = [sys.executable, "-P", "-m", "vna.bench.worker"]
     crew = Crew(
         [
@@ -118,7 +121,6 @@ def measure(
                 for first, last in itertools.pairwise(bounds)
             ]
         )
-        probe = Probe(pid) if pid else None
         if probe:
             probe.begin()
         start = time.perf_counter()

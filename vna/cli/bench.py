@@ -81,6 +81,10 @@ def run_scenario(
         int | None,
         typer.Option("--batch", metavar="N", min=1, help="Instances in one STOW-RS request."),
     ] = None,
+    think: Annotated[
+        float | None,
+        typer.Option("--think", metavar="S", min=0.001, help="A reader's mean pause."),
+    ] = None,
     studies: Annotated[
         int | None,
         typer.Option("--studies", metavar="N", min=1, help="Studies stored before the start."),
@@ -118,7 +122,7 @@ def run_scenario(
     kind = SCENARIOS[scenario]
     place = Target.parse(target, web, sink)
     number = int(time.time()) % 10**8 if run is None else run
-    chosen = {"lanes": lanes, "seconds": seconds, "mix": mix, "batch": batch}
+    chosen = {"lanes": lanes, "seconds": seconds, "mix": mix, "batch": batch, "think_s": think}
     given = {name: value for name, value in chosen.items() if value is not None}
     if instances is not None:
         given["instances"] = instances

@@ -1,0 +1,141 @@
+"""What the archive is to reach beside its peers, checked against one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from vna.bench import Figures, Goal, Sample, figures
+
+US, PEER = "vna", "orthanc"
+Table = dict[tuple[str, str], Figures]
+
+
+class Ratios:
+    """Looks ratios up; what was not measured makes a goal unknown, not missed."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def rate(self, label: str, other: str = PEER, us: str = US) -> float | None:
+        """Return our rate over the other's."""
+        return self._of(label, other, us, lambda found: found.per_s)
+
+    def cpu(self, label: str, other: str = PEER) -> float | None:
+        """Return our processor time per operation over the other's."""
+        return self._of(label, other, US, lambda found: found.cpu_ms)
+
+    def faster(self, label: str, other: str = PEER) -> float | None:
+        """Return the other's median time over ours."""
+        found = self._of(label, other, US, lambda found: found.p50_ms)
+        return 1 / found if found else None
+
+    def between(self, label: str, base: str, value: Callable[[Figures], float]) -> float | None:
+        """Return a value of ours at one step over that at another."""
+        mine, other = self._table.get((label, US)), self._table.get((base, US))
+        return value(mine) / value(other) if mine and other else None
+
+    def ours(self, label: str) -> Figures | None:
+        """Return our own figures."""
+        return self._table.get((label, US))
+
+    def _of(
+        self, label: str, other: str, us: str, value: Callable[[Figures], float]
+    ) -> float | None:
+        mine, theirs = self._table.get((label, us)), self._table.get((label, other))
+        return value(mine) / value(theirs) if mine and theirs and value(theirs) else None
+
+
+def goals(samples: list[Sample]) -> list[Goal]:
+    """Return every goal with what this run showed."""
+    ratios = Ratios(figures(samples))
+    return [
+        *_stores(ratios),
+        *_reads(ratios),
+        *_searches(ratios),
+        *_crowds(ratios),
+    ]
+
+
+def _at_least(text: str, value: float | None, limit: float) -> Goal:
+    return _goal(text, value, f"at least {limit:g} x", value is not None and value >= limit)
+
+
+def _at_most(text: str, value: float | None, limit: float) -> Goal:
+    return _goal(text, value, f"at most {limit:g} x", value is not None and value <= limit)
+
+
+def _goal(text: str, value: float | None, limit: str, met: bool) -> Goal:
+    if value is None:
+        return Goal(text, limit, "not measured", None)
+    return Goal(text, limit, f"{value:.2f} x", met)
+
+
+def _stores(r: Ratios) -> Iterator[Goal]:
+    for lanes in (4, 8):
+        label = f"C-STORE CT, {lanes} associations"
+        yield _at_least(f"{label}: rate against Orthanc", r.rate(label), 4)
+        yield _at_most(f"{label}: CPU against storescp", r.cpu(label, "storescp"), 1)
+    one = "C-STORE CT, 1 associations"
+    yield _at_least("C-STORE CT, 1 association: rate against the floor", r.rate(one, "floor"), 0.7)
+    nagle = "C-STORE CT, stock sender (Nagle)"
+    own = r.between(nagle, one, lambda found: found.per_s)
+    yield _at_least("stock sender: rate against our own with TCP_NODELAY", own, 0.9)
+    yield _at_least("stock sender: rate against Orthanc with TCP_NODELAY=1", r.rate(nagle), 4)
+    yield _at_least(
+        "stock sender: rate against Orthanc without", r.rate(nagle, "orthanc-stock"), 15
+    )
+    for batch in (1, 10, 20):
+        label = f"STOW-RS, 4 connections, {batch} instances a request"
+        yield _at_least(f"{label}: rate against Orthanc", r.rate(label), 5)
+
+
+def _reads(r: Ratios) -> Iterator[Goal]:
+    frame = "WADO-RS frame, 8 connections"
+    yield _at_least(f"{frame}: rate against Orthanc", r.rate(frame), 10)
+    yield _at_least(
+        f"{frame}: one worker's rate against nginx's", r.rate(frame, "nginx", "vna-1"), 0.5
+    )
+    study = "WADO-RS study of 500 instances"
+    yield _at_least(f"{study}: rate against Orthanc", r.rate(study), 2)
+    yield _at_least(f"{study}: rate against nginx", r.rate(study, "nginx", "vna-1"), 0.5)
+    for heat, limit in (("warm", 50), ("cold", 10)):
+        label = f"metadata of 500 instances, {heat}"
+        yield _at_least(f"{label}: times faster than Orthanc", r.faster(label), limit)
+    for verb in ("C-MOVE", "C-GET"):
+        label = f"{verb} of 500 instances"
+        yield _at_least(f"{label}, the bench's sink: rate against Orthanc", r.rate(label), 3)
+        yield _at_most(f"{label}: CPU against Orthanc", r.cpu(label), 1 / 3)
+    far = r.between(
+        "frames 50,000 to 50,100 of 60,000", "frames 1 to 100 of 60,000", lambda f: f.p50_ms
+    )
+    yield _at_most("frame 50,000 of 60,000: time against frame 1", far, 1.5)
+
+
+def _searches(r: Ratios) -> Iterator[Goal]:
+    for name in ("patient", "date", "name"):
+        label = f"QIDO-RS by {name}"
+        yield _at_least(f"{label}: rate against Orthanc", r.rate(label), 10)
+    for name in ("patient", "date", "name"):
+        grown = r.between(
+            f"qido-{name} at 1000000", f"qido-{name} at 1000", lambda found: found.p50_ms
+        )
+        yield _at_most(f"QIDO-RS by {name}: p50 at 1,000,000 studies against 1,000", grown, 1.5)
+
+
+def _crowds(r: Ratios) -> Iterator[Goal]:
+    idle = r.ours("1,000 idle associations, 2,000 idle connections")
+    texts = ("none of 1,000 idle associations and 2,000 connections dropped", "0")
+    if idle is None:
+        yield Goal(*texts, "not measured", None)
+        yield Goal("C-ECHO p99 while 16 senders saturate", "under 50 ms", "not measured", None)
+        return
+    yield Goal(*texts, f"{idle.errors} errors", not idle.errors)
+    p99 = idle.p99_ms
+    yield Goal("C-ECHO p99 while 16 senders saturate", "under 50 ms", f"{p99:.1f} ms", p99 < 50)
+    alone = r.ours("1,000 idle associations")
+    kilobytes = alone.idle_kb if alone else None
+    text = "resident memory per idle association"
+    if kilobytes is None:
+        yield Goal(text, "under 64 kB", "not measured", None)
+    else:
+        yield Goal(text, "under 64 kB", f"{kilobytes:.0f} kB", kilobytes < 64)

@@ -1,0 +1,71 @@
+"""What `make bench` runs on each server, in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from vna.bench import SCENARIOS, Stock
+
+STOCK = Stock(run=1, modality="CT", studies=3, instances=500)
+FAR = Stock(run=2, modality="FAR", studies=1, instances=1)
+
+EVERYTHING = ("vna", "orthanc")
+RECEIVERS = ("vna", "orthanc", "storescp", "pynetdicom", "dcmqrscp", "floor")
+WEB = ("vna", "orthanc", "nginx", "vna-1")
+RETRIEVERS = ("vna", "orthanc", "dcmqrscp")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One scenario with one load; `label` is its name in results, `times` the share of a turn."""
+
+    label: str
+    scenario: str
+    servers: tuple[str, ...] = EVERYTHING
+    load: dict[str, object] = field(default_factory=dict)
+    stock: Stock = STOCK
+    times: float = 1.0
+
+    @property
+    def counts(self) -> str:
+        return SCENARIOS[self.scenario].counts
+
+
+def _steps() -> Iterator[Step]:
+    """Yield the steps: what asks for cold caches first, what fills the disk last."""
+    yield Step("metadata of 500 instances, cold", "metadata-cold")
+    yield Step("metadata of 500 instances, warm", "metadata-warm", load={"lanes": 1})
+    yield Step("WADO-RS study of 500 instances", "study", WEB, {"lanes": 1})
+    yield Step("C-GET of 500 instances", "get", RETRIEVERS, {"lanes": 1})
+    yield Step("C-MOVE of 500 instances", "move", RETRIEVERS, {"lanes": 1})
+    for lanes in (1, 8, 32):
+        yield Step(f"WADO-RS frame, {lanes} connections", "frame", WEB, {"lanes": lanes})
+    yield Step("WADO-RS instance, 8 connections", "instance", WEB, {"lanes": 8})
+    for name in ("patient", "date", "name", "pages"):
+        yield Step(f"QIDO-RS by {name}", f"qido-{name}", load={"lanes": 8})
+    yield Step("C-FIND, 4 associations", "find", RETRIEVERS, {"lanes": 4})
+    yield Step("viewer sessions, 2 readers", "viewer", load={"lanes": 2})
+    for lanes in (1, 4, 8, 16, 64):
+        servers = RECEIVERS if lanes in {1, 4, 8} else EVERYTHING
+        yield Step(f"C-STORE CT, {lanes} associations", "store", servers, {"lanes": lanes})
+    for mix in ("MR", "DX", "US", "WSI", "MIX"):
+        servers = ("vna", "orthanc", "storescp")
+        yield Step(f"C-STORE {mix}, 4 associations", "store", servers, {"lanes": 4, "mix": mix})
+    stock_sender = ("vna", "orthanc", "orthanc-stock", "storescp")
+    yield Step("C-STORE CT, stock sender (Nagle)", "store-nagle", stock_sender, {"lanes": 1})
+    for lanes, batch in ((1, 10), (4, 1), (4, 10), (4, 20)):
+        label = f"STOW-RS, {lanes} connections, {batch} instances a request"
+        yield Step(label, "stow", load={"lanes": lanes, "batch": batch})
+    yield Step("frames 1 to 100 of 60,000", "frame-near", stock=FAR, load={"mix": "FAR"})
+    yield Step("frames 50,000 to 50,100 of 60,000", "frame-far", stock=FAR, load={"mix": "FAR"})
+    yield Step("prefetch storm", "prefetch-storm", load={"lanes": 8}, times=2)
+    yield Step("reading room", "reading-room", load={"lanes": 8, "think_s": 0.2}, times=2)
+    yield Step("slow and dead clients among fast ones", "hostile", ("vna",), {"lanes": 16})
+    alone = {"lanes": 1, "idle_associations": 1_000}
+    yield Step("1,000 idle associations", "idle", ("vna",), alone | {"idle_connections": 0})
+    idle = {"lanes": 17, "idle_associations": 1_000, "idle_connections": 2_000}
+    yield Step("1,000 idle associations, 2,000 idle connections", "idle", ("vna",), idle)
+
+
+STEPS = tuple(_steps())
