@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from collections.abc import Callable
 
 from vna.bench import upper_layer as ul
@@ -19,8 +20,8 @@ BACKLOG = 128
 STORE_RQ = 0x0001
 
 
-def sink(reactor: Reactor, port: int, took: Callable[[int], None]) -> Lane:
-    """Listen, and serve each association; `took` learns the octets of each data set.
+def sink(reactor: Reactor, port: int, took: Callable[[float, int], None]) -> Lane:
+    """Listen, and serve each association; `took` learns when each object began and its octets.
 
     Several processes may listen on one port: the kernel spreads the connections. Raises
     Unavailable when the port is taken.
@@ -38,7 +39,7 @@ def sink(reactor: Reactor, port: int, took: Callable[[int], None]) -> Lane:
     return _accept(reactor, listener, took)
 
 
-def _accept(reactor: Reactor, listener: socket.socket, took: Callable[[int], None]) -> Lane:
+def _accept(reactor: Reactor, listener: socket.socket, took: Callable[[float, int], None]) -> Lane:
     try:
         while True:
             try:
@@ -52,7 +53,7 @@ def _accept(reactor: Reactor, listener: socket.socket, took: Callable[[int], Non
         listener.close()
 
 
-def _serve(connection: Connection, took: Callable[[int], None]) -> Lane:
+def _serve(connection: Connection, took: Callable[[float, int], None]) -> Lane:
     """Be the acceptor of one association; one that breaks is the sender's error to report."""
     try:
         head = bytes((yield from connection.exactly(6)))
@@ -70,8 +71,9 @@ def _serve(connection: Connection, took: Callable[[int], None]) -> Lane:
                 return
             number, command = received
             if int.from_bytes(ul.value_of(command, 0x0100), "little") == STORE_RQ:
+                began = time.perf_counter()
                 octets = yield from skip_data_set(connection)
-                took(octets)
+                took(began, octets)
             yield from connection.send(stored(number, command))
     except (OSError, Failed):
         return

@@ -76,6 +76,11 @@ class Stage:
         """Whether there is time left."""
         return time.perf_counter() < self._until
 
+    def tally(self) -> Tally:
+        """Return a new tally that is part of the result."""
+        self.tallies.append(Tally())
+        return self.tallies[-1]
+
     def gate(self) -> Generator[Wait, None, None]:
         """Wait until all lanes are ready and the measurement begins."""
         self.arrived += 1
@@ -87,8 +92,7 @@ class Stage:
 
         What fails before the gate ends the run: there is nothing to measure.
         """
-        tally = Tally()
-        self.tallies.append(tally)
+        tally = self.tally()
         while True:
             try:
                 yield from lane(tally)

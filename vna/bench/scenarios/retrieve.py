@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from functools import partial
 from typing import ClassVar
 
 from vna.bench import upper_layer as ul
@@ -29,7 +30,7 @@ def open_to_get(stage: Stage) -> Lane:
 
 class Move(Scenario):
     """C-MOVE of whole studies to the bench's own sink, which takes every object and keeps none, so
-    that the sink is not the limit. One instance is the unit of the rate.
+    that the sink is not the limit. One instance is the unit of the rate; `received` counts the sink's.
     """
 
     name = "move"
@@ -40,13 +41,7 @@ class Move(Scenario):
 
     def background(self, stage: Stage) -> list[Lane]:
         """Listen."""
-        self.sunk = 0
-        self.octets = 0
-
-        def took(octets: int) -> None:
-            self.sunk += 1
-            self.octets += octets
-
+        took = partial(stage.tally().done, "received")
         return [sink(stage.reactor, stage.target.sink_port, took)]
 
     def lane(self, stage: Stage, number: int, tally: Tally) -> Lane:
@@ -60,13 +55,12 @@ class Move(Scenario):
                 if not stage.running:
                     break
                 began = time.perf_counter()
-                octets = self.octets
                 asked = whole_study(stock, count % stock.studies)
                 moved, _, _ = yield from association.move(1, asked, target.sink)
                 if moved != stock.instances:
                     raise Failed(f"C-MOVE moved {moved} instances of {stock.instances}")
                 tally.done("C-MOVE", began)
-                tally.done("instance", began, self.octets - octets, moved)
+                tally.done("instance", began, times=moved)
             yield from association.release()
         finally:
             association.close()
