@@ -104,7 +104,7 @@ def measure(
     calls are counted too, where perf may.
     """
     kind = SCENARIOS[scenario]
-    count = min(load.lanes, os.cpu_count() or 1)
+    count = 1 if kind.one_process else min(load.lanes, os.cpu_count() or 1)
     bounds = [load.lanes * n // count for n in range(count + 1)]
     probe = Probe(pid, calls=calls) if pid else None
     command = [sys.executable, "-P", "-m", "vna.bench.worker"]

@@ -23,12 +23,10 @@ STORE_RQ = 0x0001
 def sink(reactor: Reactor, port: int, took: Callable[[float, int], None]) -> Lane:
     """Listen, and serve each association; `took` learns when each object began and its octets.
 
-    Several processes may listen on one port: the kernel spreads the connections. Raises
-    Unavailable when the port is taken.
+    Raises Unavailable when the port is taken.
     """
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind(("", port))
     except OSError as error:

@@ -117,6 +117,8 @@ class Scenario(ABC):
     counts: ClassVar[str]
     needs: ClassVar[frozenset[str]]
     """Of "dimse", "web", "sink" and "stock", what the target must offer."""
+    one_process: ClassVar[bool] = False
+    """All lanes in one worker: what is in the background there serves all of them."""
     defaults: ClassVar[dict[str, object]] = {}
     """Fields of Load that differ from its own defaults."""
     stock: ClassVar[dict[str, object]] = {}

@@ -36,6 +36,7 @@ class Move(Scenario):
     name = "move"
     counts = "instance"
     needs = frozenset({"dimse", "stock", "sink"})
+    one_process = True
     defaults: ClassVar[dict[str, object]] = {"lanes": 1}
     stock: ClassVar[dict[str, object]] = {"studies": 1, "instances": 500}
 
