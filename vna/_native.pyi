@@ -11,6 +11,14 @@ SOURCE_DIGEST: Final[str]
 class ProtocolError(ValueError):
     """A peer broke the DICOM upper layer protocol (PS3.8); the message says how."""
 
+# file -------------------------------------------------------------------------------------------
+def read_present(descriptor: int, offset: int, length: int) -> bytes | None:
+    """Return `length` bytes of a file from `offset` on if the page cache has them all, else None.
+
+    Never waits for a disk. None also where the file ends before, where its file system cannot
+    tell, and for more than 16 MiB. Raises OSError.
+    """
+
 # hash -------------------------------------------------------------------------------------------
 def blake3(data: Buffer) -> bytes:
     """Return the 32-byte BLAKE3 digest of `data`."""

@@ -280,3 +280,23 @@ def test_a_closed_index_refuses(index):
     index.close()
     with pytest.raises(Unavailable, match="closed"), index.read():
         pass
+
+
+def test_the_generation_is_that_of_the_newest_snapshot_and_every_change_raises_it(index):
+    seen = []
+    for stamp in (1, 2):
+        index.apply([store(stamp, stamp)], {})
+        with index.read() as reader:
+            assert reader.generation == index.generation
+        seen.append(index.generation)
+    assert seen[0] < seen[1]
+    with index.read() as old:
+        index.apply([store(3, 3)], {})
+        assert old.generation == seen[1] < index.generation
+
+
+def test_the_generation_is_told_without_waiting_for_a_remap(index):
+    gate = index._environment._gate
+    with gate.alone(1):
+        assert index.generation is None
+    assert index.generation is not None

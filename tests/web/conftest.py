@@ -188,7 +188,7 @@ async def serving(archive):
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         port = runner.addresses[0][1]
-        http = aiohttp.ClientSession(auto_decompress=False)
+        http = aiohttp.ClientSession(auto_decompress=False, skip_auto_headers=["Accept-Encoding"])
         open_.append((http, runner))
         return Front(archive, f"http://127.0.0.1:{port}", http, state, runner)
 

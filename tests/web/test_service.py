@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from vna.errors import Corrupt, Unavailable
+from vna.errors import Unavailable
 from vna.web import WebSettings
 from vna.web.addresses import Addresses
 
@@ -65,7 +65,7 @@ async def test_an_unexpected_error_is_500_under_an_id_that_the_log_has(
     def broken(*_args):
         raise RuntimeError("Doe^Jane was here")
 
-    monkeypatch.setattr(front.archive, "objects", broken)
+    monkeypatch.setattr(front.archive, "soon", broken)
     answer = await front.get(STUDY)
     detail = await front.is_problem(answer, 500)
     assert "Doe" not in detail
@@ -78,32 +78,30 @@ async def test_busy_says_when_to_come_back(front, monkeypatch):
     def down(*_args):
         raise Unavailable("the index is down")
 
-    monkeypatch.setattr(front.archive, "objects", down)
+    monkeypatch.setattr(front.archive, "soon", down)
     answer = await front.get(STUDY)
     assert await front.is_problem(answer, 503) == "the index is down"
     assert int(answer.headers["Retry-After"]) > 0
 
 
-async def test_damage_found_late_cuts_the_connection(front, ct, monkeypatch):
+async def test_damage_found_late_cuts_the_connection(front, ct, tmp_path):
     await front.stow([ct(frames=[bytes([n]) * (1 << 19) for n in range(8)])])
-    whole = front.archive.file
-
-    def damaged(stored, ae_title):
-        length, pieces = whole(stored, ae_title)
-
-        def cut():
-            passed = 0
-            for piece in pieces:
-                passed += len(piece)
-                if passed > 3 << 20:
-                    raise Corrupt("a chunk does not check")
-                yield piece
-
-        return length, cut()
-
-    monkeypatch.setattr(front.archive, "file", damaged)
-    with pytest.raises(Exception, match=r"(?i)payload|closed|reset|disconnect"):
-        await front.get(f"{STUDY}/series/1.2.3.1/instances/1.2.3.1.1", "application/dicom")
+    (pack,) = [
+        path
+        for path in tmp_path.glob("data/packs/*.pack")
+        if bytes([7]) * 4096 in path.read_bytes()
+    ]
+    damaged = bytearray(pack.read_bytes())
+    damaged[damaged.rindex(bytes([7]) * 4096)] ^= 1
+    pack.write_bytes(damaged)
+    for accept in ("application/dicom", 'multipart/related; type="application/dicom"'):
+        with pytest.raises(Exception, match=r"(?i)payload|closed|reset|disconnect"):
+            await front.get(f"{STUDY}/series/1.2.3.1/instances/1.2.3.1.1", accept)
+    instance = f"{STUDY}/series/1.2.3.1/instances/1.2.3.1.1"
+    pixels = f"{instance}/bulkdata/7FE00010"
+    octets = "application/octet-stream"
+    assert (await front.get(pixels, octets, Range="bytes=0-99")).body == bytes(100)
+    assert "checksum" in await front.problem(pixels, 500, octets, Range="bytes=-10")
     assert (await front.get("/studies")).status == 200
 
 

@@ -14,6 +14,8 @@ Glossary
     relocation  copying blobs and commit records to another pack, which is then preferred
     purge       letting go of versions for good; only a new store brings them back
     compaction  relocation out of packs with much that nobody needs, which are then removed
+    span        bytes of a blob that an answer needs, not read yet
+    run         bytes of an answer that leave in one go
     backup      one point in time of an archive, in another folder
 """
 
@@ -21,16 +23,19 @@ from vna.archive.archive import Archive, Health, Stats
 from vna.archive.backup import BackupReport
 from vna.archive.check import CheckReport, Damage
 from vna.archive.compact import Compacted, CompactionSettings, CompactionState, Victim
+from vna.archive.flow import Run
 from vna.archive.from_backup import RestoredBackup, restore_backup
 from vna.archive.history import History
 from vna.archive.ingest import Identified, Ingest, Stored
+from vna.archive.lookup import StoredObject
 from vna.archive.purge import Purged, RetentionSettings
 from vna.archive.quarantine import LostBlob
 from vna.archive.rebuild import Rebuilt, rebuild_index
 from vna.archive.restore import Restored
-from vna.archive.retrieve import StoredObject
+from vna.archive.retrieve import Retrieval
 from vna.archive.scrub import ScrubSettings, ScrubState
 from vna.archive.settings import ArchiveSettings
+from vna.archive.spans import Item, Span, cut_items
 from vna.archive.tiers import TierSettings
 from vna.index import Outcome
 
@@ -47,6 +52,7 @@ __all__ = [
     "History",
     "Identified",
     "Ingest",
+    "Item",
     "LostBlob",
     "Outcome",
     "Purged",
@@ -54,13 +60,17 @@ __all__ = [
     "Restored",
     "RestoredBackup",
     "RetentionSettings",
+    "Retrieval",
+    "Run",
     "ScrubSettings",
     "ScrubState",
+    "Span",
     "Stats",
     "Stored",
     "StoredObject",
     "TierSettings",
     "Victim",
+    "cut_items",
     "rebuild_index",
     "restore_backup",
 ]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal, ParamSpec, Self, TypeVar
+from typing import Concatenate, Literal, ParamSpec, Self, TypeVar
 
 from vna.archive.backup import BackupReport, backup
-from vna.archive.blobs import BlobReads, Suspects
+from vna.archive.blobs import BlobReads, PresentReads, Suspects
 from vna.archive.check import CheckReport, check
 from vna.archive.commit import Committer, Proposal
 from vna.archive.compact import (
@@ -24,10 +24,12 @@ from vna.archive.compact import (
     Victim,
     read_compaction_state,
 )
+from vna.archive.flow import Flow, Run
 from vna.archive.history import History, histories
 from vna.archive.hold import Hold
 from vna.archive.identity import Identity, load_identity
 from vna.archive.ingest import Expected, Form, Ingest, Stored
+from vna.archive.lookup import IndexLookup, Recent, StoredObject
 from vna.archive.memory import Memory
 from vna.archive.offload import Offload
 from vna.archive.pace import Pace
@@ -43,18 +45,19 @@ from vna.archive.quarantine import LostBlob, Quarantine
 from vna.archive.query import run_query
 from vna.archive.recover import Recovered, recover
 from vna.archive.restore import Restored, restore
-from vna.archive.retrieve import Piece, Retrieval, StoredObject
+from vna.archive.retrieve import BlockingRetrieval, Retrieval
 from vna.archive.scrub import Scrub, ScrubSettings, ScrubState, read_scrub_state
 from vna.archive.served import counted, served
 from vna.archive.settings import ArchiveSettings
 from vna.archive.space import Space
+from vna.archive.spans import Item, Piece
 from vna.archive.tiers import open_tiers
 from vna.archive.turnstile import Turnstile
 from vna.clock import Clock, SystemClock
 from vna.dicom.keys import keys_of
 from vna.errors import Deleted, Invalid, NotFound, Unavailable, VnaError
 from vna.index import Change, Counts, Index
-from vna.storage import BlobStore, HotTier
+from vna.storage import BlobStore, HotTier, WouldWait
 from vna.types import DeleteCommit, Hole, Level, Match, Query
 
 __all__ = ["Archive", "Health", "Load", "Stats"]
@@ -66,6 +69,8 @@ SCRUB_STATE = "scrub.json"
 
 ANSWERS = 128
 """Matches that a front gets at once."""
+RECENT_OBJECTS = 4096
+"""Objects that are remembered after they were looked up, while the index does not change."""
 MAX_EXPANDED_BYTES = 1 << 30
 """A deflated data set that inflates to more than this is kept and returned, but not looked into."""
 
@@ -149,7 +154,13 @@ class Archive:
         self._quarantine = Quarantine(self._store, self._index, self._committer)
         self._suspects = Suspects(self._quarantine, clock)
         blobs = BlobReads(self._store, self._index, self._suspects)
-        self._retrieval = Retrieval(blobs, self._index, MAX_EXPANDED_BYTES)
+        present = PresentReads(self._store.present)
+        recent = Recent(self._index, RECENT_OBJECTS)
+        self._present = Retrieval(present, recent)
+        self._retrieval = BlockingRetrieval(
+            blobs, IndexLookup(self._index, recent), MAX_EXPANDED_BYTES
+        )
+        self._flow = Flow(blobs, present, self._offload)
 
     @classmethod
     def open(
@@ -214,6 +225,18 @@ class Archive:
     def stream(self, pieces: Iterator[T]) -> AsyncGenerator[T, None]:
         """Yield what a blocking iterator yields, read ahead by one, off the event loop."""
         return self._offload.stream(pieces)
+
+    async def soon(
+        self,
+        work: Callable[Concatenate[Retrieval, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Return what a method of `Retrieval` returns: at once if it need not wait, or in a thread."""
+        try:
+            return work(self._present, *args, **kwargs)
+        except WouldWait:
+            return await self._offload.run(work, self._retrieval, *args, **kwargs)
 
     # in ---------------------------------------------------------------------------------------
     def ingest(
@@ -324,12 +347,20 @@ class Archive:
 
     def dataset(self, stored: StoredObject) -> Iterator[Piece]:
         """Yield the data set exactly as received, in bounded pieces."""
-        return counted("dataset", self._retrieval.dataset(stored))
+        return counted("dataset", self._retrieval.pieces(self._retrieval.dataset(stored)))
 
     def file(self, stored: StoredObject, ae_title: str) -> tuple[int, Iterator[Piece]]:
         """Return length and pieces of the object as a Part 10 file (PS3.10 7.1)."""
-        length, pieces = self._retrieval.file(stored, ae_title)
-        return length, counted("dataset", pieces)
+        items = self._retrieval.file(stored, ae_title)
+        return sum(map(len, items)), self._retrieval.pieces(items)
+
+    async def read(self, items: Sequence[Item]) -> Run:
+        """Return the bytes of a few small items."""
+        return await self._flow.read(items)
+
+    def runs(self, batches: AsyncIterator[Iterable[Item]]) -> AsyncGenerator[Run, None]:
+        """Yield the bytes of all items in order, in runs of about 1 MiB, read a run ahead."""
+        return self._flow.runs(batches)
 
     def frame(self, stored: StoredObject, number: int) -> Piece:
         """Return a frame's bytes, as stored; frames count from 1."""
@@ -349,9 +380,7 @@ class Archive:
 
     def metadata(self, stored: StoredObject, bulk_uri: str) -> bytes:
         """Return the object's DICOM JSON; `bulk_uri` is the stem of its BulkDataURIs."""
-        found = self._retrieval.metadata(stored, bulk_uri)
-        served("metadata", len(found))
-        return found
+        return self._retrieval.metadata(stored, bulk_uri)
 
     # watch ------------------------------------------------------------------------------------
     def changes(self, after: int, limit: int) -> list[Change]:

@@ -17,10 +17,10 @@ from vna.clock import Clock
 from vna.errors import Corrupt, Unavailable
 from vna.index import Index
 from vna.observe import metrics
-from vna.storage import BlobStore
+from vna.storage import BlobStore, PresentBlobs, WouldWait
 from vna.types import BlobPlace
 
-__all__ = ["BlobReads", "Suspects"]
+__all__ = ["BlobReads", "PresentReads", "Suspects"]
 
 log = logging.getLogger(__name__)
 
@@ -122,3 +122,27 @@ class BlobReads:
         if not left:
             raise error
         return left[0]
+
+
+class PresentReads:
+    """Reads blobs as far as they are in memory; for event loops, never waits.
+
+    Raises WouldWait for all else, damage too: `BlobReads` knows of other copies.
+    """
+
+    def __init__(self, present: PresentBlobs) -> None:
+        self._present = present
+
+    def read(self, digest: bytes, place: BlobPlace, start: int, stop: int) -> bytes:  # noqa: ARG002
+        """Return bytes `[start, stop)` of a blob."""
+        try:
+            return self._present.read(place, start, stop)
+        except (Corrupt, Unavailable):
+            raise WouldWait from None
+
+    def read_some(self, place: BlobPlace, start: int, stop: int) -> bytes:
+        """Return bytes of a blob from `start` on, in whole chunks: up to 1 MiB, at most to `stop`."""
+        try:
+            return self._present.read_some(place, start, stop)
+        except (Corrupt, Unavailable):
+            raise WouldWait from None

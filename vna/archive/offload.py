@@ -25,8 +25,12 @@ class Offload:
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what `work` returns, having run it in a thread."""
+        return await self.begin(work, *args, **kwargs)
+
+    def begin(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
+        """Begin to run `work` in a thread; the future has what it returns."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, lambda: work(*args, **kwargs))
+        return loop.run_in_executor(self._pool, lambda: work(*args, **kwargs))
 
     async def stream(self, pieces: Iterator[T]) -> AsyncGenerator[T, None]:
         """Yield what `pieces` yields; the next piece is fetched while the caller uses this one.

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from vna.archive.check import Damage
 from vna.archive.commit import Proposal
 from vna.archive.history import Known, deleted_by, known_instance, level_of
+from vna.archive.lookup import StoredObject
 from vna.archive.prepare import IngestRoom, store_commit
-from vna.archive.retrieve import Retrieval, StoredObject
+from vna.archive.retrieve import BlockingRetrieval
 from vna.dicom.scan import ObjectScan
 from vna.errors import Conflict, Corrupt, NotFound, VnaError
 from vna.index import Outcome, Reader, Tombstone, blobs_of
@@ -43,7 +44,7 @@ class Restored:
 
 
 async def restore(
-    room: IngestRoom, retrieval: Retrieval, uid: str, stamp: int | None, reason: str
+    room: IngestRoom, retrieval: BlockingRetrieval, uid: str, stamp: int | None, reason: str
 ) -> Restored:
     """Bring back what `uid` names; see `Archive.restore`."""
     restored, uids = await room.offload.run(_targets, room, uid, stamp)
@@ -132,7 +133,7 @@ def _choose(reader: Reader, known: Known, stamp: int | None) -> Version:
 
 
 def _proposal(
-    room: IngestRoom, retrieval: Retrieval, sop_uid: str, stamp: int | None, reason: str
+    room: IngestRoom, retrieval: BlockingRetrieval, sop_uid: str, stamp: int | None, reason: str
 ) -> Proposal:
     """Return the restore of an instance, its bytes read back and found whole."""
     with room.index.read() as reader:
@@ -160,11 +161,11 @@ def _barrier(reader: Reader, known: Known) -> int:
     return max((barrier.stamp for barrier in barriers if barrier is not None), default=0)
 
 
-def _read_back(room: IngestRoom, retrieval: Retrieval, stored: StoredObject) -> StoreCommit:
+def _read_back(room: IngestRoom, retrieval: BlockingRetrieval, stored: StoredObject) -> StoreCommit:
     """Return the commit that stored a version, made from its bytes. Raises Corrupt."""
     version = stored.version
     scan = ObjectScan("dataset", version.transfer_syntax, max_header=room.settings.max_header_bytes)
-    for piece in retrieval.dataset(stored):
+    for piece in retrieval.pieces(retrieval.dataset(stored)):
         scan.feed(piece)
     found = scan.finish()
     if found.digest != version.digest or found.sop_uid != stored.sop_uid:

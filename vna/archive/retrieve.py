@@ -1,147 +1,112 @@
 """Stored objects on their way out: whole, by frame, by bulk value, or as metadata.
 
-Everything here may wait for a disk: call it through `Archive.run` or `Archive.stream`.
+A `Retrieval` of `Recent` and `PresentBlobs` never waits, and raises WouldWait where it would have
+to; a `BlockingRetrieval` of `IndexLookup` and `BlobStore` does the same in a thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol, TypeAlias, TypeVar
 
 from vna.archive.blobs import BlobReads
 from vna.archive.expand import Expanded
 from vna.archive.frames import cut_frame
+from vna.archive.lookup import Lookup, StoredObject
+from vna.archive.served import served
+from vna.archive.spans import Item, Piece, Span
 from vna.dicom.part10 import file_prefix
 from vna.dicom.paths import bulk_path
 from vna.dicom.scan import header_json
-from vna.errors import Corrupt, Deleted, NotFound
-from vna.index import Index, Instance, Reader
-from vna.types import BlobPlace, Hole, Version
+from vna.errors import Corrupt, NotFound
+from vna.storage import WouldWait
+from vna.types import BlobPlace, FrameKind, Hole
 
-__all__ = ["Retrieval", "StoredObject"]
+__all__ = ["Blobs", "BlockingRetrieval", "BulkPath", "Retrieval"]
 
-Piece: TypeAlias = bytes | memoryview
+BulkPath: TypeAlias = tuple[int, ...]
+Whole = TypeVar("Whole", bound=Item)
 
 PREAMBLE = 128
+AT_ONCE = 256 << 10
+"""A header up to this size is read in one go."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    """An instance as it stands, and who it belongs to."""
+class Blobs(Protocol):
+    """Reads blobs."""
 
-    study_uid: str
-    series_uid: str
-    sop_uid: str
-    sop_class: str
-    version: Version
-
-    @property
-    def transfer_syntax(self) -> str:
-        """UID of the transfer syntax it is stored in."""
-        return self.version.transfer_syntax
-
-    @property
-    def length(self) -> int:
-        """Bytes of the data set."""
-        return self.version.length
-
-    @property
-    def frame_count(self) -> int:
-        """Frames that can be asked for; 0 without pixel data."""
-        return self.version.frames.count if self.version.frames else 0
+    def read(self, digest: bytes, place: BlobPlace, start: int, stop: int) -> bytes:
+        """Return bytes `[start, stop)` of a blob that was at `place` when that was looked up."""
 
 
 class Retrieval:
-    """Reads objects: the index says where the blobs are, `blobs` gives their bytes."""
+    """Reads objects: the look-up says where the blobs are, `blobs` gives their bytes."""
 
-    def __init__(self, blobs: BlobReads, index: Index, max_expanded_bytes: int) -> None:
+    def __init__(self, blobs: Blobs, lookup: Lookup) -> None:
         self._blobs = blobs
-        self._index = index
-        self._max_expanded = max_expanded_bytes
+        self._lookup = lookup
 
-    # which ------------------------------------------------------------------------------------
     def objects(
         self, study_uid: str, series_uid: str | None = None, sop_uid: str | None = None
     ) -> list[StoredObject]:
-        """Return the live instances of a study, series, or the one instance, in arrival order.
+        """Return the instances of a study, a series, or one. Raises NotFound or Deleted."""
+        return self._lookup.objects(study_uid, series_uid, sop_uid)
 
-        Raises Deleted or NotFound, naming the level and UID, when there is none.
-        """
-        with self._index.read() as reader:
-            study = reader.study(study_uid)
-            if study is None:
-                raise _absent(reader.deleted_study(study_uid), "study", study_uid)
-            if sop_uid is not None:
-                return [self._instance(reader, study.id, series_uid, sop_uid)]
-            if series_uid is None:
-                series_of = {series.id: series.uid for series in reader.series_of(study.id)}
-                found = reader.instances_of(study.id)
-            else:
-                series = reader.series(series_uid, study.id)
-                if series is None:
-                    raise _absent(reader.deleted_series(series_uid), "series", series_uid)
-                series_of = {series.id: series.uid}
-                found = reader.instances_of(study.id, series.id)
-            return [
-                _stored(study_uid, series_of[instance.series_id], instance) for instance in found
-            ]
+    def state(self, study_uid: str, series_uid: str | None = None) -> str:
+        """Return a text that every change in a study or series changes. Raises NotFound, Deleted."""
+        return self._lookup.state(study_uid, series_uid)
 
-    def _instance(
-        self, reader: Reader, study_id: int, series_uid: str | None, sop_uid: str
-    ) -> StoredObject:
-        instance = reader.instance(sop_uid)
-        if instance is None or instance.study_id != study_id:
-            raise _absent(reader.tombstone(sop_uid) is not None, "instance", sop_uid)
-        series = reader.series_by_id(instance.study_id, instance.series_id)
-        study = reader.study_by_id(study_id)
-        assert series is not None, "an instance has a series"
-        assert study is not None, "an instance has a study"
-        if series_uid is not None and series.uid != series_uid:
-            raise NotFound(f"instance {sop_uid} is not in series {series_uid}")
-        return _stored(study.uid, series.uid, instance)
+    def must_wait(self) -> None:
+        """Say that what follows is work for a thread."""
+        raise WouldWait
 
     # whole ------------------------------------------------------------------------------------
-    def dataset(self, stored: StoredObject) -> Iterator[Piece]:
-        """Yield the data set's bytes exactly as received, in bounded pieces."""
-        version = stored.version
-        with self._index.read() as reader:
-            header = _place(reader, version.header, stored)
-            bulks = [_place(reader, hole.blob, stored) for hole in version.holes]
-        position = version.prefix
-        for hole, place in zip(version.holes, bulks, strict=True):
-            if hole.offset > position:
-                yield from self._pieces(stored, version.header, header, position, hole.offset)
-                position = hole.offset
-            yield from self._pieces(stored, hole.blob, place)
-        if position < header.length:
-            yield from self._pieces(stored, version.header, header, position)
+    def dataset(self, stored: StoredObject) -> list[Item]:
+        """Return what the data set is made of, exactly as received."""
+        return self._parts(stored)[1]
 
-    def file(self, stored: StoredObject, ae_title: str) -> tuple[int, Iterator[Piece]]:
-        """Return length and pieces of the object as a Part 10 file.
+    def file(self, stored: StoredObject, ae_title: str) -> list[Item]:
+        """Return what the object as a Part 10 file is made of.
 
         A file that came with preamble and file meta information comes back with its own; for
         other objects they are made, with `ae_title` as the source (PS3.10 7.1).
         """
-        prefix = self._prefix(stored) or file_prefix(
-            sop_class=stored.sop_class,
-            sop_uid=stored.sop_uid,
-            transfer_syntax=stored.transfer_syntax,
-            ae_title=ae_title,
-        )
+        prefix, dataset = self._parts(stored)
+        if prefix[PREAMBLE : PREAMBLE + 4] != b"DICM" or len(prefix) <= PREAMBLE + 4:
+            prefix = file_prefix(
+                sop_class=stored.sop_class,
+                sop_uid=stored.sop_uid,
+                transfer_syntax=stored.transfer_syntax,
+                ae_title=ae_title,
+            )
+        items = [prefix, *dataset]
+        served("dataset", sum(map(len, items)))
+        return items
 
-        def pieces() -> Iterator[Piece]:
-            yield prefix
-            yield from self.dataset(stored)
+    def files(self, objects: Iterable[StoredObject], ae_title: str) -> list[list[Item]]:
+        """Return what several objects as Part 10 files are made of."""
+        return [self.file(stored, ae_title) for stored in objects]
 
-        return len(prefix) + stored.length, pieces()
-
-    def _prefix(self, stored: StoredObject) -> bytes:
-        """Return the prefix that the object came with, or nothing if it makes no Part 10 file."""
-        if stored.version.prefix <= PREAMBLE + 4:
-            return b""
-        prefix = self._read(stored, stored.version.header, 0, stored.version.prefix)
-        return prefix if prefix[PREAMBLE : PREAMBLE + 4] == b"DICM" else b""
+    def _parts(self, stored: StoredObject) -> tuple[Piece, list[Item]]:
+        """Return the prefix that the object came with, and its data set."""
+        version = stored.version
+        digests = [version.header, *(hole.blob for hole in version.holes)]
+        place, *bulks = self._lookup.places([(stored, digest) for digest in digests])
+        header: Item = Span(version.header, place, 0, place.length)
+        if len(header) <= AT_ONCE:
+            header = memoryview(self._bytes(header))
+        prefix = _part(stored, header, 0, version.prefix)
+        dataset: list[Item] = []
+        position = version.prefix
+        for hole, where in zip(version.holes, bulks, strict=True):
+            if hole.offset > position:
+                dataset.append(_part(stored, header, position, hole.offset))
+                position = hole.offset
+            if where.length:
+                dataset.append(Span(hole.blob, where, 0, where.length))
+        if position < len(header):
+            dataset.append(_part(stored, header, position, len(header)))
+        return self._bytes(prefix), dataset
 
     # parts ------------------------------------------------------------------------------------
     def frame(self, stored: StoredObject, number: int) -> Piece:
@@ -165,7 +130,23 @@ class Retrieval:
 
         return cut_frame(frames, number, pixels, table, stored.sop_uid)
 
-    def bulk(self, stored: StoredObject, path: tuple[int, ...]) -> Hole:
+    def frame_item(self, stored: StoredObject, number: int) -> Item:
+        """Return frame `number`, or where it is when its bytes lie in a row as they are."""
+        item = self._frame_span(stored, number) or self.frame(stored, number)
+        served("frame", len(item))
+        return item
+
+    def _frame_span(self, stored: StoredObject, number: int) -> Span | None:
+        frames = stored.version.frames
+        if frames is None or frames.kind != FrameKind.NATIVE or frames.frame_bits % 8:
+            return None
+        size = frames.frame_bits // 8
+        span = self.bulk_span(stored, stored.version.holes[frames.hole])
+        if not 1 <= number <= frames.count or number * size > len(span):
+            return None  # `frame` says what is wrong
+        return span[(number - 1) * size : number * size]
+
+    def bulk(self, stored: StoredObject, path: BulkPath) -> Hole:
         """Return what the bulk value at `path` is.
 
         Exactly the values that metadata names by BulkDataURI are there; others are NotFound.
@@ -177,81 +158,93 @@ class Retrieval:
                 return hole
         raise NotFound(f"instance {stored.sop_uid} has no bulk value at {bulk_path(path)}")
 
-    def bulk_range(
-        self, stored: StoredObject, hole: Hole, start: int, stop: int
-    ) -> Iterator[Piece]:
-        """Yield bytes `[start, stop)` of a bulk value as stored."""
-        if stored.version.deflated:
-            yield from self._expanded(stored).value(hole, start, stop)
-            return
-        yield from self._pieces(stored, hole.blob, self._where(stored, hole.blob), start, stop)
+    def bulk_span(self, stored: StoredObject, hole: Hole) -> Span:
+        """Return where a bulk value is; of an object that is not deflated."""
+        (place,) = self._lookup.places([(stored, hole.blob)])
+        span = Span(hole.blob, place, 0, place.length)
+        return _part(stored, span, 0, hole.length)
 
     def metadata(self, stored: StoredObject, bulk_uri: str) -> bytes:
         """Return the DICOM JSON of the object without its bulk values (PS3.18 F.2), as UTF-8.
 
         `bulk_uri` is the stem of BulkDataURIs: stem, slash, path.
         """
-        if stored.version.deflated:
-            expanded = self._expanded(stored)
-            return header_json(
-                expanded.header, 0, expanded.transfer_syntax, expanded.holes, bulk_uri
-            )
-        version = stored.version
-        header = self._read(stored, version.header)
-        return header_json(header, version.prefix, version.transfer_syntax, version.holes, bulk_uri)
+        return self.metadata_of([stored], [bulk_uri])[0]
+
+    def metadata_of(self, objects: Sequence[StoredObject], bulk_uris: Sequence[str]) -> list[bytes]:
+        """Return `metadata` of several objects, looked up at once."""
+        headers = self._lookup.places([(stored, stored.version.header) for stored in objects])
+        found = []
+        for stored, place, uri in zip(objects, headers, bulk_uris, strict=True):
+            version = stored.version
+            if version.deflated:
+                inner = self._expanded(stored)
+                text = header_json(inner.header, 0, inner.transfer_syntax, inner.holes, uri)
+            else:
+                header = self._blobs.read(version.header, place, 0, place.length)
+                syntax, holes = version.transfer_syntax, version.holes
+                text = header_json(header, version.prefix, syntax, holes, uri)
+            served("metadata", len(text))
+            found.append(text)
+        return found
 
     # inside -----------------------------------------------------------------------------------
-    def _read(
-        self, stored: StoredObject, digest: bytes, start: int = 0, stop: int | None = None
-    ) -> bytes:
-        place = self._where(stored, digest)
-        stop = place.length if stop is None else stop
-        _check_range(stored, place, start, stop)
-        return self._blobs.read(digest, place, start, stop)
+    def _read(self, stored: StoredObject, digest: bytes, start: int, stop: int) -> bytes:
+        (place,) = self._lookup.places([(stored, digest)])
+        span = Span(digest, place, 0, place.length)
+        wanted = _part(stored, span, start, stop)
+        return self._blobs.read(digest, place, wanted.start, wanted.stop)
 
-    def _pieces(
-        self,
-        stored: StoredObject,
-        digest: bytes,
-        place: BlobPlace,
-        start: int = 0,
-        stop: int | None = None,
+    def _bytes(self, item: Item) -> Piece:
+        if isinstance(item, Span):
+            return self._blobs.read(item.digest, item.place, item.start, item.stop)
+        return item
+
+    def _expanded(self, stored: StoredObject) -> Expanded:  # noqa: ARG002
+        """Return a deflated object parted as if it were not: here, that is too much work."""
+        raise WouldWait
+
+
+class BlockingRetrieval(Retrieval):
+    """Reads objects, waiting for disks; call it through `Archive.run`."""
+
+    def __init__(self, blobs: BlobReads, lookup: Lookup, max_expanded_bytes: int) -> None:
+        """A deflated data set that inflates to more than `max_expanded_bytes` is not looked into."""
+        super().__init__(blobs, lookup)
+        self._pieces = blobs.pieces
+        self._max_expanded = max_expanded_bytes
+
+    def must_wait(self) -> None:
+        """Nothing: this is a thread."""
+
+    def pieces(self, items: Iterable[Item]) -> Iterator[Piece]:
+        """Yield the bytes of the items, in bounded pieces."""
+        for item in items:
+            if isinstance(item, Span):
+                yield from self._pieces(item.digest, item.place, item.start, item.stop)
+            else:
+                yield item
+
+    def bulk_range(
+        self, stored: StoredObject, hole: Hole, start: int, stop: int
     ) -> Iterator[Piece]:
-        """Yield bytes of a blob that was at `place` when that was looked up."""
-        stop = place.length if stop is None else stop
-        _check_range(stored, place, start, stop)
-        yield from self._blobs.pieces(digest, place, start, stop)
-
-    def _where(self, stored: StoredObject, digest: bytes) -> BlobPlace:
-        with self._index.read() as reader:
-            return _place(reader, digest, stored)
+        """Yield bytes `[start, stop)` of a bulk value as stored."""
+        if stored.version.deflated:
+            return self._expanded(stored).value(hole, start, stop)
+        return self.pieces([_part(stored, self.bulk_span(stored, hole), start, stop)])
 
     def _expanded(self, stored: StoredObject) -> Expanded:
         """Return a deflated object parted as if it were not."""
-        return Expanded(lambda: self.dataset(stored), self._max_expanded, stored.sop_uid)
+        return Expanded(
+            lambda: self.pieces(self.dataset(stored)), self._max_expanded, stored.sop_uid
+        )
 
 
-def _absent(deleted: bool, level: str, uid: str) -> NotFound:
-    if deleted:
-        return Deleted(f"{level} {uid} was deleted")
-    return NotFound(f"{level} {uid} is not in the archive")
-
-
-def _stored(study_uid: str, series_uid: str, instance: Instance) -> StoredObject:
-    return StoredObject(study_uid, series_uid, instance.uid, instance.sop_class, instance.version)
-
-
-def _place(reader: Reader, digest: bytes, stored: StoredObject) -> BlobPlace:
-    place = reader.blob(digest)
-    if place is None:
-        raise Corrupt(f"instance {stored.sop_uid}: blob {digest.hex()} has no undamaged copy")
-    return place
-
-
-def _check_range(stored: StoredObject, place: BlobPlace, start: int, stop: int) -> None:
-    """Raise Corrupt unless a blob has the bytes that the index says an object has there."""
-    if not 0 <= start <= stop <= place.length:
+def _part(stored: StoredObject, whole: Whole, start: int, stop: int) -> Whole:
+    """Return bytes `[start, stop)` of a blob. Raises Corrupt unless it has what the index says."""
+    if not 0 <= start <= stop <= len(whole):
         raise Corrupt(
             f"instance {stored.sop_uid}: its index entry asks for bytes {start} to {stop} of a blob"
-            f" of {place.length}; `vna rebuild-index` makes it again"
+            f" of {len(whole)}; `vna rebuild-index` makes it again"
         )
+    return whole[start:stop]  # type: ignore[return-value]  # a part is of the same kind

@@ -441,6 +441,12 @@ SECTIONS: tuple[Section, ...] = (
                 web["stow_commit_bytes"],
                 "Bytes that those may hold in memory.",
             ),
+            Setting(
+                "metadata_cache_bytes",
+                Whole(0, 64 * GIB),
+                web["metadata_cache_bytes"],
+                "Bytes of each worker in which metadata of studies and series is kept ready.",
+            ),
         ),
     ),
 )

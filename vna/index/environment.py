@@ -49,6 +49,12 @@ class _Gate:
                 self._changed.wait()
             self._inside += 1
 
+    def try_enter(self) -> bool:
+        """Pass if that needs no waiting for a remap; say if it did not."""
+        with self._changed:
+            self._inside += not self._closed
+            return not self._closed
+
     def leave(self) -> None:
         with self._changed:
             self._inside -= 1
@@ -145,6 +151,15 @@ class Environment:
         self._gate.enter()
         try:
             return int(self._env.info()["map_size"])
+        finally:
+            self._gate.leave()
+
+    def generation(self) -> int | None:
+        """Return the number of the last transaction committed; None while the map is remapped."""
+        if not self._gate.try_enter():
+            return None
+        try:
+            return int(self._env.info()["last_txnid"])
         finally:
             self._gate.leave()
 

@@ -91,6 +91,14 @@ class Index:
         """Return a snapshot to be used in a `with` statement."""
         return Reader(self._environment)
 
+    @property
+    def generation(self) -> int | None:
+        """A number that every change of the index raises; read without waiting.
+
+        None for a moment while the map grows. What a `Reader` of this generation found still holds.
+        """
+        return self._environment.generation()
+
     def sync(self) -> None:
         """Make everything applied durable, the last transaction included."""
         self._environment.sync()

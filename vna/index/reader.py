@@ -87,6 +87,11 @@ class Reader:
         self._environment.end_read(self._txn)
         del self._txn
 
+    @property
+    def generation(self) -> int:
+        """The index's `generation` that this snapshot is of."""
+        return self._txn.generation
+
     # by name ----------------------------------------------------------------------------------
     def patient(self, key: str) -> Patient | None:
         """Return the patient with this patient key."""

@@ -27,6 +27,11 @@ class Transaction:
         """LMDB's own transaction."""
         return self._txn
 
+    @property
+    def generation(self) -> int:
+        """Number of the transaction whose state this one reads."""
+        return self._txn.id()
+
     def get(self, table: Table, key: bytes) -> bytes | None:
         """Return the value at `key`, or None. Raises Corrupt for a key that no entry can have."""
         try:

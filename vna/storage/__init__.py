@@ -21,10 +21,11 @@ from vna.storage.codecs import CodecName
 from vna.storage.copies import CopiedPack, PackFolder, copy_file, digest_file
 from vna.storage.encode import EncodedBlob, digest_of, encode_blob
 from vna.storage.extents import ExtentCache
-from vna.storage.faults import MissingPack
+from vna.storage.faults import MissingPack, WouldWait
 from vna.storage.format import pack_name
 from vna.storage.lift import LARGE_RECORD
 from vna.storage.orphan import OrphanPack
+from vna.storage.present import PresentBlobs
 from vna.storage.store import BlobStore, PackInfo, StorageSettings
 from vna.storage.stream import BlobStream
 from vna.storage.tier import HotTier, PackFile, PackReader, Tier
@@ -61,6 +62,7 @@ __all__ = [
     "PackMark",
     "PackReader",
     "PackWriter",
+    "PresentBlobs",
     "QueuedTier",
     "Record",
     "RecordWalk",
@@ -69,6 +71,7 @@ __all__ = [
     "StorageSettings",
     "Tier",
     "TierSet",
+    "WouldWait",
     "commit_record",
     "copy_file",
     "digest_file",

@@ -43,6 +43,8 @@ class _Held:
         start = offset - self._offset
         return self._data[start : start + length]
 
+    read_present = read
+
     def stream(self, offset: int, length: int) -> Iterator[Buffer]:
         yield self.read(offset, length)
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vna.storage.faults import WouldWait
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -42,18 +44,32 @@ class OpenPacks:
     def pin(self, pack: PackId) -> Iterator[PackReader]:
         """Hold `pack` open. Raises OSError when it cannot be opened."""
         with self._lock:
-            held = self._open.get(pack)
-            if held is None:
-                held = self._open[pack] = _Open(self._tiers.open(pack))
-            held.pins += 1
-            self._open.move_to_end(pack)
-            self._shrink()
+            held = self._pinned(pack)
+        if held is None:
+            reader = self._tiers.open(pack)  # may wait for a disk: nobody else waits for the lock
+            with self._lock:
+                held = self._pinned(pack)
+                if held is not None:
+                    reader.close()
+                else:
+                    held = self._open[pack] = _Open(reader, 1)
+                    self._shrink()
         try:
             yield held.reader
         finally:
-            with self._lock:
-                held.pins -= 1
-                self._shrink()
+            self._unpin(held)
+
+    @contextmanager
+    def pin_open(self, pack: PackId) -> Iterator[PackReader]:
+        """Hold `pack` open if it is. Raises WouldWait when it must be opened first."""
+        with self._lock:
+            held = self._pinned(pack)
+        if held is None:
+            raise WouldWait
+        try:
+            yield held.reader
+        finally:
+            self._unpin(held)
 
     def let_go(self) -> None:
         """Close what was removed and is not in use: its space is free only then."""
@@ -70,6 +86,18 @@ class OpenPacks:
         """Close all packs; those in use when they are let go."""
         with self._lock:
             self._closed = True
+            self._shrink()
+
+    def _pinned(self, pack: PackId) -> _Open | None:
+        held = self._open.get(pack)
+        if held is not None:
+            held.pins += 1
+            self._open.move_to_end(pack)
+        return held
+
+    def _unpin(self, held: _Open) -> None:
+        with self._lock:
+            held.pins -= 1
             self._shrink()
 
     def _shrink(self) -> None:

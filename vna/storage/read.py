@@ -78,6 +78,18 @@ class StoredRecord:
             return raw
         return bytes(memoryview(raw)[low:high])
 
+    def covered(self, start: int, stop: int) -> int:
+        """Return how many raw bytes the chunks have that `[start, stop)` reaches into."""
+        stride = self.header.stride or 1
+        return (-(-stop // stride) - start // stride) * stride
+
+    def is_raw(self, start: int, stop: int) -> bool:
+        """Say whether all chunks that `[start, stop)` reaches into are stored raw, by the table."""
+        first, last = start // self.header.stride, -(-stop // self.header.stride)
+        entry = CHUNK_ENTRY.size
+        table = self._read(self.header.table_at + first * entry, (last - first) * entry)
+        return all(codec == RAW for _, codec, _ in CHUNK_ENTRY.struct.iter_unpack(table))
+
     def pieces(self, start: int, stop: int, piece_length: int) -> Iterator[memoryview]:
         """Yield bytes `[start, stop)` in order, at most `piece_length` at a time.
 

@@ -16,6 +16,7 @@ from vna.storage.format import PACK_HEADER, pack_name
 from vna.storage.lift import codec_of, lift, pour
 from vna.storage.open_packs import OpenPacks
 from vna.storage.orphan import OrphanPack
+from vna.storage.present import PresentBlobs
 from vna.storage.read import StoredRecord
 from vna.storage.stream import BlobStream
 from vna.storage.tiers.cached import CachedReader
@@ -61,7 +62,7 @@ class BlobStore:
     """Blobs and commits in packs on a tier. Thread-safe; its writers and streams are not.
 
     Reads raise Corrupt when stored bytes fail a check, naming pack and offset, and Unavailable
-    when a pack is missing or cannot be read.
+    when a pack is missing or cannot be read. `present` reads without ever waiting for a disk.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class BlobStore:
             ) from error
         self.tiers = TierSet(self._tier, lower or {})
         self._packs = OpenPacks(self.tiers, settings.open_packs)
+        self.present = PresentBlobs(self._packs)
 
     @property
     def identity(self) -> str:

@@ -212,6 +212,10 @@ class _FaultyReader:
         self._tier._meet("read")
         return self._inner.stream(offset, length)
 
+    def read_present(self, offset: int, length: int) -> bytes | None:
+        self._tier._meet("read")
+        return self._inner.read_present(offset, length)
+
     def close(self) -> None:
         self._inner.close()
 

@@ -10,9 +10,11 @@ from aiohttp import web
 from vna.archive import Archive
 from vna.clock import Clock, SystemClock
 from vna.types import Level
-from vna.web.context import ARCHIVE, CLOCK, SETTINGS
+from vna.web.context import ARCHIVE, CLOCK, PREPARED, REQUEST_IDS, SETTINGS, RequestIds
+from vna.web.defaults import set_defaults
 from vna.web.drain import REQUESTS, DrainingRunner, Requests
-from vna.web.middleware import answer_errors, count, cross_origin, log_access, number, set_defaults
+from vna.web.middleware import around
+from vna.web.prepared import Prepared
 from vna.web.routes import status
 from vna.web.routes.bulk import retrieve_bulk
 from vna.web.routes.frames import retrieve_frames
@@ -44,13 +46,15 @@ def make_app(
     Serve it with `make_runner`, which sets what aiohttp would else decide by its defaults.
     """
     app = web.Application(
-        middlewares=[count, number, log_access, cross_origin, answer_errors],
+        middlewares=[around],
         client_max_size=0,  # no handler reads a whole body; STOW-RS has its own limit
     )
     app[ARCHIVE] = archive
     app[SETTINGS] = settings
     app[CLOCK] = clock or SystemClock()
     app[REQUESTS] = Requests()
+    app[PREPARED] = Prepared(settings.metadata_cache_bytes)
+    app[REQUEST_IDS] = RequestIds(app[CLOCK])
     app.on_response_prepare.append(set_defaults)
     app.router.add_get("/", status.landing)
     app.router.add_get("/healthz", status.health)
@@ -63,6 +67,9 @@ def make_app(
 def _dicomweb(prefix: str) -> list[web.RouteDef]:
     study, series, instance = (prefix + path for path in (STUDY, SERIES, INSTANCE))
     return [
+        # Asked for most, found first
+        web.get(f"{instance}/frames/{{frames}}", retrieve_frames),
+        web.get(instance, retrieve_instance),
         # QIDO-RS
         web.get(f"{prefix}/studies", search(Level.STUDY)),
         web.get(f"{prefix}/series", search(Level.SERIES)),
@@ -76,9 +83,7 @@ def _dicomweb(prefix: str) -> list[web.RouteDef]:
         # WADO-RS
         web.get(study, retrieve),
         web.get(series, retrieve),
-        web.get(instance, retrieve_instance),
         *(web.get(f"{level}/metadata", retrieve_metadata) for level in (study, series, instance)),
-        web.get(f"{instance}/frames/{{frames}}", retrieve_frames),
         web.get(f"{instance}/bulkdata/{{path:.+}}", retrieve_bulk),
         # Rendered resources, and bulk or pixel data of a whole study, series or instance
         *(

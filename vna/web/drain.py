@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
 from typing import Any, Final
 
 from aiohttp import web
@@ -23,17 +22,15 @@ class Requests:
         self.under_way = 0
         self._none = asyncio.Event()
 
-    @contextlib.contextmanager
-    def one(self) -> Iterator[None]:
-        """Count a request while inside."""
+    def begin(self) -> None:
+        """Count a request that begins."""
         self.under_way += 1
-        self._none.clear()
-        try:
-            yield
-        finally:
-            self.under_way -= 1
-            if not self.under_way:
-                self._none.set()
+
+    def end(self) -> None:
+        """Count it as ended."""
+        self.under_way -= 1
+        if self.ending and not self.under_way:
+            self._none.set()
 
     async def ended(self) -> None:
         """Return once no request is under way."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from vna.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, OCTET_STREAM, transfer_syntax
@@ -41,6 +42,7 @@ class Coding:
 NATIVE: Final = Coding(OCTET_STREAM, EXPLICIT_VR_LITTLE_ENDIAN, implied=True)
 
 
+@lru_cache(maxsize=256)
 def coding_of(stored: str) -> Coding:
     """Return how pixel data stored in transfer syntax `stored` is labelled.
 

@@ -12,18 +12,18 @@ from aiohttp import hdrs, web
 
 from vna.errors import VnaError
 from vna.observe import metrics
-from vna.web.context import CLOCK, REQUEST_ID, SETTINGS
+from vna.web.context import CLOCK, REQUEST_ID, REQUEST_IDS, SETTINGS
+from vna.web.defaults import allowed_origin
 from vna.web.drain import REQUESTS
 from vna.web.problems import problem, status_of
 
-__all__ = ["answer_errors", "count", "cross_origin", "log_access", "number", "set_defaults"]
+__all__ = ["around"]
 
 log = logging.getLogger("vna.web")
 access = logging.getLogger("vna.web.access")
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-EXPOSED: Final = "Content-Location, Content-Range, ETag, Warning, X-Request-Id"
 ALLOWED_HEADERS: Final = (
     "Accept, Authorization, Content-Type, If-None-Match, If-Range, Range, X-Request-Id"
 )
@@ -32,38 +32,36 @@ _ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 
 
 @web.middleware
-async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Have the drain wait for the request."""
-    with request.app[REQUESTS].one():
-        return await handler(request)
+async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Serve one request: number it, have the drain wait for it, answer errors, log one line.
 
-
-@web.middleware
-async def number(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give each request an id: the caller's X-Request-Id where it is plain, else a new one."""
+    The line has the route's template, never its values, which are patient data. One middleware
+    for all of that, as each costs every request a coroutine and more.
+    """
+    app = request.app
     asked = request.headers.get("X-Request-Id", "")
-    request[REQUEST_ID] = asked if _ID.fullmatch(asked) else request.app[CLOCK].token(8).hex()
-    return await handler(request)
-
-
-@web.middleware
-async def log_access(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Log and count each request, one line: the route's template, never its values, which are patient data."""
-    clock = request.app[CLOCK]
+    request_id = asked if asked and _ID.fullmatch(asked) else app[REQUEST_IDS].new()
+    request[REQUEST_ID] = request_id
+    requests, clock = app[REQUESTS], app[CLOCK]
     begin = clock.monotonic()
     status = 0
+    requests.begin()
     try:
-        response = await handler(request)
+        if request.method == hdrs.METH_OPTIONS and (allowed := preflight(request)):
+            response: web.StreamResponse = allowed
+        else:
+            response = await _answered(request, handler, request_id)
         status = response.status
     except ConnectionError:
         return web.Response()  # the client is gone: nobody is answered, and nothing has failed
     else:
         return response
     finally:
+        requests.end()
         resource = request.match_info.route.resource
         route = resource.canonical if resource is not None else "-"
         seconds = clock.monotonic() - begin
-        counted = route.removeprefix(request.app[SETTINGS].prefix)
+        counted = route.removeprefix(app[SETTINGS].prefix)
         metrics.HTTP_REQUESTS.add(request.method, counted, str(status) if status else "lost")
         metrics.HTTP_SECONDS.observe(seconds, counted)
         access.info(
@@ -72,14 +70,12 @@ async def log_access(request: web.Request, handler: Handler) -> web.StreamRespon
             route,
             status,
             seconds * 1000,
-            request[REQUEST_ID],
+            request_id,
         )
 
 
-@web.middleware
-async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _answered(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
     """Turn what a handler raises into a problem body; an unexpected error is logged under its id."""
-    request_id = request[REQUEST_ID]
     try:
         return await handler(request)
     except VnaError as error:
@@ -116,45 +112,15 @@ def _http_detail(error: web.HTTPException) -> str:
             return error.text or error.reason
 
 
-@web.middleware
-async def cross_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer a browser's preflight request (CORS) where its origin is allowed."""
-    preflight = (
-        request.method == hdrs.METH_OPTIONS and "Access-Control-Request-Method" in request.headers
+def preflight(request: web.Request) -> web.Response | None:
+    """Return the answer to a browser's preflight request (CORS) where its origin is allowed."""
+    if hdrs.ACCESS_CONTROL_REQUEST_METHOD not in request.headers or not allowed_origin(request):
+        return None
+    return web.Response(
+        status=HTTPStatus.NO_CONTENT,
+        headers={
+            "Access-Control-Allow-Methods": ALLOWED_METHODS,
+            "Access-Control-Allow-Headers": ALLOWED_HEADERS,
+            "Access-Control-Max-Age": "600",
+        },
     )
-    if preflight and _allowed_origin(request):
-        return web.Response(
-            status=HTTPStatus.NO_CONTENT,
-            headers={
-                "Access-Control-Allow-Methods": ALLOWED_METHODS,
-                "Access-Control-Allow-Headers": ALLOWED_HEADERS,
-                "Access-Control-Max-Age": "600",
-            },
-        )
-    return await handler(request)
-
-
-def _allowed_origin(request: web.BaseRequest) -> str:
-    """Return the origin that the answer may be shown to, or nothing."""
-    origin = request.headers.get("Origin", "")
-    allowed = (
-        request.config_dict[SETTINGS].allowed_origins if isinstance(request, web.Request) else ()
-    )
-    return origin if origin and ("*" in allowed or origin in allowed) else ""
-
-
-async def set_defaults(request: web.Request, response: web.StreamResponse) -> None:
-    """Set what every answer carries, streamed ones included, just before its headers leave."""
-    if request.app[REQUESTS].ending:
-        response.force_close()
-        response.headers[hdrs.CONNECTION] = "close"
-    response.headers[hdrs.SERVER] = "vna"
-    response.headers["X-Request-Id"] = request.get(REQUEST_ID, "")
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers.setdefault("Cache-Control", "private, no-cache")
-    if request.app[SETTINGS].allowed_origins:
-        response.headers.add("Vary", "Origin")
-    origin = _allowed_origin(request)
-    if origin:
-        response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Expose-Headers"] = EXPOSED

@@ -197,7 +197,7 @@ class MultipartWriter:
     Parts that come from a generator can be written, but not measured before.
     """
 
-    def __init__(self, media_type: str, boundary: str, parts: Iterable[Part]) -> None:
+    def __init__(self, media_type: str, boundary: str, parts: Iterable[Part] = ()) -> None:
         self.content_type = f'multipart/related; type="{media_type}"; boundary={boundary}'
         self._boundary = boundary.encode()
         self._parts = parts
@@ -207,24 +207,26 @@ class MultipartWriter:
         """Bytes of the whole message; None when a part's length is not known before it is read."""
         if not isinstance(self._parts, Sequence):
             return None
-        total = len(self._closing())
+        total = len(self.closing())
         for part in self._parts:
             if part.length is None:
                 return None
-            total += len(self._opening(part)) + part.length + 2
+            total += len(self.opening(part.headers)) + part.length + 2
         return total
 
     def pieces(self) -> Iterator[Buffer]:
         """Yield the message. Reads one part at a time, and none before it is its turn."""
         for part in self._parts:
-            yield self._opening(part)
+            yield self.opening(part.headers)
             yield from part.pieces()
             yield b"\r\n"
-        yield self._closing()
+        yield self.closing()
 
-    def _opening(self, part: Part) -> bytes:
-        lines = "".join(f"{name}: {value}\r\n" for name, value in part.headers)
+    def opening(self, headers: Iterable[tuple[str, str]]) -> bytes:
+        """Return what comes before a part's bytes; CRLF follows them."""
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
         return b"--" + self._boundary + b"\r\n" + lines.encode("latin-1") + b"\r\n"
 
-    def _closing(self) -> bytes:
+    def closing(self) -> bytes:
+        """Return what comes after the last part."""
         return b"--" + self._boundary + b"--\r\n"

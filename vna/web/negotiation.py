@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -148,19 +149,23 @@ def _quality(text: str) -> float:
     return quality
 
 
-def accepted(request: web.BaseRequest) -> list[MediaRange]:
+def accepted(request: web.BaseRequest) -> Sequence[MediaRange]:
     """Return the media ranges that a request accepts, best first."""
+    header = ",".join(request.headers.getall("Accept", ()))
+    return _accepted(request.rel_url.raw_query_string, header)
+
+
+@lru_cache(maxsize=256)  # a client asks for all that it wants in a few ways
+def _accepted(query_string: str, header: str) -> Sequence[MediaRange]:
     query = [
         unquote(value)  # not "+" to space: media types have plus signs
-        for name, _, value in (
-            pair.partition("=") for pair in request.rel_url.raw_query_string.split("&")
-        )
+        for name, _, value in (pair.partition("=") for pair in query_string.split("&"))
         if name == "accept"
     ]
-    header = ",".join(request.headers.getall("Accept", []))
     if not query and not header.strip():
-        return [MediaRange("*/*", {})]
-    return _ordered(parse_media_ranges(",".join(query))) + _ordered(parse_media_ranges(header))
+        return (MediaRange("*/*", {}),)
+    ranges = _ordered(parse_media_ranges(",".join(query))) + _ordered(parse_media_ranges(header))
+    return tuple(ranges)
 
 
 def _ordered(ranges: Iterable[MediaRange]) -> list[MediaRange]:

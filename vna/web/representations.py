@@ -7,7 +7,7 @@ from hashlib import blake2b
 
 from vna.archive import StoredObject
 
-__all__ = ["entity_tag"]
+__all__ = ["entity_tag", "resource_tag"]
 
 
 def entity_tag(objects: Iterable[StoredObject], *form: str) -> str:
@@ -21,4 +21,10 @@ def entity_tag(objects: Iterable[StoredObject], *form: str) -> str:
     for stored in objects:
         digest.update(f"{stored.study_uid}/{stored.series_uid}/{stored.sop_uid}\0".encode())
         digest.update(stored.version.stamp.to_bytes(8, "big") + stored.version.digest)
+    return f'"{digest.hexdigest()}"'
+
+
+def resource_tag(state: str, *form: str) -> str:
+    """Return a strong tag of a study or series: equal as long as its `state` is."""
+    digest = blake2b("\0".join((state, *form)).encode(), digest_size=16)
     return f'"{digest.hexdigest()}"'

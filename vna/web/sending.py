@@ -1,25 +1,33 @@
-"""Answers of any size in bounded memory: pulled in threads, sent as fast as the client reads."""
+"""Answers of any size in bounded memory, sent as fast as the client reads."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from http import HTTPStatus
-from itertools import chain
 from typing import Final
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 from multidict import CIMultiDict
 
-from vna.archive import Archive
+from vna.archive import Archive, Item
 from vna.errors import VnaError
+from vna.web.answer import Answer, write_run
 from vna.web.context import ARCHIVE, REQUEST_ID
 from vna.web.multipart import Buffer
 
-__all__ = ["ByteRange", "coalesced", "not_modified", "requested_range", "send"]
+__all__ = [
+    "ByteRange",
+    "coalesced",
+    "not_modified",
+    "requested_range",
+    "send",
+    "send_items",
+    "send_runs",
+]
 
 log = logging.getLogger(__name__)
 
@@ -130,58 +138,97 @@ async def send(
     status: HTTPStatus = HTTPStatus.OK,
     headers: Mapping[str, str] | None = None,
 ) -> web.StreamResponse:
-    """Answer with the bytes of `pieces`, which are pulled in threads, never faster than they leave.
+    """Answer with the bytes of `pieces`, which are pulled in threads; see `send_runs`."""
+    runs = _pulled(request.app[ARCHIVE], coalesced(pieces))
+    return await send_runs(
+        request, runs, content_type=content_type, length=length, status=status, headers=headers
+    )
 
-    What goes wrong within the first megabyte is raised; after that the answer has begun, so the
+
+async def send_items(
+    request: web.Request,
+    items: Sequence[Item],
+    *,
+    content_type: str,
+    status: HTTPStatus = HTTPStatus.OK,
+    headers: Mapping[str, str] | None = None,
+) -> web.StreamResponse:
+    """Answer with what the items make up, read when it is their turn; see `send_runs`."""
+    archive = request.app[ARCHIVE]
+    length = sum(map(len, items))
+    fields = {**(headers or {}), hdrs.CONTENT_TYPE: content_type}
+    if request.method == hdrs.METH_HEAD:
+        return Answer(request, (), length, status, fields)
+    if length <= SMALL:
+        return Answer(request, await archive.read(items), length, status, fields)
+
+    async def once() -> AsyncIterator[Sequence[Item]]:
+        yield items
+
+    runs = archive.runs(once())
+    return await send_runs(
+        request, runs, content_type=content_type, length=length, status=status, headers=headers
+    )
+
+
+async def send_runs(
+    request: web.Request,
+    runs: AsyncGenerator[Sequence[Buffer], None],
+    *,
+    content_type: str,
+    length: int | None = None,
+    status: HTTPStatus = HTTPStatus.OK,
+    headers: Mapping[str, str] | None = None,
+) -> web.StreamResponse:
+    """Answer with the bytes of `runs`, which are taken no faster than they leave.
+
+    What goes wrong before two runs are there is raised; after that the answer has begun, so the
     connection is cut, which the client sees as a failure. HEAD sends no body.
     """
-    archive = request.app[ARCHIVE]
-    pieces = coalesced(pieces)
-    head, more = await archive.run(_take, pieces)
     fields = CIMultiDict(headers or {})
     fields[hdrs.CONTENT_TYPE] = content_type
-    if not more:
-        return web.Response(status=status, headers=fields, body=b"".join(head))
-    response = web.StreamResponse(status=status, headers=fields)
-    response.content_length = length
-    if request.method == hdrs.METH_HEAD:
-        await archive.run(_close, pieces)
+    async with aclosing(runs):
+        first: Sequence[Buffer] = await anext(runs, [])
+        second = await anext(runs, None)
+        if second is None:
+            return Answer(request, first, sum(map(len, first)), status, fields)
+        response = web.StreamResponse(status=status, headers=fields)
+        response.content_length = length
+        if length is None and request.version >= HttpVersion11:
+            response.enable_chunked_encoding()
         await response.prepare(request)
-        return response
-    await response.prepare(request)
-    try:
-        await _stream(archive, response, chain(head, pieces))
-    except ConnectionError:
-        pass  # the client left; the stream is closed already
-    except Exception as error:  # noqa: BLE001  # loop boundary: the headers have left, only cutting remains
-        _log_cut(request, error)
-        if request.transport is not None:
-            request.transport.abort()
+        if request.method == hdrs.METH_HEAD:
+            return response
+        try:
+            await _write(request, response, first)
+            await _write(request, response, second)
+            async for run in runs:
+                await _write(request, response, run)
+        except ConnectionError:
+            pass  # the client left
+        except Exception as error:  # noqa: BLE001  # loop boundary: the headers have left, only cutting remains
+            _log_cut(request, error)
+            if request.transport is not None:
+                request.transport.abort()
     return response
 
 
-async def _stream(archive: Archive, response: web.StreamResponse, pieces: Iterator[Buffer]) -> None:
+async def _write(request: web.Request, response: web.StreamResponse, run: Sequence[Buffer]) -> None:
+    if response.chunked:
+        size = sum(map(len, run))
+        if size:  # an empty chunk would end the answer
+            await write_run(request, [b"%x\r\n" % size, *run, b"\r\n"])
+    else:
+        await write_run(request, run)
+
+
+async def _pulled(
+    archive: Archive, pieces: Iterator[Buffer]
+) -> AsyncGenerator[Sequence[Buffer], None]:
+    """Yield the pieces of a blocking iterator, each a run, read ahead in threads."""
     async with aclosing(archive.stream(pieces)) as stream:
         async for piece in stream:
-            await response.write(piece)
-
-
-def _take(pieces: Iterator[Buffer]) -> tuple[list[Buffer], bool]:
-    """Return the first pieces, and whether there are more than make up a small answer."""
-    taken: list[Buffer] = []
-    count = 0
-    for piece in pieces:
-        taken.append(piece)
-        count += len(piece)
-        if count > SMALL:
-            return taken, True
-    return taken, False
-
-
-def _close(pieces: Iterator[Buffer]) -> None:
-    close = getattr(pieces, "close", None)
-    if close is not None:
-        close()
+            yield [piece]
 
 
 def _log_cut(request: web.Request, error: Exception) -> None:

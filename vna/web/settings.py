@@ -17,7 +17,8 @@ class WebSettings:
     instead of an empty list. `qido_max_results` is the most that one search returns; the rest is
     paged. A body over `max_body_bytes` (0: any size) is refused, one that stalls for
     `read_timeout_s` is given up. Up to `stow_commits` instances of a request commit at once,
-    holding up to `stow_commit_bytes`. `ae_title` is named in the file meta information of files
+    holding up to `stow_commit_bytes`. Metadata of studies and series is kept ready in up to
+    `metadata_cache_bytes`. `ae_title` is named in the file meta information of files
     made here. Browsers of `allowed_origins` ("*": all) may use the answers.
     """
 
@@ -33,3 +34,4 @@ class WebSettings:
     keepalive_timeout_s: float = 75.0
     stow_commits: int = 16
     stow_commit_bytes: int = 64 << 20
+    metadata_cache_bytes: int = 64 << 20

@@ -5,6 +5,7 @@
 #![allow(clippy::needless_pass_by_value)]
 
 mod buffer;
+mod file;
 mod hash;
 mod json;
 mod loan;
@@ -17,6 +18,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("SOURCE_DIGEST", env!("SOURCE_DIGEST"))?;
+    file::register(module)?;
     hash::register(module)?;
     json::register(module)?;
     pdu::register(module)?;

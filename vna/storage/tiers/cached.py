@@ -104,6 +104,10 @@ class CachedReader:
             return held
         return self._tier.fetch(self._pack, self.inner, offset, offset + length)
 
+    def read_present(self, offset: int, length: int) -> bytes | None:  # noqa: ARG002
+        """Return None: the cache is on a disk."""
+        return None
+
     def want(self, offset: int, size: int) -> None:
         """Have what is about to be read of a record here: by one request, if it is not."""
         stop = offset + min(size, WANTED)

@@ -13,6 +13,7 @@ import uuid
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+from vna._native import read_present
 from vna.folders import make_folder, sync_folder
 from vna.storage.format import pack_name
 
@@ -177,6 +178,9 @@ class _File:
             if not piece:
                 return
             yield piece
+
+    def read_present(self, offset: int, length: int) -> bytes | None:
+        return read_present(self._fd, offset, length)
 
     def write(self, buffers: Sequence[Buffer], offset: int) -> int:
         return os.pwritev(self._fd, buffers[:_MAX_BUFFERS], offset)

@@ -194,6 +194,10 @@ class S3Reader:
         """Return a range of the pack."""
         return b"".join(self.stream(offset, length))
 
+    def read_present(self, offset: int, length: int) -> bytes | None:  # noqa: ARG002
+        """Return None: it is far away."""
+        return None
+
     def stream(self, offset: int, length: int) -> Iterator[Buffer]:
         """Yield a range of the pack piece by piece, from one GET."""
         if length <= 0:

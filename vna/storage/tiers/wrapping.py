@@ -84,6 +84,10 @@ class WrappedReader:
         self._tier.took("read", len(data))
         return data
 
+    def read_present(self, offset: int, length: int) -> bytes | None:
+        """Pass on: nothing is waited for that `around` could be about."""
+        return self._inner.read_present(offset, length)
+
     def stream(self, offset: int, length: int) -> Iterator[Buffer]:
         """Pass on."""
         with self._tier.around("read"):

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
 from aiohttp import web
 
-from vna.archive import Archive, StoredObject
+from vna.archive import Archive, Retrieval, StoredObject
 from vna.dicom.paths import parse_bulk_path
 from vna.types import FrameKind, Hole
 from vna.web.addresses import Addresses
 from vna.web.byteorder import WORDS, is_big_endian, little_endian
 from vna.web.context import ARCHIVE, CLOCK, SETTINGS
 from vna.web.media import NATIVE, Coding
-from vna.web.multipart import Buffer, MultipartWriter, Part
+from vna.web.multipart import Buffer, MultipartWriter
 from vna.web.negotiation import accepted, choose_pixels
 from vna.web.problems import NotAcceptable
 from vna.web.representations import entity_tag
 from vna.web.routes.frames import send_frames
 from vna.web.routes.wado import asked_objects
-from vna.web.sending import ByteRange, not_modified, requested_range, send
+from vna.web.sending import ByteRange, not_modified, requested_range, send, send_items
 
 __all__ = ["retrieve_bulk"]
 
@@ -38,7 +39,7 @@ async def retrieve_bulk(request: web.Request) -> web.StreamResponse:
     path = parse_bulk_path(request.match_info["path"])
     (stored,) = await asked_objects(request)
     archive = request.app[ARCHIVE]
-    hole = await archive.run(archive.bulk, stored, path)
+    hole = await archive.soon(Retrieval.bulk, stored, path)
     address = (
         f"{Addresses.of(request, request.app[SETTINGS]).bulk(stored)}/{request.match_info['path']}"
     )
@@ -62,26 +63,31 @@ async def retrieve_bulk(request: web.Request) -> web.StreamResponse:
     if (unchanged := not_modified(request, etag)) is not None:
         return unchanged
     wanted = requested_range(request, hole.length, etag)
-    pieces = _value(archive, stored, hole, wanted)
-    length = wanted.stop - wanted.start
     headers = {"ETag": etag, "Vary": "Accept"}
     located = {"Content-Location": address, **wanted.headers}
     if not choice.multipart:
-        return await send(
+        content_type, opening, closing = choice.content_type, b"", b""
+        headers |= located
+    else:
+        writer = MultipartWriter(choice.media_type, request.app[CLOCK].token(16).hex())
+        content_type = writer.content_type
+        opening = writer.opening([("Content-Type", choice.content_type), *located.items()])
+        closing = b"\r\n" + writer.closing()
+    swapped = is_big_endian(stored.transfer_syntax) and hole.vr in WORDS
+    if not (swapped or stored.version.deflated):
+        span = await archive.soon(Retrieval.bulk_span, stored, hole)
+        return await send_items(
             request,
-            pieces,
-            content_type=choice.content_type,
-            length=length,
+            [opening, span[wanted.start : wanted.stop], closing],
+            content_type=content_type,
             status=wanted.status,
-            headers=headers | located,
+            headers=headers,
         )
-    part = Part([("Content-Type", choice.content_type), *located.items()], lambda: pieces, length)
-    writer = MultipartWriter(choice.media_type, request.app[CLOCK].token(16).hex(), [part])
     return await send(
         request,
-        writer.pieces(),
-        content_type=writer.content_type,
-        length=writer.length,
+        chain([opening], _value(archive, stored, hole, wanted), [closing]),
+        content_type=content_type,
+        length=len(opening) + wanted.stop - wanted.start + len(closing),
         status=wanted.status,
         headers=headers,
     )
@@ -101,7 +107,7 @@ def _value(
 async def _document_coding(archive: Archive, stored: StoredObject) -> Coding:
     """Return how the encapsulated document is labelled: by its own MIME type, if it says one."""
     dataset: Mapping[str, Any] = msgspec.json.decode(
-        await archive.run(archive.metadata, stored, "")
+        await archive.soon(Retrieval.metadata, stored, "")
     )
     values = dataset.get(MIME_TYPE_OF_ENCAPSULATED_DOCUMENT, {}).get("Value") or [""]
     media_type = str(values[0]).strip().lower()

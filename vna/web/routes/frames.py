@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 from aiohttp import web
 
-from vna.archive import StoredObject
+from vna.archive import Item, Retrieval, StoredObject
 from vna.dicom.uids import uid_name
 from vna.errors import Invalid, NotFound
-from vna.types import FrameKind
 from vna.web.addresses import Addresses
-from vna.web.byteorder import little_endian
+from vna.web.byteorder import WORDS, is_big_endian, little_endian
 from vna.web.context import ARCHIVE, CLOCK, SETTINGS
 from vna.web.media import Coding, coding_of
-from vna.web.multipart import Buffer, MultipartWriter, Part
-from vna.web.negotiation import Choice, accepted, choose_pixels
+from vna.web.multipart import MultipartWriter
+from vna.web.negotiation import accepted, choose_pixels
 from vna.web.problems import NotAcceptable
 from vna.web.representations import entity_tag
 from vna.web.routes.wado import asked_objects
-from vna.web.sending import not_modified, send
+from vna.web.sending import not_modified, send_items, send_runs
 
 __all__ = ["pixels_not_acceptable", "retrieve_frames", "send_frames"]
 
 MAX_LIST: Final = 16_384
 """Frames that one request may ask for."""
+
+AT_ONCE: Final = 16
+"""Frames whose places, or for fragments whose bytes, are read at once."""
 
 _LIST = re.compile(r"\d{1,10}(,\d{1,10})*", re.ASCII)
 
@@ -75,36 +77,40 @@ async def send_frames(
     if (unchanged := not_modified(request, etag)) is not None:
         return unchanged
     headers = {"ETag": etag, "Vary": "Accept"}
+    archive = request.app[ARCHIVE]
     if not choice.multipart:
         headers["Content-Location"] = address(numbers[0])
-        return await send(
-            request,
-            _frame(request, stored, numbers[0]),
-            content_type=choice.content_type,
-            headers=headers,
-        )
-    parts = [_part(request, stored, number, choice, address(number)) for number in numbers]
-    writer = MultipartWriter(choice.media_type, request.app[CLOCK].token(16).hex(), parts)
-    return await send(request, writer.pieces(), content_type=writer.content_type, headers=headers)
+        items = await archive.soon(_frames, stored, numbers)
+        return await send_items(request, items, content_type=choice.content_type, headers=headers)
+    writer = MultipartWriter(choice.media_type, request.app[CLOCK].token(16).hex())
+
+    async def parts() -> AsyncIterator[Sequence[Item]]:
+        for at in range(0, len(numbers), AT_ONCE):
+            asked = numbers[at : at + AT_ONCE]
+            frames = await archive.soon(_frames, stored, asked)
+            for number, frame in zip(asked, frames, strict=True):
+                labels = (
+                    ("Content-Type", choice.content_type),
+                    ("Content-Location", address(number)),
+                )
+                yield writer.opening(labels), frame, b"\r\n"
+        yield (writer.closing(),)
+
+    if len(numbers) == 1:
+        items = [item async for part in parts() for item in part]
+        return await send_items(request, items, content_type=writer.content_type, headers=headers)
+    runs = archive.runs(parts())
+    return await send_runs(request, runs, content_type=writer.content_type, headers=headers)
 
 
-def _frame(request: web.Request, stored: StoredObject, number: int) -> Iterator[Buffer]:
-    frame = request.app[ARCHIVE].frame(stored, number)
+def _frames(retrieval: Retrieval, stored: StoredObject, numbers: Sequence[int]) -> list[Item]:
+    """Return frames in little endian order: where they are, or their bytes."""
     frames = stored.version.frames
-    if frames is not None and frames.kind == FrameKind.NATIVE:
-        vr = stored.version.holes[frames.hole].vr
-        yield from little_endian(iter([frame]), stored.transfer_syntax, vr)
-    else:
-        yield frame
-
-
-def _part(
-    request: web.Request, stored: StoredObject, number: int, choice: Choice, address: str
-) -> Part:
-    def pieces() -> Iterator[Buffer]:
-        return _frame(request, stored, number)
-
-    return Part([("Content-Type", choice.content_type), ("Content-Location", address)], pieces)
+    vr = stored.version.holes[frames.hole].vr if frames is not None else ""
+    if vr not in WORDS or not is_big_endian(stored.transfer_syntax):
+        return [retrieval.frame_item(stored, number) for number in numbers]
+    found = (iter([retrieval.frame(stored, number)]) for number in numbers)
+    return [b"".join(little_endian(frame, stored.transfer_syntax, vr)) for frame in found]
 
 
 def pixels_not_acceptable(stored: StoredObject, coding: Coding) -> NotAcceptable:

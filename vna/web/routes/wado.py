@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from http import HTTPStatus
+from typing import Final
 
 from aiohttp import web
 
-from vna.archive import Archive, StoredObject
+from vna.archive import Item, Retrieval, StoredObject, cut_items
 from vna.dicom.uids import uid_name
 from vna.web.addresses import Addresses
 from vna.web.context import ARCHIVE, CLOCK, SETTINGS
 from vna.web.media import DICOM
-from vna.web.multipart import Buffer, MultipartWriter, Part
+from vna.web.multipart import MultipartWriter
 from vna.web.negotiation import Choice, accepted, choose_dicom
 from vna.web.problems import NotAcceptable
 from vna.web.representations import entity_tag
-from vna.web.sending import not_modified, requested_range, send
+from vna.web.sending import not_modified, requested_range, send_items, send_runs
 
 __all__ = ["asked_objects", "retrieve", "retrieve_instance"]
+
+AT_ONCE: Final = 16
+"""Instances whose headers are read at once."""
 
 
 async def asked_objects(request: web.Request) -> list[StoredObject]:
@@ -27,8 +31,8 @@ async def asked_objects(request: web.Request) -> list[StoredObject]:
     Raises NotFound (404) or Deleted (410).
     """
     names = request.match_info
-    return await request.app[ARCHIVE].run(
-        request.app[ARCHIVE].objects, names["study"], names.get("series"), names.get("instance")
+    return await request.app[ARCHIVE].soon(
+        Retrieval.objects, names["study"], names.get("series"), names.get("instance")
     )
 
 
@@ -70,13 +74,12 @@ async def retrieve_instance(request: web.Request) -> web.StreamResponse:
     if (unchanged := not_modified(request, etag)) is not None:
         return unchanged
     archive, settings = request.app[ARCHIVE], request.app[SETTINGS]
-    length, pieces = await archive.run(archive.file, stored, settings.ae_title)
-    wanted = requested_range(request, length, etag)
-    return await send(
+    items = await archive.soon(Retrieval.file, stored, settings.ae_title)
+    wanted = requested_range(request, sum(map(len, items)), etag)
+    return await send_items(
         request,
-        pieces if wanted.whole else wanted.cut(pieces),
+        cut_items(items, wanted.start, wanted.stop),
         content_type=choice.content_type,
-        length=wanted.stop - wanted.start,
         status=wanted.status,
         headers={
             **wanted.headers,
@@ -94,24 +97,27 @@ async def _send_parts(
 ) -> web.StreamResponse:
     archive, settings = request.app[ARCHIVE], request.app[SETTINGS]
     addresses = Addresses.of(request, settings)
-    parts = [
-        _part(archive, stored, choice, addresses, settings.ae_title) for stored, choice in chosen
-    ]
-    writer = MultipartWriter(DICOM, request.app[CLOCK].token(16).hex(), parts)
-    return await send(
-        request, writer.pieces(), content_type=writer.content_type, status=status, headers=headers
-    )
+    writer = MultipartWriter(DICOM, request.app[CLOCK].token(16).hex())
 
+    async def parts() -> AsyncIterator[Sequence[Item]]:
+        for at in range(0, len(chosen), AT_ONCE):
+            some = chosen[at : at + AT_ONCE]
+            objects = [stored for stored, _ in some]
+            files = await archive.soon(Retrieval.files, objects, settings.ae_title)
+            for (stored, choice), file in zip(some, files, strict=True):
+                labels = (
+                    ("Content-Type", choice.content_type),
+                    ("Content-Location", addresses.stored(stored)),
+                )
+                yield writer.opening(labels), *file, b"\r\n"
+        yield (writer.closing(),)
 
-def _part(
-    archive: Archive, stored: StoredObject, choice: Choice, addresses: Addresses, ae_title: str
-) -> Part:
-    def pieces() -> Iterator[Buffer]:
-        yield from archive.file(stored, ae_title)[1]
-
-    return Part(
-        [("Content-Type", choice.content_type), ("Content-Location", addresses.stored(stored))],
-        pieces,
+    return await send_runs(
+        request,
+        archive.runs(parts()),
+        content_type=writer.content_type,
+        status=status,
+        headers=headers,
     )
 
 

@@ -1,0 +1,43 @@
+"""What is remembered of the index is never older than the index."""
+
+from __future__ import annotations
+
+import pytest
+
+from vna.index import Index
+from vna.types import Level
+
+INSTANCE = "/studies/1.2.3/series/1.2.3.1/instances/1.2.3.1.1"
+OLD, NEW = b"old!" * 128, b"new!" * 128
+
+
+@pytest.mark.parametrize("resource", ["frames/1", "bulkdata/7FE00010", "metadata", ""])
+async def test_a_change_is_seen_by_the_next_request(front, ct, resource):
+    path = f"{INSTANCE}/{resource}".rstrip("/")
+    await front.stow([ct(frames=[OLD], PatientID="OLD")])
+    first = [await front.get(path) for _ in range(3)]
+    assert first[0].headers.get("ETag") == first[2].headers.get("ETag")
+    assert all((OLD in answer.body) or b"OLD" in answer.body for answer in first)
+    await front.stow([ct(frames=[NEW], PatientID="NEW")])
+    for _ in range(2):
+        answer = await front.get(path)
+        assert NEW in answer.body or b"NEW" in answer.body
+        assert answer.headers.get("ETag") != first[0].headers.get("ETag") or resource == ""
+    await front.archive.delete(Level.STUDY, "1.2.3", "test")
+    await front.problem(path, 410)
+
+
+async def test_who_reads_on_needs_no_transaction(front, ct, monkeypatch):
+    await front.stow([ct(frames=[OLD, NEW])])
+    assert (await front.get(f"{INSTANCE}/frames/1")).status == 200
+
+    def refuse(_index):
+        raise AssertionError("the index was asked again")
+
+    monkeypatch.setattr(Index, "read", refuse)
+    for resource in ("frames/2", "frames/1,2", "bulkdata/7FE00010", "metadata"):
+        assert (await front.get(f"{INSTANCE}/{resource}")).status == 200
+    other = "/studies/1.2.3/series/1.2.9/instances/1.2.3.1.1/frames/1"
+    assert (await front.get(other)).status == 500
+    monkeypatch.undo()
+    await front.problem(other, 404)

@@ -1,0 +1,121 @@
+"""Answers read as they leave: from the page cache on the event loop, else ahead in threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
+from typing import Final, TypeAlias
+
+from vna.archive.blobs import BlobReads, PresentReads
+from vna.archive.offload import Offload
+from vna.archive.spans import Item, Piece, Span
+from vna.storage import WouldWait
+
+__all__ = ["RUN", "Flow", "Run"]
+
+Run: TypeAlias = list[Piece]
+"""Bytes that leave in one go."""
+
+RUN: Final = 1 << 20
+"""Bytes that a run is made up to; other work of the loop has its turn after each."""
+
+
+class Flow:
+    """Reads what items say, in runs of up to about 1 MiB, a run ahead of who takes them."""
+
+    def __init__(self, blobs: BlobReads, present: PresentReads, offload: Offload) -> None:
+        self._blobs = blobs
+        self._present = present
+        self._offload = offload
+
+    async def read(self, items: Sequence[Item]) -> Run:
+        """Return the bytes of a few small items."""
+        try:
+            return self._here(items)
+        except WouldWait:
+            return await self._offload.run(self._there, items)
+
+    async def runs(self, batches: AsyncIterator[Iterable[Item]]) -> AsyncGenerator[Run, None]:
+        """Yield the bytes of all items in order. Holds two runs, or one chunk of a blob.
+
+        Leaving early (`aclose`) waits for the read in hand.
+        """
+        ahead: asyncio.Future[Run] | None = None
+        async with aclosing(self._found(batches)) as found:
+            try:
+                async for run in found:
+                    if ahead is not None:
+                        yield await ahead
+                        ahead = None
+                    if isinstance(run, asyncio.Future):
+                        ahead = run
+                    else:
+                        yield run
+                        await asyncio.sleep(0)
+                if ahead is not None:
+                    yield await ahead
+            finally:
+                if ahead is not None:
+                    await asyncio.wait([ahead])
+                    if not ahead.cancelled():
+                        ahead.exception()  # read: a failure after an early leave is no news
+
+    async def _found(
+        self, batches: AsyncIterator[Iterable[Item]]
+    ) -> AsyncGenerator[Run | asyncio.Future[Run], None]:
+        """Yield runs: those that the page cache has, and reads begun in threads for the others."""
+        async with aclosing(_grouped(batches)) as groups:
+            async for group in groups:
+                if isinstance(group[0], Span) and len(group[0]) > RUN:
+                    async with aclosing(self._long(group[0])) as long:
+                        async for run in long:
+                            yield run
+                    continue
+                try:
+                    here = self._here(group)
+                except WouldWait:
+                    yield self._offload.begin(self._there, group)
+                else:
+                    yield here
+
+    async def _long(self, span: Span) -> AsyncGenerator[Run, None]:
+        """Yield the bytes of a long span, in threads from where the page cache has no more."""
+        at = span.start
+        try:
+            while at < span.stop:
+                piece = self._present.read_some(span.place, at, span.stop)
+                at += len(piece)
+                yield [piece]
+        except WouldWait:
+            rest = self._blobs.pieces(span.digest, span.place, at, span.stop)
+            async with aclosing(self._offload.stream(rest)) as pieces:
+                async for view in pieces:
+                    yield [view]
+
+    def _here(self, items: Iterable[Item]) -> Run:
+        return [_bytes(self._present, item) for item in items]
+
+    def _there(self, items: Iterable[Item]) -> Run:
+        return [_bytes(self._blobs, item) for item in items]
+
+
+def _bytes(blobs: BlobReads | PresentReads, item: Item) -> Piece:
+    if isinstance(item, Span):
+        return blobs.read(item.digest, item.place, item.start, item.stop)
+    return item
+
+
+async def _grouped(batches: AsyncIterator[Iterable[Item]]) -> AsyncGenerator[list[Item], None]:
+    """Yield the items in groups of up to RUN bytes; what is longer stands alone."""
+    group: list[Item] = []
+    size = 0
+    async for items in batches:
+        for item in items:
+            if group and size + len(item) > RUN:
+                yield group
+                group, size = [], 0
+            group.append(item)
+            size += len(item)
+    if group:
+        yield group

@@ -1,0 +1,239 @@
+"""Which objects are meant and where their blobs are: asked of the index, or remembered.
+
+What was looked up is remembered as long as the index does not change, so that who reads on in a
+series or a multi-frame object is answered on the event loop, without a transaction or a thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from vna.errors import Corrupt, Deleted, NotFound
+from vna.index import Index, Instance, Reader, Series, Study
+from vna.storage import WouldWait
+from vna.types import BlobPlace, Version
+
+__all__ = ["IndexLookup", "Lookup", "Recent", "StoredObject"]
+
+FEW_BLOBS = 8
+"""Places of an instance's blobs are looked up with it when they are no more than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An instance as it stands, and who it belongs to."""
+
+    study_uid: str
+    series_uid: str
+    sop_uid: str
+    sop_class: str
+    version: Version
+
+    @property
+    def transfer_syntax(self) -> str:
+        """UID of the transfer syntax it is stored in."""
+        return self.version.transfer_syntax
+
+    @property
+    def length(self) -> int:
+        """Bytes of the data set."""
+        return self.version.length
+
+    @property
+    def frame_count(self) -> int:
+        """Frames that can be asked for; 0 without pixel data."""
+        return self.version.frames.count if self.version.frames else 0
+
+
+class Lookup(Protocol):
+    """Finds objects and blobs."""
+
+    def objects(
+        self, study_uid: str, series_uid: str | None = None, sop_uid: str | None = None
+    ) -> list[StoredObject]:
+        """Return the live instances of a study, series, or the one instance, in arrival order.
+
+        Raises Deleted or NotFound, naming the level and UID, when there is none.
+        """
+
+    def state(self, study_uid: str, series_uid: str | None) -> str:
+        """Return a text that every change in a study or series changes. Raises as `objects` does."""
+
+    def places(self, wanted: Iterable[tuple[StoredObject, bytes]]) -> list[BlobPlace]:
+        """Return where blobs of instances are. Raises Corrupt for one without a sound copy."""
+
+
+class Recent:
+    """What was looked up of late, all of one generation of the index; never waits.
+
+    Raises WouldWait for what it does not have. Forgets everything when the index changes, or
+    when it holds `most` objects.
+    """
+
+    def __init__(self, index: Index, most: int) -> None:
+        self._index = index
+        self._most = most
+        self._generation = -1
+        self._objects: dict[str, StoredObject] = {}
+        self._places: dict[bytes, BlobPlace] = {}
+        self._states: dict[tuple[str, str | None], str] = {}
+        self._lock = threading.Lock()
+
+    def objects(
+        self, study_uid: str, series_uid: str | None = None, sop_uid: str | None = None
+    ) -> list[StoredObject]:
+        """Return the one instance that is asked for; lists are not remembered."""
+        self._hold()
+        found = self._objects.get(sop_uid or "")
+        if (
+            found is None
+            or found.study_uid != study_uid
+            or series_uid not in (None, found.series_uid)
+        ):
+            raise WouldWait
+        return [found]
+
+    def state(self, study_uid: str, series_uid: str | None) -> str:
+        """Return the state of a study or series."""
+        self._hold()
+        state = self._states.get((study_uid, series_uid))
+        if state is None:
+            raise WouldWait
+        return state
+
+    def places(self, wanted: Iterable[tuple[StoredObject, bytes]]) -> list[BlobPlace]:
+        """Return where blobs are."""
+        self._hold()
+        try:
+            return [self._places[digest] for _, digest in wanted]
+        except KeyError:
+            raise WouldWait from None
+
+    def note(
+        self,
+        generation: int,
+        objects: Iterable[StoredObject] = (),
+        places: Iterable[tuple[bytes, BlobPlace]] = (),
+        states: Iterable[tuple[tuple[str, str | None], str]] = (),
+    ) -> None:
+        """Remember what a snapshot of `generation` said."""
+        with self._lock:
+            if generation < self._generation:
+                return
+            held = max(len(self._objects), len(self._places) // FEW_BLOBS, len(self._states))
+            if generation > self._generation or held >= self._most:
+                # New tables: a look-up under way may still use the old ones.
+                self._objects, self._places, self._states = {}, {}, {}
+                self._generation = generation
+            self._objects.update((stored.sop_uid, stored) for stored in objects)
+            self._places.update(places)
+            self._states.update(states)
+
+    def _hold(self) -> None:
+        if self._index.generation != self._generation:
+            raise WouldWait
+
+
+class IndexLookup:
+    """Asks the index, and has `recent` remember what it said. May wait for a disk."""
+
+    def __init__(self, index: Index, recent: Recent) -> None:
+        self._index = index
+        self._recent = recent
+
+    def objects(
+        self, study_uid: str, series_uid: str | None = None, sop_uid: str | None = None
+    ) -> list[StoredObject]:
+        """See `Lookup`."""
+        with self._index.read() as reader:
+            if sop_uid is not None:
+                study, _ = _parents(reader, study_uid, None)
+                stored = self._instance(reader, study.id, series_uid, sop_uid)
+                self._recent.note(reader.generation, [stored], _few_places(reader, stored))
+                return [stored]
+            study, series = _parents(reader, study_uid, series_uid)
+            if series is None:
+                series_of = {series.id: series.uid for series in reader.series_of(study.id)}
+                found = reader.instances_of(study.id)
+            else:
+                series_of = {series.id: series.uid}
+                found = reader.instances_of(study.id, series.id)
+            return [
+                _stored(study_uid, series_of[instance.series_id], instance) for instance in found
+            ]
+
+    def state(self, study_uid: str, series_uid: str | None) -> str:
+        """See `Lookup`."""
+        with self._index.read() as reader:
+            study, series = _parents(reader, study_uid, series_uid)
+            row = series or study
+            # The feed's number alone would do, had it not another meaning in a rebuilt index.
+            state = f"{row.changed} {row.updated} {row.instances} {row.bytes}"
+            self._recent.note(reader.generation, states=[((study_uid, series_uid), state)])
+        return state
+
+    def places(self, wanted: Iterable[tuple[StoredObject, bytes]]) -> list[BlobPlace]:
+        """See `Lookup`."""
+        with self._index.read() as reader:
+            found = [(digest, _place(reader, digest, stored.sop_uid)) for stored, digest in wanted]
+            self._recent.note(reader.generation, places=found)
+        return [place for _, place in found]
+
+    def _instance(
+        self, reader: Reader, study_id: int, series_uid: str | None, sop_uid: str
+    ) -> StoredObject:
+        instance = reader.instance(sop_uid)
+        if instance is None or instance.study_id != study_id:
+            raise _absent(reader.tombstone(sop_uid) is not None, "instance", sop_uid)
+        series = reader.series_by_id(instance.study_id, instance.series_id)
+        study = reader.study_by_id(study_id)
+        assert series is not None, "an instance has a series"
+        assert study is not None, "an instance has a study"
+        if series_uid is not None and series.uid != series_uid:
+            raise NotFound(f"instance {sop_uid} is not in series {series_uid}")
+        return _stored(study.uid, series.uid, instance)
+
+
+def _parents(reader: Reader, study_uid: str, series_uid: str | None) -> tuple[Study, Series | None]:
+    """Return a study, and the series of it that is named. Raises Deleted or NotFound."""
+    study = reader.study(study_uid)
+    if study is None:
+        raise _absent(reader.deleted_study(study_uid), "study", study_uid)
+    if series_uid is None:
+        return study, None
+    series = reader.series(series_uid, study.id)
+    if series is None:
+        raise _absent(reader.deleted_series(series_uid), "series", series_uid)
+    return study, series
+
+
+def _absent(deleted: bool, level: str, uid: str) -> NotFound:
+    if deleted:
+        return Deleted(f"{level} {uid} was deleted")
+    return NotFound(f"{level} {uid} is not in the archive")
+
+
+def _stored(study_uid: str, series_uid: str, instance: Instance) -> StoredObject:
+    return StoredObject(study_uid, series_uid, instance.uid, instance.sop_class, instance.version)
+
+
+def _place(reader: Reader, digest: bytes, sop_uid: str) -> BlobPlace:
+    place = reader.blob(digest)
+    if place is None:
+        raise Corrupt(f"instance {sop_uid}: blob {digest.hex()} has no undamaged copy")
+    return place
+
+
+def _few_places(reader: Reader, stored: StoredObject) -> Iterator[tuple[bytes, BlobPlace]]:
+    """Yield where the blobs of an object are, unless they are many."""
+    version = stored.version
+    digests = [version.header, *(hole.blob for hole in version.holes[: FEW_BLOBS + 1])]
+    if version.frames is not None and version.frames.table is not None:
+        digests.append(version.frames.table)
+    if len(digests) <= FEW_BLOBS:
+        for digest in digests:
+            if (place := reader.blob(digest)) is not None:
+                yield digest, place

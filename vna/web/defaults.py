@@ -1,0 +1,47 @@
+"""Headers that every answer carries, and which pages of other origins may see it (CORS)."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from vna.web.context import REQUEST_ID, SETTINGS
+from vna.web.drain import REQUESTS
+
+__all__ = ["allowed_origin", "default_headers", "set_defaults"]
+
+EXPOSED: Final = "Content-Location, Content-Range, ETag, Warning, X-Request-Id"
+
+
+def default_headers(request: web.Request, headers: MutableMapping[str, str]) -> None:
+    """Put into `headers` what every answer carries."""
+    app = request.app
+    if app[REQUESTS].ending:
+        headers[hdrs.CONNECTION] = "close"
+    headers[hdrs.SERVER] = "vna"
+    headers["X-Request-Id"] = request.get(REQUEST_ID, "")
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers.setdefault("Cache-Control", "private, no-cache")
+    if not app[SETTINGS].allowed_origins:
+        return
+    vary = headers.get(hdrs.VARY)
+    headers[hdrs.VARY] = f"{vary}, Origin" if vary else "Origin"
+    if origin := allowed_origin(request):
+        headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
+        headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED
+
+
+async def set_defaults(request: web.Request, response: web.StreamResponse) -> None:
+    """Set what every answer carries on one that aiohttp sends, just before its headers leave."""
+    if request.app[REQUESTS].ending:
+        response.force_close()
+    default_headers(request, response.headers)
+
+
+def allowed_origin(request: web.Request) -> str:
+    """Return the origin that the answer may be shown to, or nothing."""
+    origin = request.headers.get(hdrs.ORIGIN, "")
+    allowed = request.app[SETTINGS].allowed_origins
+    return origin if origin and ("*" in allowed or origin in allowed) else ""
