@@ -41,3 +41,17 @@ async def test_who_reads_on_needs_no_transaction(front, ct, monkeypatch):
     assert (await front.get(other)).status == 500
     monkeypatch.undo()
     await front.problem(other, 404)
+
+
+async def test_a_series_that_is_read_through_is_looked_up_ahead(front, ct, monkeypatch):
+    for n in range(20):
+        await front.stow([ct(f"1.2.3.1.{n}", frames=[bytes([n]) * 512])])
+
+    asked = []
+    read = Index.read
+    monkeypatch.setattr(Index, "read", lambda index: asked.append(1) or read(index))
+    for n in range(20):
+        path = f"/studies/1.2.3/series/1.2.3.1/instances/1.2.3.1.{n}/frames/1"
+        answer = await front.get(path, "application/octet-stream")
+        assert answer.body == bytes([n]) * 512
+    assert len(asked) == 3  # for 0; for 1 with 2 to 16; for 17 with the rest

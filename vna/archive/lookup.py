@@ -7,8 +7,10 @@ series or a multi-frame object is answered on the event loop, without a transact
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 from vna.errors import Corrupt, Deleted, NotFound
@@ -20,6 +22,10 @@ __all__ = ["IndexLookup", "Lookup", "Recent", "StoredObject"]
 
 FEW_BLOBS = 8
 """Places of an instance's blobs are looked up with it when they are no more than this."""
+BEHIND = 15
+"""Instances looked up with one of a series that is being read through: a thread is asked less often."""
+SERIES_READ = 64
+"""Series of which it is known that they are being read through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ class Recent:
     """What was looked up of late, all of one generation of the index; never waits.
 
     Raises WouldWait for what it does not have. Forgets everything when the index changes, or
-    when it holds `most` objects.
+    when it holds `most` objects. Thread-safe.
     """
 
     def __init__(self, index: Index, most: int) -> None:
@@ -80,6 +86,7 @@ class Recent:
         self._objects: dict[str, StoredObject] = {}
         self._places: dict[bytes, BlobPlace] = {}
         self._states: dict[tuple[str, str | None], str] = {}
+        self._series: deque[str] = deque(maxlen=SERIES_READ)
         self._lock = threading.Lock()
 
     def objects(
@@ -132,6 +139,14 @@ class Recent:
             self._places.update(places)
             self._states.update(states)
 
+    def is_read(self, series_uid: str) -> bool:
+        """Say whether an instance of a series was looked up of late, and remember that one was."""
+        with self._lock:
+            known = series_uid in self._series
+            if not known:
+                self._series.append(series_uid)
+        return known
+
     def _hold(self) -> None:
         if self._index.generation != self._generation:
             raise WouldWait
@@ -151,9 +166,10 @@ class IndexLookup:
         with self._index.read() as reader:
             if sop_uid is not None:
                 study, _ = _parents(reader, study_uid, None)
-                stored = self._instance(reader, study.id, series_uid, sop_uid)
-                self._recent.note(reader.generation, [stored], _few_places(reader, stored))
-                return [stored]
+                run = self._instance(reader, study.id, series_uid, sop_uid)
+                for stored in run:
+                    self._recent.note(reader.generation, [stored], _few_places(reader, stored))
+                return run[:1]
             study, series = _parents(reader, study_uid, series_uid)
             if series is None:
                 series_of = {series.id: series.uid for series in reader.series_of(study.id)}
@@ -184,7 +200,8 @@ class IndexLookup:
 
     def _instance(
         self, reader: Reader, study_id: int, series_uid: str | None, sop_uid: str
-    ) -> StoredObject:
+    ) -> list[StoredObject]:
+        """Return an instance; with those behind it in its series if that is being read through."""
         instance = reader.instance(sop_uid)
         if instance is None or instance.study_id != study_id:
             raise _absent(reader.tombstone(sop_uid) is not None, "instance", sop_uid)
@@ -194,7 +211,11 @@ class IndexLookup:
         assert study is not None, "an instance has a study"
         if series_uid is not None and series.uid != series_uid:
             raise NotFound(f"instance {sop_uid} is not in series {series_uid}")
-        return _stored(study.uid, series.uid, instance)
+        found = [instance]
+        if self._recent.is_read(series.uid):
+            after = (instance.study_id, instance.series_id, instance.id)
+            found += islice(reader.instances_of(*after[:2], after), BEHIND)
+        return [_stored(study.uid, series.uid, each) for each in found]
 
 
 def _parents(reader: Reader, study_uid: str, series_uid: str | None) -> tuple[Study, Series | None]:
