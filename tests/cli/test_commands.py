@@ -3,8 +3,10 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pydicom
@@ -267,3 +269,46 @@ def test_page_is_up_to_date_and_names_every_command_option_and_exit_code(root):
 def test_exit_codes_stand_in_help():
     text = " ".join(vna("--help")[1].split())
     assert "Exit codes: 0 done" in text
+
+
+def test_purge_and_compact_beside_a_running_daemon(start_daemon, folder, tmp_path):
+    daemon = start_daemon(tmp_path / "data", workers=1)
+    at = ("--data", daemon.data)
+    vna("import", folder, *at)
+    gone, stays = (pydicom.dcmread(file) for file in (CT, MR))
+    purge = ("purge", gone.StudyInstanceUID, "--reason", "asked by the patient", *at)
+    code, _, said = vna(*purge)
+    assert (code, "nothing purged" in said) == (4, True), "nobody said yes"
+    assert report_of(*purge, "--yes")[1]["versions"] == 1
+    versions = vna("versions", gone.SOPInstanceUID, *at)[1]
+    assert re.search(r" purged   .* purged 20.*: asked by the patient$", versions, re.MULTILINE)
+    assert "frees them" in vna("check", *at)[1]
+    (due,) = report_of("compact", "--dry-run", *at)[1]["due"]
+    assert due["why"] == "dead"
+    code, report = report_of("compact", *at)
+    assert (code, report["packs"], report["left"], report["freed"]) == (0, 1, 0, due["bytes"])
+    assert not (daemon.data / f"packs/{due['pack']}.pack").exists()
+    url = f"{daemon.dicomweb}/studies/{stays.StudyInstanceUID}"
+    served = subprocess.run(["curl", "-sS", "--fail", url], capture_output=True, check=True)
+    assert MR.read_bytes()[400:] in served.stdout
+    assert daemon.stop() == 0
+
+
+def test_a_daemon_purges_and_compacts_when_the_time_is_over(start_daemon, folder, tmp_path):
+    data = tmp_path / "data"
+    vna("import", folder, "--data", data)
+    uid = pydicom.dcmread(CT).SOPInstanceUID
+    vna("delete", "--instance", uid, "--reason", "", "--yes", "--data", data)
+    vna("import", MR, "--data", data)
+    (pack, *_) = sorted((data / "packs").glob("*.pack"))
+    settings = tmp_path / "vna.toml"
+    settings.write_text("[retention]\ndeleted_days = 0.000001\n[compaction]\ndead_percent = 1\n")
+    running = start_daemon(data, "--config", str(settings), workers=1)
+    until = time.monotonic() + 30
+    while pack.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not pack.exists()
+    assert running.stop() == 0
+    (line,) = report_of("versions", uid, "--data", data)[1]["versions"]
+    assert line["purge_reason"] == "deleted for 1e-06 days"
+    assert report_of("check", "--data", data)[1]["damage"] == []

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from vna.archive import ArchiveSettings, ScrubSettings
+from vna.archive import (
+    ArchiveSettings,
+    CompactionSettings,
+    RetentionSettings,
+    ScrubSettings,
+)
 from vna.config import ListenSettings, ProcessSettings, load, settings_page, toml, validate
 from vna.config.table import SECTIONS, TABLES
 from vna.dimse import DimseSettings
@@ -19,6 +24,8 @@ ROOMS = {
     "log": LogSettings,
     "archive": ArchiveSettings,
     "scrub": ScrubSettings,
+    "compaction": CompactionSettings,
+    "retention": RetentionSettings,
     "dimse": DimseSettings,
     "web": WebSettings,
 }

@@ -46,13 +46,23 @@ def workload(rng, rounds):
             yield [image(study, number, content), image(study, number, content + 1)]
         elif choice < 0.82:
             yield [image(study, number, content, LARGE)]
-        elif choice < 0.87:
-            kind = rng.choice([Delete, Purge])
-            yield [kind(Level.INSTANCE, f"1.2.{study}.9.{number}")]
-        elif choice < 0.91:
+        elif choice < 0.9:
+            yield [Delete(Level.INSTANCE, f"1.2.{study}.9.{number}")]
+        else:
+            yield [Delete(Level.STUDY, f"1.2.{study}")]
+
+
+def purging(rng, rounds):
+    """Yield steps that leave much behind that nobody needs, and compactions beside stores."""
+    for _ in range(rounds):
+        study = rng.randint(1, 2)
+        names = [(study, n, rng.randint(1, 6)) for n in range(1, rng.randint(3, 6))]
+        yield [image(*name, rng.choice([6000, 6000, LARGE])) for name in names]
+        if rng.random() < 0.6:
+            yield [Purge(Level.INSTANCE, f"1.2.{study}.9.{rng.randint(1, 4)}")]
+        else:
             yield [rng.choice([Delete, Purge])(Level.STUDY, f"1.2.{study}")]
-        else:  # beside a store
-            yield [Compact(), image(study, number, content)]
+        yield [Compact(), image(3 - study, rng.randint(1, 4), rng.randint(1, 6), 6000)]
 
 
 async def play(archive, disk, steps):
@@ -126,8 +136,9 @@ def survive(settings, files, notes, chance, depth=0):
         assert archive.recover().packs == 0, "what was settled stays settled"
         look(archive, notes)
         assert list(archive._index.dump()) == rebuilt(settings, settings.data / "rebuilt")
-        archive.compact(10)
-        look(archive, notes)
+        if any(note[0] == "sent" and isinstance(note[2], Compact) for note in notes):
+            archive.compact(10)
+            look(archive, notes)
         after = image(7, 7, 7, LARGE)
         asyncio.run(archive.store(after.file, source="after"))
         assert content(archive, after.study, after.sop) == after.file
@@ -146,7 +157,7 @@ def sibling(settings, number=0):
     return replace(settings, data=settings.data.with_name(f"{settings.data.name}-{number}"))
 
 
-def lose_power(memory, policy, seed, rounds):
+def lose_power(memory, policy, seed, rounds, work=workload):
     """Let an archive work, and have power lost at every sync of that."""
     chance = random.Random(seed)
     settings = ArchiveSettings(
@@ -159,7 +170,7 @@ def lose_power(memory, policy, seed, rounds):
     )
     archive, disk = opened(settings)
     try:
-        asyncio.run(play(archive, disk, workload(chance, rounds)))
+        asyncio.run(play(archive, disk, work(chance, rounds)))
         look(archive, disk.notes(len(disk.events)))
     finally:
         archive.close()
@@ -179,6 +190,19 @@ def lose_power(memory, policy, seed, rounds):
 @pytest.mark.parametrize(("policy", "rounds"), [("replace", 16), ("reject", 12), ("keep", 8)])
 def test_power_loss_at_every_sync(memory, policy, rounds):
     lose_power(memory, policy, 1, rounds)
+
+
+@pytest.mark.crash
+def test_power_loss_at_every_sync_of_compactions(memory):
+    lose_power(memory, "replace", 3, 3, purging)
+
+
+@pytest.mark.long
+@pytest.mark.crash
+@pytest.mark.parametrize("policy", ["replace", "reject", "keep"])
+@pytest.mark.parametrize("seed", range(2, 12))
+def test_power_loss_at_every_sync_of_longer_compactions(memory, policy, seed):
+    lose_power(memory, policy, seed, 10, purging)
 
 
 @pytest.mark.long

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from mutations import LARGE, SMALL, content, image, rebuilt
 
-from vna.archive import Archive, ArchiveSettings, Outcome
+from vna.archive import Archive, ArchiveSettings, Outcome, RetentionSettings
 from vna.errors import Conflict, Full, NotFound, Unavailable
 from vna.storage.tiers.directory import DirectoryTier
 from vna.testing.clocks import SetClock
@@ -138,6 +138,32 @@ class ArchiveModel(RuleBasedStateMachine):
             assert count <= len(alive)
             for sop in below:
                 self.may[sop] = {None}
+
+    @rule(name=objects)
+    def purge(self, name):
+        """What is deleted of an object is gone for good; what is alive stays."""
+        sop = f"1.2.{name[0]}.9.{name[1]}"
+        with contextlib.suppress(Full, Unavailable):
+            self.runner.run(self.archive.purge(sop, "model"))
+            with contextlib.suppress(NotFound):
+                self.purged(sop)
+
+    def purged(self, sop):
+        for history in self.archive.histories(sop):
+            if history.deleted:
+                assert None not in history.purges
+                with pytest.raises(Conflict, match="purged"):
+                    self.runner.run(self.archive.restore(sop))
+
+    @rule(days=st.sampled_from([0.5, 5.0]))
+    def let_go(self, days):
+        with contextlib.suppress(Full, Unavailable):
+            self.archive.let_go_of(RetentionSettings(deleted_days=days, versions_days=days))
+
+    @rule(dead_percent=st.sampled_from([1, 40]))
+    def compact(self, dead_percent):
+        with contextlib.suppress(Full, Unavailable):
+            self.archive.compact(dead_percent)
 
     # faults -----------------------------------------------------------------------------------
     @rule(left=st.integers(0, 60_000))

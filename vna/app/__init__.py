@@ -3,7 +3,7 @@
 Glossary
     supervisor   the process that owns the listening sockets and keeps the workers running
     worker       a process with one event loop that serves both fronts
-    scrubber     a process that reads everything back in the background
+    background   a process that reads everything back, and compacts packs, while others serve
     order        what the supervisor hands to a worker when it starts
     drain        no longer accepting, and finishing what has begun
     listeners    the two listening sockets, shared by all workers

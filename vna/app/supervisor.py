@@ -39,7 +39,7 @@ CLOSING_S = 5.0
 """Time beyond the drain that a worker gets to close the archive before it is killed."""
 
 
-SCRUBBER = 0
+BACKGROUND = 0
 """Workers count from 1."""
 
 
@@ -63,7 +63,7 @@ def run(config: Config, announce: Callable[[Listeners], None]) -> None:
 def share_metrics(config: Config) -> int:
     """Make the memory in which all processes count; return its descriptor.
 
-    Its rows are those of the scrub and the workers, by their numbers, then the supervisor's.
+    Its rows are those of the background process and the workers, by their numbers, then the supervisor's.
     """
     workers = config.process.worker_count
     descriptor = metrics.REGISTRY.create(workers + 2)
@@ -120,8 +120,8 @@ class Supervisor:
         ]
         keepers = [asyncio.create_task(self._keep(number, up)) for number, up in enumerate(ups, 1)]
         keepers.append(asyncio.create_task(self._resettle()))
-        if self._config.scrub.rate_bytes_s:
-            keepers.append(asyncio.create_task(self._keep(SCRUBBER, loop.create_future())))
+        if self._config.works_in_background:
+            keepers.append(asyncio.create_task(self._keep(BACKGROUND, loop.create_future())))
         try:
             all_up = all(await asyncio.gather(*ups))
             if not all_up and not self._stopping.is_set():
@@ -184,10 +184,10 @@ class Supervisor:
     async def _run(self, number: int, up: asyncio.Future[bool]) -> int:
         """Run one process from its start to its end; return its exit code."""
         dimse, http = self._listeners.dimse.fileno(), self._listeners.http.fileno()
-        serves = number != SCRUBBER
+        serves = number != BACKGROUND
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m"),
-            *("vna.app.worker" if serves else "vna.app.scrubber", str(number)),
+            *("vna.app.worker" if serves else "vna.app.background", str(number)),
             stdin=PIPE,
             stdout=PIPE,
             # What holds a listener keeps its port: a process that does not serve gets none.
@@ -197,14 +197,14 @@ class Supervisor:
         assert process.stdin is not None
         assert process.stdout is not None
         self._processes[number] = process
-        metrics.PROCESS_STARTS.add("worker" if serves else "scrub")
+        metrics.PROCESS_STARTS.add("worker" if serves else "background")
         if self._stopping.is_set():
             process.terminate()
         order = Order(number, self._config.document(), dimse, http, self._shared)
         process.stdin.write(encode_order(order))
         # Nothing waits for the pipe to drain: a worker that is dead already shows by its end.
         if await process.stdout.readline() == READY:
-            does = "accepts" if serves else "reads"
+            does = "accepts" if serves else "works"
             log.info("%s %s, process %d", _name(number), does, process.pid)
             if not up.done():
                 up.set_result(True)
@@ -236,4 +236,4 @@ class Supervisor:
 
 
 def _name(number: int) -> str:
-    return f"worker {number}" if number != SCRUBBER else "the scrub"
+    return f"worker {number}" if number != BACKGROUND else "the background process"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,7 +25,7 @@ from vna.archive.compact import (
     read_compaction_state,
 )
 from vna.archive.flow import Flow, Run
-from vna.archive.history import History, histories
+from vna.archive.history import History, histories, level_of
 from vna.archive.hold import Hold
 from vna.archive.identity import Identity, load_identity
 from vna.archive.ingest import Expected, Form, Ingest, Stored
@@ -53,6 +53,7 @@ from vna.archive.space import Space
 from vna.archive.spans import Item, Piece
 from vna.archive.tiers import open_tiers
 from vna.archive.turnstile import Turnstile
+from vna.archive.upkeep import upkeep
 from vna.clock import Clock, SystemClock
 from vna.dicom.keys import keys_of
 from vna.errors import Deleted, Invalid, NotFound, Unavailable, VnaError
@@ -301,6 +302,13 @@ class Archive:
         """
         return await self.run(purge_deleted, self._index, self._committer, uid, reason)
 
+    async def erase(self, uid: str, reason: str) -> Purged:
+        """Delete what is alive of a study, series or instance, and purge all of it."""
+        level = await self.run(self._level, uid)
+        with suppress(NotFound):  # nothing of it is alive
+            await self.delete(level, uid, reason)
+        return await self.purge(uid, reason)
+
     async def purge_version(self, sop_uid: str, version: int, reason: str) -> Purged:
         """Let go for good of one version of an instance. Raises NotFound, Conflict."""
         return await self.run(purge_version, self._index, self._committer, sop_uid, version, reason)
@@ -308,6 +316,10 @@ class Archive:
     def let_go_of(self, settings: RetentionSettings) -> Purged:
         """Purge what has been deleted or replaced for longer than it is to be kept."""
         return let_go_of(self._index, self._committer, self._clock, settings)
+
+    def _level(self, uid: str) -> Level:
+        with self._index.read() as reader:
+            return level_of(reader, uid)
 
     def _must_exist(self, level: Level, uid: str) -> None:
         found: object
@@ -430,10 +442,19 @@ class Archive:
         with closing(self._compaction()) as compaction:
             return compaction.due(dead_percent)
 
-    def keep_compact(self, settings: CompactionSettings, stop: threading.Event) -> None:
-        """Compact what is due, again and again, until `stop`."""
-        with closing(self._compaction()) as compaction:
-            compaction.repeat(settings, stop)
+    def upkeep(
+        self,
+        compaction: CompactionSettings,
+        retention: RetentionSettings,
+        stop: threading.Event,
+    ) -> None:
+        """Let go of versions when their time is over, and compact packs, until `stop`."""
+
+        def let_go() -> Purged:
+            return self.let_go_of(retention)
+
+        with closing(self._compaction()) as compacting:
+            upkeep(compacting, compaction, let_go, self._clock, stop)
 
     def compaction_state(self) -> CompactionState:
         """Return what compaction has done by now."""

@@ -27,11 +27,12 @@ class Damage:
 
 @dataclass(slots=True)
 class CheckReport:
-    """What a check read and found."""
+    """What a check read and found; `dead_bytes` of the packs are not needed, for compaction to free."""
 
     instances: int = 0
     blobs: int = 0
     bytes_read: int = 0
+    dead_bytes: int = 0
     damage: list[Damage] = field(default_factory=list)
 
 
@@ -43,15 +44,16 @@ def check(
 ) -> CheckReport:
     """Verify every blob against its digest, every version against its blobs, every pack's records.
 
-    Deleted instances count too: they can be restored; what was purged of them does not. `progress(done, total)` is called as
-    instances are done. Works beside running writers: what is stored after an instance was passed
+    Deleted instances count too: they can be restored; what was purged does not. As instances are
+    done `progress(done, total)` is called. Works beside running writers: what is stored after an instance was passed
     is not looked at. Damage is recorded, so that an object that comes again replaces it.
     """
     report = CheckReport()
     report.damage.extend(Damage("", reason) for reason in _pack_faults(store, index))
     verdicts: dict[bytes, str] = {}
     with index.read() as reader:
-        counts = reader.counts()
+        counts, uses = reader.counts(), reader.packs()
+    report.dead_bytes = sum(uses[pack.id].dead for pack in store.packs() if pack.id in uses)
     every: Iterator[Instance | Tombstone] = chain(living_instances(index), deleted_instances(index))
     for done, known in enumerate(every, 1):
         with index.read() as reader:

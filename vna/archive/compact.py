@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,15 +18,16 @@ from pathlib import Path
 import msgspec
 
 from vna.archive.manifest import write_durably
-from vna.archive.pace import Pace, Stopped
+from vna.archive.pace import Pace
 from vna.archive.quarantine import Quarantine
 from vna.archive.recover import recover
 from vna.archive.relocate import Relocation
 from vna.archive.turnstile import Turnstile
 from vna.archive.vacate import damage_holds, vacate
 from vna.clock import Clock
-from vna.errors import Busy, Corrupt, Unavailable, VnaError
+from vna.errors import Busy, Corrupt, Unavailable
 from vna.index import Index
+from vna.observe import metrics
 from vna.storage import BlobStore, MissingPack, pack_name
 from vna.types import PackId
 
@@ -45,8 +45,6 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 COMPACTION_STATE = "compact.json"
-LOOK_AGAIN_S = 60.0
-"""Time between two looks for packs to compact."""
 SMALL = 16
 """A pack below this part of the pack size is small."""
 MANY = 8
@@ -57,7 +55,7 @@ MANY = 8
 class CompactionSettings:
     """When packs are compacted in the background, and how hard.
 
-    `rate_bytes_s` are read at most (0: there is none), from `begin_hour` to `end_hour` of the local
+    `rate_bytes_s` are read at most (0: nothing is compacted), from `begin_hour` to `end_hour` of the local
     time of day (over midnight where the first is the larger, always where they are equal). A pack
     is due when `dead_percent` of it are not needed.
     """
@@ -208,22 +206,6 @@ class Compaction:
             compacted.damaged = relocation.done.damaged
         return compacted
 
-    def repeat(self, settings: CompactionSettings, stop: threading.Event) -> None:
-        """Compact what is due, again and again, until `stop`."""
-        hours = settings.begin_hour, settings.end_hour
-        pace = Pace(self._clock, stop, settings.rate_bytes_s, hours)
-        while not stop.is_set():
-            try:
-                pace(0)
-                self.run(settings.dead_percent, pace)
-            except Stopped:
-                return
-            except Busy as error:
-                log.info("%s", error)
-            except VnaError as error:
-                log.error("compaction stops for now: %s", error)  # noqa: TRY400  # its text says it all
-            stop.wait(LOOK_AGAIN_S)
-
     def _compact(self, victim: Victim, relocation: Relocation, compacted: Compacted) -> None:
         """Compact one pack, unless it is not due any more: another process may have been first."""
         before = relocation.done.bytes
@@ -238,11 +220,14 @@ class Compaction:
                 removed = False
             written = relocation.done.bytes - before
             compacted.written += written
+            metrics.COMPACTION_WRITTEN.add(by=written)
             if not removed:
                 compacted.left += 1
                 return
             compacted.packs += 1
             compacted.freed += victim.size
+            metrics.COMPACTED_PACKS.add()
+            metrics.COMPACTED_BYTES.add(by=victim.size)
             self._note(victim, written)
         log.info("pack %s compacted: %d bytes, %d needed", victim.name, victim.size, written)
 

@@ -17,6 +17,7 @@ from vna.archive.history import Known, known_instance
 from vna.clock import Clock
 from vna.errors import Conflict, NotFound
 from vna.index import Applied, Index, Instance, Reader, Tombstone, content_id
+from vna.observe import metrics
 from vna.types import Level, PurgeCommit
 
 __all__ = ["Purged", "RetentionSettings", "let_go_of", "purge_deleted", "purge_version"]
@@ -157,6 +158,7 @@ def _purge(index: Index, committer: Committer, wishes: Iterable[_Wish]) -> Purge
 def _wait(waiting: list[Future[Applied]], purged: Purged) -> None:
     for done in waiting:
         count = done.result().count
+        metrics.PURGED_VERSIONS.add(by=count)
         purged.versions += count
         purged.instances += count > 0
     waiting.clear()

@@ -56,6 +56,8 @@ def check(
     else:
         for damage in report.damage:
             typer.echo(f"damaged  {damage.sop_uid or 'the store'}: {damage.reason}")
+        if report.dead_bytes:
+            typer.echo(f"{report.dead_bytes} bytes are not needed: `vna compact` frees them")
         typer.echo(
             f"{report.instances} instances, {report.blobs} blobs, {report.bytes_read} bytes read: "
             f"{len(report.damage) or 'no'} damage found"

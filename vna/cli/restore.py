@@ -47,7 +47,7 @@ def restore(
 
     A deleted instance comes back however it was deleted. Of a study or series stays deleted what
     was deleted below it on its own: that is counted, and comes back by its own UID. Every byte is
-    verified before; what is damaged is named. Exits with 1 when something stayed deleted.
+    verified before; what is damaged is named. What was purged does not come back. Exits with 1 when something stayed deleted.
     """
     with open_archive(configure(config, {"--data": data}), "restore") as archive:
         restored = asyncio.run(archive.restore(uid, version=version, reason=reason))
@@ -58,6 +58,7 @@ def restore(
                 "uid": uid,
                 "restored": restored.instances,
                 "left": restored.left,
+                "purged": restored.purged,
                 "failed": restored.failed,
             }
         )
@@ -66,5 +67,7 @@ def restore(
             typer.echo(f"failed   {failed.sop_uid}: {failed.reason}")
         typer.echo(
             f"{restored.instances} instances restored, {restored.left} left as deleted on their own"
+            + (f", {restored.purged} purged: gone for good" if restored.purged else "")
         )
-    raise typer.Exit(Exit.FOUND if restored.left or restored.failed else Exit.OK)
+    found = restored.left or restored.purged or restored.failed
+    raise typer.Exit(Exit.FOUND if found else Exit.OK)

@@ -34,6 +34,7 @@ def stats(
         **msgspec.structs.asdict(found.counts),
         "packs": found.packs,
         "pack_bytes": found.pack_bytes,
+        "dead_bytes": found.dead_bytes,
     }
     if as_json:
         print_json(report)

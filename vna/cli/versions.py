@@ -35,6 +35,8 @@ class Line(msgspec.Struct, frozen=True):
     current: bool
     deleted: str
     reason: str
+    purged: str
+    purge_reason: str
 
 
 def register(app: typer.Typer) -> None:
@@ -51,7 +53,7 @@ def versions(
     """List the versions of an instance, or of all in a series or study, deleted ones included.
 
     Each with its number, which `vna restore` takes, when it was stored (UTC), size, transfer
-    syntax and source; newest first.
+    syntax and source; newest first. What was purged is gone for good: its record alone is left.
     """
     with open_archive(configure(config, {"--data": data}), "versions") as archive:
         if as_json:
@@ -69,16 +71,24 @@ def _lines(history: History) -> list[Line]:
             series=history.series_uid,
             instance=history.sop_uid,
             version=version.stamp,
-            time=datetime.fromtimestamp(version.stamp // 10**9, UTC).isoformat(),
+            time=_time(version.stamp),
             bytes=version.length,
             transfer_syntax=version.transfer_syntax,
             source=version.source,
             current=number == 0 and not history.deleted,
             deleted=history.deleted,
             reason=history.reason,
+            purged=_time(purge.stamp) if purge else "",
+            purge_reason=purge.reason if purge else "",
         )
-        for number, version in enumerate(history.versions)
+        for number, (version, purge) in enumerate(
+            zip(history.versions, history.purges, strict=True)
+        )
     ]
+
+
+def _time(stamp: int) -> str:
+    return datetime.fromtimestamp(stamp // 10**9, UTC).isoformat()
 
 
 def _print(history: History, lines: list[Line]) -> None:
@@ -88,7 +98,10 @@ def _print(history: History, lines: list[Line]) -> None:
     typer.echo(f"{history.sop_uid}{gone}{f': {history.reason}' if history.reason else ''}")
     for line in lines:
         state = "current " if line.current else "deleted " if line.deleted else "replaced"
+        if line.purged:
+            state = "purged  "
         typer.echo(
             f"  {line.version}  {line.time}  {state}  {line.bytes:>12,}  {line.transfer_syntax}  "
             f"{line.source}"
+            + (f"  purged {line.purged}: {line.purge_reason}" if line.purged else "")
         )

@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from vna.archive import ArchiveSettings, ScrubSettings, TierSettings
+from vna.archive import (
+    ArchiveSettings,
+    CompactionSettings,
+    RetentionSettings,
+    ScrubSettings,
+    TierSettings,
+)
 from vna.config.model import Config, ListenSettings, ProcessSettings
 from vna.dimse import DimseSettings
 from vna.observe import LogSettings
@@ -33,6 +39,8 @@ def build(
         log=LogSettings(**values["log"]),
         archive=archive,
         scrub=ScrubSettings(**values["scrub"]),
+        compaction=CompactionSettings(**values["compaction"]),
+        retention=RetentionSettings(**values["retention"]),
         dimse=DimseSettings(**values["dimse"], remotes=known),
         web=WebSettings(**values["web"], ae_title=values["dimse"]["ae_title"]),
         remotes=known,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vna.archive import ArchiveSettings, ScrubSettings
+from vna.archive import ArchiveSettings, CompactionSettings, RetentionSettings, ScrubSettings
 from vna.dimse import DimseSettings
 from vna.observe import LogSettings
 from vna.types import Remote
@@ -62,11 +62,19 @@ class Config:
     log: LogSettings
     archive: ArchiveSettings
     scrub: ScrubSettings
+    compaction: CompactionSettings
+    retention: RetentionSettings
     dimse: DimseSettings
     web: WebSettings
     remotes: tuple[Remote, ...]
     values: Mapping[str, Mapping[str, object]]
     tables: Mapping[str, Sequence[Mapping[str, object]]]
+
+    @property
+    def works_in_background(self) -> bool:
+        """Whether there is anything to do beside serving."""
+        retains = self.retention.deleted_days or self.retention.versions_days
+        return bool(self.scrub.rate_bytes_s or self.compaction.rate_bytes_s or retains)
 
     def document(self) -> dict[str, object]:
         """Return the effective settings as plain data; `validate` of it gives an equal Config."""

@@ -9,7 +9,13 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, get_args
 
-from vna.archive import ArchiveSettings, ScrubSettings, TierSettings
+from vna.archive import (
+    ArchiveSettings,
+    CompactionSettings,
+    RetentionSettings,
+    ScrubSettings,
+    TierSettings,
+)
 from vna.config.kinds import (
     AE_TITLE,
     BASE_URL,
@@ -85,6 +91,8 @@ log = _from(LogSettings)
 archive = _from(ArchiveSettings)
 tier = _from(TierSettings)
 scrub = _from(ScrubSettings)
+compaction = _from(CompactionSettings)
+retention = _from(RetentionSettings)
 dimse = _from(DimseSettings)
 web = _from(WebSettings)
 PORT = Whole(0, 65_535)
@@ -277,6 +285,55 @@ SECTIONS: tuple[Section, ...] = (
                 Real(0, 3650),
                 scrub["every_days"],
                 "Days from the begin of one pass to that of the next, at least.",
+            ),
+        ),
+    ),
+    Section(
+        "compaction",
+        "Freeing in the background what nobody needs any more.",
+        (
+            Setting(
+                "rate_bytes_s",
+                Whole(0, 64 * GIB),
+                compaction["rate_bytes_s"],
+                "Bytes read per second at most; 0 is no compaction but by `vna compact`.",
+            ),
+            Setting(
+                "begin_hour",
+                Whole(0, 23),
+                compaction["begin_hour"],
+                "Hour of the day, local time, from which it works.",
+            ),
+            Setting(
+                "end_hour",
+                Whole(0, 23),
+                compaction["end_hour"],
+                "Hour of the day at which it pauses; all day where it equals begin_hour.",
+            ),
+            Setting(
+                "dead_percent",
+                Whole(1, 100),
+                compaction["dead_percent"],
+                "A pack is written anew when so much of it is not needed.",
+            ),
+        ),
+    ),
+    Section(
+        "retention",
+        "How long what is deleted or replaced can be brought back. After that it is purged: gone for good,\n"
+        "unless it is stored anew.",
+        (
+            Setting(
+                "deleted_days",
+                Real(0, 36_500),
+                retention["deleted_days"],
+                "Days from a delete to the purge of what it took; 0 keeps it for ever.",
+            ),
+            Setting(
+                "versions_days",
+                Real(0, 36_500),
+                retention["versions_days"],
+                "Days from the store of a new version to the purge of the old one; 0 keeps it for ever.",
             ),
         ),
     ),

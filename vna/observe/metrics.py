@@ -121,13 +121,22 @@ STATE_NOW: Final = _gauge(
 PROCESS_STARTS: Final = _counter(
     "vna_process_starts_total",
     "Processes that were started: more than there are says that some have died.",
-    kind=("worker", "scrub"),
+    kind=("worker", "background"),
 )
 RESIDENT_NOW: Final = _gauge("vna_process_resident_bytes", "Memory of the process.")
 FILES_NOW: Final = _gauge("vna_process_open_files", "Descriptors that the process has open.")
 FREE_BYTES: Final = _reading(
     "vna_free_bytes", "Free space of the file system, the less where packs and index have each one."
 )
+COMPACTED_PACKS: Final = _counter("vna_compacted_packs_total", "Packs removed by compaction.")
+COMPACTED_BYTES: Final = _counter("vna_compacted_bytes_total", "Bytes of those packs.")
+COMPACTION_WRITTEN: Final = _counter(
+    "vna_compaction_written_bytes_total", "Bytes that compaction wrote into other packs."
+)
+PURGED_VERSIONS: Final = _counter(
+    "vna_purged_versions_total", "Versions that were let go for good, by retention or by hand."
+)
+DEAD_BYTES: Final = _reading("vna_dead_bytes", "Bytes in packs that nobody needs any more.")
 PACKS: Final = _reading("vna_packs", "Packs on disk.")
 PACK_BYTES: Final = _reading("vna_pack_bytes", "Bytes of packs on disk.")
 ENTITIES: Final = _reading(

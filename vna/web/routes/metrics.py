@@ -33,6 +33,7 @@ def _readings(archive: Archive) -> Readings:
         stats = archive.stats()
         found[metrics.PACKS, ()] = stats.packs
         found[metrics.PACK_BYTES, ()] = stats.pack_bytes
+        found[metrics.DEAD_BYTES, ()] = stats.dead_bytes
         found[metrics.STORED_BYTES, ()] = stats.counts.bytes
         for series in metrics.ENTITIES.series:
             found[metrics.ENTITIES, series] = getattr(stats.counts, series[0])

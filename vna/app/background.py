@@ -1,4 +1,4 @@
-"""The process that scrubs, at the lowest priority for processor and disk.
+"""The process that scrubs and compacts, at the lowest priority for processor and disk.
 
 It reads its order from standard input and works until SIGTERM, or until that pipe ends because the
 supervisor is gone.
@@ -11,6 +11,9 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
 
 import psutil
 
@@ -26,12 +29,14 @@ log = logging.getLogger(__name__)
 
 LOWEST = 19
 
+Work: TypeAlias = Callable[[], None]
+
 
 def main() -> int:
-    """Scrub as ordered; return 0 when told to end, 1 when the archive failed."""
+    """Work as ordered; return 0 when told to end, 1 when the archive failed."""
     order = decode_order(sys.stdin.buffer.readline())
     config = validate(order.document, "supervisor")
-    start_logging(config.log, "scrub")
+    start_logging(config.log, "background")
     metrics.REGISTRY.share(order.metrics, order.number)
     os.nice(LOWEST)
     psutil.Process().ionice(psutil.IOPRIO_CLASS_IDLE)
@@ -47,14 +52,27 @@ def main() -> int:
         return 1
     sys.stdout.buffer.write(READY)
     sys.stdout.buffer.flush()
+    works: list[Work] = [lambda: archive.upkeep(config.compaction, config.retention, stop)]
+    if config.scrub.rate_bytes_s:
+        works.append(lambda: archive.scrub(config.scrub, stop))
     try:
-        archive.scrub(config.scrub, stop)
-    except (VnaError, OSError) as error:
-        log.error("the scrub cannot go on: %s", error)  # noqa: TRY400
-        return 1
+        with ThreadPoolExecutor(len(works)) as threads:
+            ended = [threads.submit(_work, work, stop) for work in works]
+        return 0 if all(each.result() for each in ended) else 1
     finally:
         archive.close()
-    return 0
+
+
+def _work(work: Work, stop: threading.Event) -> bool:
+    """Do one kind of work until `stop`; say if it ended well. If not, the others end too."""
+    try:
+        work()
+    except (VnaError, OSError) as error:
+        log.error("the background work cannot go on: %s", error)  # noqa: TRY400
+        return False
+    finally:
+        stop.set()
+    return True
 
 
 def _follow_signal(stop: threading.Event) -> None:
