@@ -320,8 +320,7 @@ SECTIONS: tuple[Section, ...] = (
     ),
     Section(
         "retention",
-        "How long what is deleted or replaced can be brought back. After that it is purged: gone for good,\n"
-        "unless it is stored anew.",
+        "How long what is deleted or replaced can be brought back; then it is purged: gone for good.",
         (
             Setting(
                 "deleted_days",
