@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _NAME: Final = re.compile(r"([0-9a-f]{8})-([0-9a-f]{8})\.pack")
 _PIECE: Final = 4 << 20
+_IDENTITY: Final = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\n")
 _MAX_BUFFERS: Final = os.sysconf("SC_IOV_MAX")
 
 
@@ -136,14 +137,16 @@ class DirectoryTier:
         """Return the directory's identity; give it one while it has no packs."""
         with self._locked("tier") as fd:
             held = os.pread(fd, 64, 0)
-            if not held:
+            # A power loss as it was given can leave zeros, or a part; then there are no packs yet.
+            if not _IDENTITY.fullmatch(held):
                 if self.list():
-                    raise OSError(5, "packs without the file `tier`", str(self._path))
+                    raise OSError(5, "packs without an identity in `tier`", str(self._path))
                 held = f"{uuid.uuid4()}\n".encode()
                 os.pwrite(fd, held, 0)
+                os.ftruncate(fd, len(held))
                 os.fsync(fd)
                 sync_folder(self._path)
-        return str(uuid.UUID(held.decode("ascii").strip()))
+        return held.decode("ascii").strip()
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[int]:
