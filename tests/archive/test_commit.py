@@ -96,6 +96,25 @@ async def test_a_disk_that_fails_when_the_pack_is_closed_loses_nothing(data, ct,
     assert "the pack was left unsealed" in caplog.text
 
 
+async def test_nothing_is_visible_before_it_is_durable(data, ct):
+    tier = FaultyTier(DirectoryTier(data / "packs"))
+    archive = Archive.open(ArchiveSettings(data=data), tier=tier)
+    await archive.store(ct("1.2.3.9"), source="test")
+    seen = []
+    end_sync = archive._committer._writer.end_sync
+
+    def looked():
+        seen.append(archive.stats().counts.instances)
+        end_sync()
+        seen.append(archive.stats().counts.instances)
+
+    archive._committer._writer.end_sync = looked
+    await archive.store(ct(), source="test")
+    assert seen == [1, 1]
+    assert archive.stats().counts.instances == 2
+    archive.close()
+
+
 async def test_a_commit_beyond_the_formats_limit_is_refused_alone(archive, ct, monkeypatch):
     monkeypatch.setattr("vna.storage.writer.MAX_COMMIT", 2000)
     with pytest.raises(Invalid, match="commit record"):

@@ -13,12 +13,12 @@ import uuid
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from vna._native import read_present
+from vna._native import Syncer, read_present
 from vna.folders import make_folder, sync_folder
 from vna.storage.format import pack_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from vna._native import Buffer
@@ -164,6 +164,7 @@ class _File:
     def __init__(self, fd: int, directory: Path) -> None:
         self._fd = fd
         self._directory: Path | None = directory
+        self._syncer: Syncer | None = None
 
     def size(self) -> int:
         return os.fstat(self._fd).st_size
@@ -190,6 +191,20 @@ class _File:
 
     def sync(self) -> None:
         os.fdatasync(self._fd)
+        self._name()
+
+    def begin_sync(self) -> Callable[[], None]:
+        if self._syncer is None:
+            self._syncer = Syncer()
+        self._syncer.start(self._fd)
+        return self._end_sync
+
+    def _end_sync(self) -> None:
+        assert self._syncer is not None
+        self._syncer.wait()
+        self._name()
+
+    def _name(self) -> None:
         if self._directory is not None:
             sync_folder(self._directory)
             self._directory = None
