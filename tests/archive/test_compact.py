@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from vna.archive import Archive, ArchiveSettings, Outcome
+from vna.archive.alone import Alone
 from vna.archive.purge import purge_deleted
 from vna.archive.turnstile import Turnstile
 from vna.errors import Busy, Conflict, Deleted
@@ -273,5 +274,5 @@ async def test_one_compacts_at_a_time(life):
     await life.fill(range(3))
     archive = life.again()
     await life.purge(Level.STUDY, "1.2.1")
-    with archive._compaction()._alone(), pytest.raises(Busy):
+    with Alone(life.settings.data).taken(), pytest.raises(Busy):
         archive.compact(1)

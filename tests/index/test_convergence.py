@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from vna.index import Index, IndexSettings, Outcome
 from vna.testing.commits import (
+    copy,
     damage,
     delete,
+    drop,
     move,
     plain_keyer,
     purge,
@@ -23,6 +25,22 @@ from vna.testing.commits import (
 from vna.types import Level, RestoreCommit, StoreCommit, VoidCommit
 
 few = st.integers(1, 3)
+FAR = 1 << 56
+
+
+@st.composite
+def tierings(draw, stamp, numbers):
+    """Copies of numbered blobs on lower tiers, moves away from those, packs there let go of."""
+    mutations = []
+    for _ in range(draw(st.integers(0, 3))):
+        far = FAR + draw(few)
+        every = [
+            copy(stamp, numbers, far),
+            move(stamp, numbers, far, draw(few)),
+            drop(stamp, far),
+        ]
+        mutations.append(draw(st.sampled_from(every)))
+    return mutations
 
 
 @st.composite
@@ -33,7 +51,10 @@ def histories(draw, policies=("replace",)):
         stamp = draw(st.integers(1, 30))
         match draw(
             st.sampled_from(
-                ["store"] * 6 + ["delete", "restore", "damage", "purge", "move"] * 2 + ["void"]
+                ["store"] * 6
+                + ["delete", "restore", "damage", "purge"] * 2
+                + ["move"] * 3
+                + ["void"]
             )
         ):
             case "store":
@@ -65,6 +86,7 @@ def histories(draw, policies=("replace",)):
             case "move":
                 numbers = draw(st.lists(st.integers(2, 9), max_size=4, unique=True))
                 mutations.append(move(stamp, numbers, draw(few), draw(st.integers(2, 5))))
+                mutations += draw(tierings(stamp, numbers))
             case "delete":
                 level = draw(st.sampled_from([Level.STUDY, Level.SERIES, Level.INSTANCE]))
                 mutations.append(delete(stamp, level, draw(few), draw(st.sampled_from("ab"))))
@@ -176,6 +198,10 @@ def test_a_long_history_converges(seed):
             mutations.append(restore(stamp, chance.choice(stored)))
         elif stored and chance.random() < 0.1:
             mutations.append(purge(stamp, chance.choice(stored), chance.randrange(stamp + 1)))
+        elif chance.random() < 0.1:
+            mutations.append(copy(stamp, chance.sample(range(2, 99), 9), FAR + 1 + stamp // 100))
+        elif chance.random() < 0.02:
+            mutations.append(drop(stamp, FAR + 1 + stamp // 200))
         elif chance.random() < 0.1:
             mutations.append(move(stamp, chance.sample(range(2, 99), 9), 1, 2 + stamp // 100))
         else:

@@ -12,6 +12,7 @@ Glossary
     tier        where packs are: the hot one takes what arrives, those below it whole packs
     scrub       reading all blobs back, over and over, in the background
     relocation  copying blobs and commit records to another pack, which is then preferred
+    movement    relocation of the bulk of series to another tier, in whole packs
     purge       letting go of versions for good; only a new store brings them back
     compaction  relocation out of packs with much that nobody needs, which are then removed
     span        bytes of a blob that an answer needs, not read yet
@@ -27,7 +28,9 @@ from vna.archive.flow import Run
 from vna.archive.from_backup import RestoredBackup, restore_backup
 from vna.archive.history import History
 from vna.archive.ingest import Identified, Ingest, Stored
+from vna.archive.inventory import TierState
 from vna.archive.lookup import StoredObject
+from vna.archive.movement import Moved
 from vna.archive.purge import Purged, RetentionSettings
 from vna.archive.quarantine import LostBlob
 from vna.archive.rebuild import Rebuilt, rebuild_index
@@ -54,6 +57,7 @@ __all__ = [
     "Ingest",
     "Item",
     "LostBlob",
+    "Moved",
     "Outcome",
     "Purged",
     "Rebuilt",
@@ -69,6 +73,7 @@ __all__ = [
     "Stored",
     "StoredObject",
     "TierSettings",
+    "TierState",
     "Victim",
     "cut_items",
     "rebuild_index",

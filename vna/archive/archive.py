@@ -24,13 +24,16 @@ from vna.archive.compact import (
     Victim,
     read_compaction_state,
 )
+from vna.archive.contents import series_of
 from vna.archive.flow import Flow, Run
 from vna.archive.history import History, histories, level_of
 from vna.archive.hold import Hold
 from vna.archive.identity import Identity, load_identity
 from vna.archive.ingest import Expected, Form, Ingest, Stored
+from vna.archive.inventory import TierState, tier_states
 from vna.archive.lookup import IndexLookup, Recent, StoredObject
 from vna.archive.memory import Memory
+from vna.archive.movement import Moved, Mover
 from vna.archive.offload import Offload
 from vna.archive.pace import Pace
 from vna.archive.prepare import IngestRoom
@@ -43,6 +46,7 @@ from vna.archive.purge import (
 )
 from vna.archive.quarantine import LostBlob, Quarantine
 from vna.archive.query import run_query
+from vna.archive.reclaim import reclaim
 from vna.archive.recover import Recovered, recover
 from vna.archive.restore import Restored, restore
 from vna.archive.retrieve import BlockingRetrieval, Retrieval
@@ -338,7 +342,7 @@ class Archive:
     # find -------------------------------------------------------------------------------------
     def query(self, query: Query) -> Iterator[Match]:
         """Yield what matches, in arrival order. Raises Invalid for a key that cannot be matched."""
-        return run_query(self._index, query)
+        return run_query(self._index, query, tiered=bool(self._tiers.lower))
 
     async def answers(self, query: Query) -> AsyncIterator[list[Match]]:
         """Yield the matches of a query in batches, found off the event loop."""
@@ -473,6 +477,83 @@ class Archive:
             self._clock,
             pack_size=self._pack_size,
         )
+
+    # tiers ------------------------------------------------------------------------------------
+    @property
+    def tier_names(self) -> list[str]:
+        """The names of the tiers, from hot to cold."""
+        return [each.name for each in self._tiers.names.values()]
+
+    def tier_states(self) -> dict[str, TierState]:
+        """Return what is on each tier, by name, from hot to cold; looks at every instance."""
+        return tier_states(self._store, self._index, self._tiers)
+
+    def move(
+        self,
+        to: str,
+        study_uid: str | None = None,
+        series_uid: str | None = None,
+        *,
+        stop: threading.Event | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Moved:
+        """Move the bulk of a study, a series, or all to the tier named `to`; copies stay until freed.
+
+        Works beside running writers and readers; `progress(done, total)` counts instances. Raises
+        NotFound, Invalid for a name that no tier has, Busy while another process moves or compacts
+        (with `stop` it waits), Full, and Unavailable when a tier is away: what was moved until then
+        is moved.
+        """
+        number = self._tiers.number(to)
+        targets, total = self._series(study_uid, series_uid)
+        done = 0
+
+        def follow(count: int) -> None:
+            nonlocal done
+            done += count
+            if progress is not None:
+                progress(done, max(total, done))
+
+        mover = Mover(
+            self._data,
+            self._store,
+            self._index,
+            self._quarantine,
+            self._clock,
+            number,
+            self._tiers.names[number].codec,
+            stop=stop,
+        )
+        with closing(mover):
+            return mover.move(targets, follow)
+
+    def reclaim(self) -> int:
+        """Remove packs of lower tiers in which nothing is needed; return how many that were.
+
+        Raises Busy while another process moves or compacts, Full, Unavailable.
+        """
+        return reclaim(self._data, self._store, self._index, self._clock)
+
+    def _series(
+        self, study_uid: str | None, series_uid: str | None
+    ) -> tuple[Iterable[tuple[str, str]], int]:
+        """Return the series meant, and their instances. Raises NotFound."""
+        if study_uid is None and series_uid is None:
+            with self._index.read() as reader:
+                return series_of(self._index), reader.counts().instances
+        with self._index.read() as reader:
+            studies = [study_uid] if study_uid else reader.studies_of_series(series_uid or "")
+        found = [each for uid in studies for each in series_of(self._index, uid, series_uid)]
+        if not found:
+            level = "study" if series_uid is None else "series"
+            raise NotFound(f"{level} {series_uid or study_uid} is not in the archive")
+        return found, sum(self._count(*each) for each in found)
+
+    def _count(self, study_uid: str, series_uid: str) -> int:
+        with self._index.read() as reader:
+            study = reader.study(study_uid)
+            series = reader.series(series_uid, study.id) if study else None
+            return series.instances if series else 0
 
     def lost(self) -> list[LostBlob]:
         """Return the damaged blobs that objects need: what `check` and the scrub have found so far."""

@@ -26,7 +26,7 @@ from vna.clock import Clock
 from vna.errors import Busy, Invalid, NotFound, Unavailable
 from vna.folders import make_folder, sync_folder
 from vna.index import Counts, Index, PackUse
-from vna.storage import MissingPack, PackFolder, digest_file
+from vna.storage import HOT, MissingPack, PackFolder, digest_file, tier_of
 from vna.types import PackId
 
 __all__ = ["BackupReport", "backup"]
@@ -38,7 +38,8 @@ class BackupReport:
 
     It holds everything acknowledged before `stamp` (ns since 1970), and the feed up to `change`.
     Of its packs, `linked` and `copied` are new; `kept` were there. `damage` names what of the
-    archive was found damaged or missing on the way.
+    archive was found damaged or missing on the way. `bytes_elsewhere` are needed, and on lower
+    tiers alone: they are not in the backup.
     """
 
     stamp: int = 0
@@ -48,6 +49,7 @@ class BackupReport:
     copied: int = 0
     kept: int = 0
     bytes_copied: int = 0
+    bytes_elsewhere: int = 0
     damage: list[str] = field(default_factory=list)
 
 
@@ -84,6 +86,8 @@ class _Backup:
         self._clock = clock
         self._folder = folder
         self._identity = (data / "archive.toml").read_text(encoding="ascii")
+        tiers = data / "tiers.toml"
+        self._tiers = tiers.read_text(encoding="utf-8") if tiers.exists() else ""
         self._archive = index.archive_uuid
         self._source = PackFolder(packs)
         self._target = PackFolder(folder / "packs")
@@ -111,6 +115,7 @@ class _Backup:
             identity=self._identity,
             index=snapshot.index,
             packs=copies,
+            tiers=self._tiers,
         )
         write_manifest(self._folder, manifest)
         self._remove_what_is_not_named(manifest)
@@ -118,6 +123,8 @@ class _Backup:
         report.stamp, report.change, report.packs = snapshot.stamp, snapshot.change, len(copies)
         report.kept = report.packs - report.linked - report.copied
         report.damage = sorted(set(report.damage))
+        lower = (use.live for pack, use in snapshot.packs.items() if tier_of(pack) != HOT)
+        report.bytes_elsewhere = sum(lower)
         return report
 
     def _held_before(self) -> dict[str, Copy]:
@@ -156,6 +163,7 @@ class _Backup:
         self, packs: Mapping[PackId, PackUse], progress: Callable[[int, int], None]
     ) -> tuple[list[Copy], dict[PackId, str]]:
         """Take every pack of a snapshot; return the copies, and why packs are not there."""
+        packs = {pack: use for pack, use in packs.items() if tier_of(pack) == HOT}
         there = self._source.packs()
         copies: list[Copy] = []
         missing: dict[PackId, str] = {}

@@ -7,16 +7,14 @@ One process of an archive compacts at a time: the lock is taken for each pack.
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from vna.archive.alone import Alone
 from vna.archive.manifest import write_durably
 from vna.archive.pace import Pace
 from vna.archive.quarantine import Quarantine
@@ -25,7 +23,7 @@ from vna.archive.relocate import Relocation
 from vna.archive.turnstile import Turnstile
 from vna.archive.vacate import damage_holds, vacate
 from vna.clock import Clock
-from vna.errors import Busy, Corrupt, Unavailable
+from vna.errors import Corrupt
 from vna.index import Index
 from vna.observe import metrics
 from vna.storage import BlobStore, MissingPack, pack_name
@@ -158,7 +156,7 @@ class Compaction:
         *,
         pack_size: int,
     ) -> None:
-        self._lock = data / "compact.lock"
+        self._alone = Alone(data)
         self._notes = data / COMPACTION_STATE
         self._turnstile = Turnstile(data)
         self._store = store
@@ -209,7 +207,7 @@ class Compaction:
     def _compact(self, victim: Victim, relocation: Relocation, compacted: Compacted) -> None:
         """Compact one pack, unless it is not due any more: another process may have been first."""
         before = relocation.done.bytes
-        with self._alone():
+        with self._alone.taken():
             if not self._store.has(victim.pack):
                 return
             try:
@@ -240,19 +238,3 @@ class Compaction:
             write_durably(self._notes, msgspec.json.encode(state))
         except OSError as error:
             log.warning("%s cannot be written: %s", self._notes, error)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Be the only one to move what is in packs. Raises Busy, Unavailable."""
-        try:
-            file = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        except OSError as error:
-            raise Unavailable(f"{self._lock} cannot be used: {error.strerror}") from error
-        try:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise Busy("another process compacts this archive just now") from error
-            yield
-        finally:
-            os.close(file)

@@ -41,6 +41,8 @@ def restore_backup(
         _packs(folder, data, manifest, report, progress or (lambda _done, _total: None))
         _index(folder / "index", data / "index", manifest.index, report)
         sync_folder(data)
+        if manifest.tiers:
+            write_durably(data / "tiers.toml", manifest.tiers.encode())
         write_durably(data / "archive.toml", manifest.identity.encode("ascii"))
         (data / "restoring").unlink()
     except OSError as error:
@@ -52,9 +54,7 @@ def _begin(data: Path) -> None:
     """Take an empty folder, or one that an interrupted restore left."""
     make_folder(data)
     mark = data / "restoring"
-    # The mark's draft is all that a restore leaves which ended before the mark was there.
-    nothing = {"lost+found", f"{mark.name}.draft"}
-    if not mark.exists() and any(each.name not in nothing for each in data.iterdir()):
+    if not mark.exists() and any(each.name != "lost+found" for each in data.iterdir()):
         raise Conflict(f"{data} is not empty: a backup is restored to a new folder")
     write_durably(mark, b"")
 

@@ -47,6 +47,7 @@ class Manifest(msgspec.Struct, frozen=True):
     identity: str
     index: Copy
     packs: list[Copy]
+    tiers: str = ""
 
 
 def counts_of(counts: Counts) -> dict[str, int]:

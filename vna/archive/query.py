@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TypeAlias
 
+from vna.archive.inventory import ONLINE, availability
 from vna.dicom.attributes import (
     AVAILABLE_TRANSFER_SYNTAX_UID,
     INSTANCE_AVAILABILITY,
@@ -54,13 +55,13 @@ Found: TypeAlias = tuple[bytes, EntityId]
 """A secondary key, and the ids of an entity that has it."""
 
 
-def run_query(index: Index, query: Query) -> Iterator[Match]:
+def run_query(index: Index, query: Query, *, tiered: bool = False) -> Iterator[Match]:
     """Yield the matches of `query` from its offset on, at most its limit.
 
     Raises Invalid for a key that cannot be matched. Blocking: LMDB pages may come from disk.
     """
     compiled = compile_query(query)
-    walk = _Walk(query, compiled)
+    walk = _Walk(query, compiled, tiered)
     matches = _candidates(index, query, walk)
     stop = None if query.limit is None else query.offset + query.limit
     yield from islice(matches, query.offset, stop)
@@ -192,6 +193,8 @@ class _Walk:
 
     query: Query
     compiled: CompiledQuery
+    tiered: bool
+    """Whether there may be anything that is not ONLINE."""
 
     def from_id(self, reader: Reader, level: Level, ids: tuple[int, ...]) -> Iterable[Match]:
         """Walk from the entity with these ids, unless it has gone since they were read."""
@@ -216,7 +219,7 @@ class _Walk:
         upper = self._with_series(above, series)
         instance = reader.instance_by_id(*ids)
         if upper is not None and instance is not None:
-            yield from self.instance(upper, study, series, instance)
+            yield from self.instance(reader, upper, study, series, instance)
 
     def patient(self, reader: Reader, patient: Patient) -> Iterable[Match]:
         if not self.compiled.matches(Level.PATIENT, patient.attributes):
@@ -238,6 +241,10 @@ class _Walk:
         if above is None:
             return
         if self.query.level in (Level.PATIENT, Level.STUDY):
+            if self._looks:
+                every = reader.series_of(study.id)
+                firsts = (next(reader.instances_of(study.id, each.id), None) for each in every)
+                above = above | self._available(reader, filter(None, firsts))
             yield self._match(above, study.uid)
             return
         for series in reader.series_of(study.id):
@@ -250,13 +257,16 @@ class _Walk:
         if upper is None:
             return
         if self.query.level is Level.SERIES:
+            if self._looks:
+                first = islice(reader.instances_of(study.id, series.id), 1)
+                upper = upper | self._available(reader, first)
             yield self._match(upper, study.uid, series.uid)
             return
         for instance in reader.instances_of(study.id, series.id):
-            yield from self.instance(upper, study, series, instance)
+            yield from self.instance(reader, upper, study, series, instance)
 
     def instance(
-        self, upper: Attributes, study: Study, series: Series, instance: Instance
+        self, reader: Reader, upper: Attributes, study: Study, series: Series, instance: Instance
     ) -> Iterable[Match]:
         attributes = instance.attributes | {
             SOP_INSTANCE_UID: [instance.uid],
@@ -264,6 +274,8 @@ class _Walk:
             AVAILABLE_TRANSFER_SYNTAX_UID: [instance.version.transfer_syntax],
         }
         if self.compiled.matches(Level.INSTANCE, attributes):
+            if self._looks:
+                attributes = attributes | self._available(reader, [instance])
             yield self._match(upper | attributes, study.uid, series.uid, instance.uid)
 
     def _above_series(self, reader: Reader, study: Study) -> Attributes | None:
@@ -290,6 +302,15 @@ class _Walk:
         }
         return above | attributes if self.compiled.matches(Level.SERIES, attributes) else None
 
+    @property
+    def _looks(self) -> bool:
+        return self.tiered and self._wanted(INSTANCE_AVAILABILITY)
+
+    @staticmethod
+    def _available(reader: Reader, instances: Iterable[Instance]) -> Attributes:
+        """Return the availability of the least available: of a series its first instance tells it."""
+        return {INSTANCE_AVAILABILITY: [availability(reader, instances)]}
+
     def _wanted(self, *paths: int) -> bool:
         returned = self.query.returned
         return returned is None or not returned.isdisjoint(paths)
@@ -297,7 +318,7 @@ class _Walk:
     def _match(
         self, attributes: Attributes, study_uid: str = "", series_uid: str = "", sop_uid: str = ""
     ) -> Match:
-        attributes = attributes | {INSTANCE_AVAILABILITY: ["ONLINE"]}
+        attributes = {INSTANCE_AVAILABILITY: [ONLINE], **attributes}
         returned = self.query.returned
         if returned is not None:
             attributes = {path: v for path, v in attributes.items() if path in returned}

@@ -25,6 +25,7 @@ from vna.clock import Clock
 from vna.errors import Corrupt
 from vna.index import Index, Mutation, Reader
 from vna.storage import (
+    HOT,
     LARGE_RECORD,
     BlobRecord,
     BlobStore,
@@ -33,8 +34,9 @@ from vna.storage import (
     EncodedBlob,
     PackWriter,
     commit_record,
+    tier_of,
 )
-from vna.types import BlobPlace, MoveCommit, PackId, StoreCommit
+from vna.types import BlobPlace, CopyCommit, MoveCommit, PackId, StoreCommit
 
 __all__ = ["Paced", "Relocated", "Relocation"]
 
@@ -201,15 +203,22 @@ def _surviving(commits: Sequence[bytes], reader: Reader, source: BlobStore) -> I
     """Yield the commit records that a rebuild still needs.
 
     Not those of stores that were refused: without the store its void may be in any pack. And not
-    those of moves out of packs that are gone, for durable: the folder was synced when the pack that
+    those of moves out of packs that are gone, or of copies in such, for durable: the folder was synced when the pack that
     takes the others was made.
     """
     for payload in commits:
         commit = decode_commit(payload)
         if isinstance(commit, StoreCommit) and reader.voided(commit.sop_uid, commit.stamp):
             continue
-        if isinstance(commit, MoveCommit):
-            packs = {place.pack for _, place in commit.places} | {commit.pack} - {0}
-            if not any(map(source.has, packs)):
+        if isinstance(commit, MoveCommit | CopyCommit):
+            packs = {place.pack for _, place in commit.places}
+            if isinstance(commit, MoveCommit) and commit.pack:
+                packs.add(commit.pack)
+            if not any(_is_there(pack, reader, source) for pack in packs):
                 continue
         yield payload
+
+
+def _is_there(pack: PackId, reader: Reader, source: BlobStore) -> bool:
+    """Say whether a pack still is, on whatever tier, as far as the archive knows."""
+    return source.has(pack) if tier_of(pack) == HOT else not reader.dropped(pack)

@@ -20,6 +20,7 @@ from vna.archive.pace import LONGEST_WAIT_S, within_hours
 from vna.archive.quarantine import Quarantine
 from vna.clock import Clock
 from vna.index import Index
+from vna.storage import HOT, tier_of
 from vna.types import BlobPlace
 
 __all__ = ["Scrub", "ScrubSettings", "ScrubState", "read_scrub_state"]
@@ -38,12 +39,14 @@ class ScrubSettings:
     It reads up to `rate_bytes_s` (0: there is no scrub), from `begin_hour` to `end_hour` of the
     local time of day (over midnight where the first is the larger, always where they are equal).
     A pass over all blobs begins `every_days` after the one before began, or when that has ended.
+    Copies on tiers below the hot one are read back too if `lower_tiers` says so.
     """
 
     rate_bytes_s: int = 20 << 20
     begin_hour: int = 0
     end_hour: int = 0
     every_days: float = 30.0
+    lower_tiers: bool = False
 
 
 class ScrubState(msgspec.Struct, frozen=True):
@@ -106,7 +109,12 @@ class Scrub:
         after = bytes.fromhex(self._state.position)
         with self._index.read() as reader:
             batch = reader.blobs(after, BATCH)
-            placed = [(place, digest) for digest, _ in batch for place in reader.places(digest)]
+            placed = [
+                (place, digest)
+                for digest, _ in batch
+                for place in reader.places(digest)
+                if self._settings.lower_tiers or tier_of(place.pack) == HOT
+            ]
         for place, digest in sorted(placed, key=lambda each: (each[0].pack, each[0].offset)):
             self._read(digest, place, stop)
             if stop.is_set():

@@ -36,7 +36,8 @@ def backup(
     """Back up the archive; works beside a running daemon.
 
     DIR then holds everything that was acknowledged before the command began. Given again, it
-    copies only what is new. Damage that is met in the archive is named; then it exits with 1.
+    copies only what is new. What was moved to lower tiers stays there: the backup names it, and a
+    restored archive reads it from them. Damage that is met in the archive is named; then it exits with 1.
     """
     with (
         open_archive(configure(config, {"--data": data}), "backup") as archive,
@@ -54,4 +55,6 @@ def backup(
             f"{report.linked} linked, {report.copied} copied ({report.bytes_copied} bytes), "
             f"{report.kept} there before"
         )
+        if report.bytes_elsewhere:
+            typer.echo(f"{report.bytes_elsewhere} bytes on lower tiers are not in it")
     raise typer.Exit(Exit.FOUND if report.damage else Exit.OK)

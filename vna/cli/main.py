@@ -21,6 +21,7 @@ from vna.cli import (
     restore_backup,
     serve,
     stats,
+    tier,
     version,
     versions,
 )
@@ -57,6 +58,7 @@ for command in (
 ):
     command.register(app)
 app.add_typer(bench.app, name="bench")
+app.add_typer(tier.app, name="tier")
 app.add_typer(config.app, name="config")
 
 

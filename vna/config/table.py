@@ -286,6 +286,12 @@ SECTIONS: tuple[Section, ...] = (
                 scrub["every_days"],
                 "Days from the begin of one pass to that of the next, at least.",
             ),
+            Setting(
+                "lower_tiers",
+                Flag(),
+                scrub["lower_tiers"],
+                "Read back what is on tiers below the hot one, too.",
+            ),
         ),
     ),
     Section(

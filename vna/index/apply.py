@@ -43,8 +43,10 @@ from vna.index.transaction import Transaction
 from vna.index.versions import Held, Merge, content_id, history_of, merge, same_data
 from vna.types import (
     Commit,
+    CopyCommit,
     DamageCommit,
     DeleteCommit,
+    DropCommit,
     DuplicatePolicy,
     Level,
     MoveCommit,
@@ -55,12 +57,9 @@ from vna.types import (
     VoidCommit,
 )
 
-__all__ = ["apply_group", "forget", "leap_feed", "load_state"]
+__all__ = ["apply_group", "forget", "load_state"]
 
 _Known: TypeAlias = Instance | Tombstone | None
-
-FEED_LIFE_BITS = 32
-"""Changes between two returns to a checkpoint have numbers below one another's; far below 2^53."""
 
 _NOTHING = Applied(Outcome.NOTHING, 0)
 
@@ -69,13 +68,6 @@ def load_state(txn: Transaction) -> State:
     """Return the counters and counts of the index."""
     value = txn.get(Table.META, META_STATE)
     return decode_state(value) if value is not None else State()
-
-
-def leap_feed(txn: Transaction) -> None:
-    """Number the changes from here on above all that were ever told and are gone now."""
-    state = load_state(txn)
-    state.change = ((state.change >> FEED_LIFE_BITS) + 1) << FEED_LIFE_BITS
-    txn.put(Table.META, META_STATE, encode(state))
 
 
 def apply_group(
@@ -138,10 +130,8 @@ class _Group:
             return self._delete(commit)
         if isinstance(commit, PurgeCommit):
             return self._purge(commit)
-        if isinstance(commit, DamageCommit):
-            self.ledger.condemn(commit)
-        elif isinstance(commit, MoveCommit):
-            self.ledger.move(commit)
+        if isinstance(commit, DamageCommit | MoveCommit | CopyCommit | DropCommit):
+            self.ledger.take(commit)
         return _NOTHING
 
     def void(self, commit: VoidCommit) -> None:

@@ -175,6 +175,7 @@ class PackUse(msgspec.Struct, array_like=True):
 
     `end` is the largest end of a blob that was ever known in it. `spare` are bytes of known blobs
     that are served from another place. Its commit records before `moved` are in another pack too.
+    `dropped` says of a pack of a lower tier that it was let go of for good.
     """
 
     mark: int
@@ -183,6 +184,7 @@ class PackUse(msgspec.Struct, array_like=True):
     end: int = 0
     spare: int = 0
     moved: int = 0
+    dropped: bool = False
 
     @property
     def dead(self) -> int:

@@ -16,7 +16,15 @@ from vna.index.entities import (
 )
 from vna.index.layout import Table, copy_key, row_key
 from vna.index.transaction import Transaction
-from vna.types import BlobPlace, DamageCommit, MoveCommit, PackId, Version
+from vna.types import (
+    BlobPlace,
+    CopyCommit,
+    DamageCommit,
+    DropCommit,
+    MoveCommit,
+    PackId,
+    Version,
+)
 
 __all__ = ["Ledger", "blobs_of"]
 
@@ -41,7 +49,7 @@ class Ledger:
     def learn(self, digest: bytes, place: BlobPlace) -> bool:
         """Record that the blob is at `place`; say if it was needed and had no undamaged place."""
         known = self._damaged(digest, place)
-        if known is not None and known.reason:
+        if (known is not None and known.reason) or self._dropped(place.pack):
             return False
         use = self._pack(place.pack)
         use.end = max(use.end, place.offset + place.size)
@@ -49,6 +57,17 @@ class Ledger:
         was_lost = blob.place is None and blob.refs > 0
         self._settle_on(digest, blob, {*_places(blob), place})
         return was_lost
+
+    def take(self, commit: DamageCommit | MoveCommit | CopyCommit | DropCommit) -> None:
+        """Record what a commit says of where blobs are."""
+        if isinstance(commit, DamageCommit):
+            self.condemn(commit)
+        elif isinstance(commit, MoveCommit):
+            self.move(commit)
+        elif isinstance(commit, CopyCommit):
+            self.copied(commit)
+        else:
+            self.drop(commit)
 
     def condemn(self, commit: DamageCommit) -> None:
         """Record what is said of a copy, unless something newer is known; serve another one."""
@@ -60,7 +79,8 @@ class Ledger:
         self._txn.put(Table.DAMAGED, copy_key(digest, place), encode(now))
         blob = self._blob(digest)
         places = set(_places(blob))
-        self._settle_on(digest, blob, places - {place} if now.reason else places | {place})
+        gone = now.reason or self._dropped(place.pack)
+        self._settle_on(digest, blob, places - {place} if gone else places | {place})
 
     def move(self, commit: MoveCommit) -> None:
         """Prefer every other copy to those at the places that were moved."""
@@ -71,6 +91,21 @@ class Ledger:
         if commit.pack:
             use = self._pack(commit.pack)
             use.moved = max(use.moved, commit.end)
+
+    def copied(self, commit: CopyCommit) -> None:
+        """Record the copies on lower tiers."""
+        for digest, place in commit.places:
+            self.learn(digest, place)
+
+    def drop(self, commit: DropCommit) -> None:
+        """Know a pack of a lower tier no more, whatever is said of it before or later."""
+        self._pack(commit.pack).dropped = True
+        for digest in commit.digests:
+            blob = self._blob(digest)
+            left = {place for place in _places(blob) if place.pack != commit.pack}
+            for place in set(_places(blob)) - left:
+                self._txn.delete(Table.MOVED, copy_key(digest, place))
+            self._settle_on(digest, blob, left)
 
     def forget(self, pack: PackId, digests: Iterable[bytes]) -> int:
         """Drop the places of blobs in a pack that is to vanish; return how many must stay.
@@ -122,6 +157,13 @@ class Ledger:
                 self._txn.delete(Table.BLOBS, digest)
         for pack, use in self._packs.items():
             self._txn.put(Table.PACKS, row_key(pack), encode(use))
+
+    def _dropped(self, pack: PackId) -> bool:
+        use = self._packs.get(pack)
+        if use is None:
+            value = self._txn.get(Table.PACKS, row_key(pack))
+            return value is not None and decode_pack(value).dropped
+        return use.dropped
 
     def _damaged(self, digest: bytes, place: BlobPlace) -> Damaged | None:
         value = self._txn.get(Table.DAMAGED, copy_key(digest, place))

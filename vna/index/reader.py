@@ -278,6 +278,19 @@ class Reader:
             return []
         return [blob.place, *blob.copies]
 
+    def moved(self, digest: bytes, place: BlobPlace) -> bool:
+        """Return whether every other copy of a blob is preferred to the one at this place."""
+        return self._txn.get(Table.MOVED, copy_key(digest, place)) is not None
+
+    def known(self, after: bytes, limit: int) -> list[tuple[bytes, int, list[BlobPlace]]]:
+        """Return up to `limit` blobs behind digest `after`: how many versions need it, its places."""
+        rows = islice(self._txn.scan(Table.BLOBS, b"", after + b"\0"), limit)
+        found = ((digest, decode_blob(value)) for digest, value in rows)
+        return [
+            (digest, blob.refs, [*([blob.place] if blob.place else []), *blob.copies])
+            for digest, blob in found
+        ]
+
     def needed_at(self, digest: bytes, place: BlobPlace) -> bool:
         """Return whether a version needs a blob, and is served it from this place."""
         blob = self._get(Table.BLOBS, digest, decode_blob)
@@ -312,6 +325,11 @@ class Reader:
         return {
             ids_of(key)[0]: decode_pack(value) for key, value in self._txn.scan(Table.PACKS, b"")
         }
+
+    def dropped(self, pack: PackId) -> bool:
+        """Return whether a pack of a lower tier was let go of."""
+        use = self._get(Table.PACKS, row_key(pack), decode_pack)
+        return use is not None and use.dropped
 
     def marks(self) -> dict[PackId, int]:
         """Return the offset of each pack up to which its commit records are applied."""

@@ -21,7 +21,7 @@ from vna.storage.codecs import CodecName
 from vna.storage.copies import CopiedPack, PackFolder, copy_file, digest_file
 from vna.storage.encode import EncodedBlob, digest_of, encode_blob
 from vna.storage.extents import ExtentCache
-from vna.storage.faults import MissingPack, WouldWait
+from vna.storage.faults import MissingPack, WouldWait, write_error
 from vna.storage.format import pack_name
 from vna.storage.lift import LARGE_RECORD
 from vna.storage.orphan import OrphanPack
@@ -35,6 +35,7 @@ from vna.storage.tiers.s3 import S3Settings, S3Tier
 from vna.storage.tiers.wrapping import MarkedTier, MeteredTier, QueuedTier
 from vna.storage.tierset import HOT, TierSet, tier_of
 from vna.storage.walk import BlobRecord, CommitRecord, DamagedRecord, Record, RecordWalk
+from vna.storage.whole import LargeBlob, WholePack
 from vna.storage.writer import PackMark, PackWriter, commit_record
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "EncodedBlob",
     "ExtentCache",
     "HotTier",
+    "LargeBlob",
     "MarkedTier",
     "MeteredTier",
     "MissingPack",
@@ -71,6 +73,7 @@ __all__ = [
     "StorageSettings",
     "Tier",
     "TierSet",
+    "WholePack",
     "WouldWait",
     "commit_record",
     "copy_file",
@@ -79,4 +82,5 @@ __all__ = [
     "encode_blob",
     "pack_name",
     "tier_of",
+    "write_error",
 ]

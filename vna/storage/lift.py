@@ -15,7 +15,7 @@ from vna.storage.format import RECORD_HEADER
 from vna.storage.read import StoredRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from vna._native import Buffer
     from vna.storage.stream import BlobStream
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 LARGE_RECORD: Final = 64 << 20
 """Bytes of a record up to which it is held in memory as a whole."""
+
+GAP: Final = 1 << 20
+"""Bytes that are read without being wanted, rather than ask once more."""
 
 _FRONT: Final = RECORD_HEADER.size
 _NAMES: Final[dict[int, CodecName]] = {number: name for name, number in CODEC_IDS.items()}
@@ -52,18 +55,52 @@ class _Held:
         """Nothing is open."""
 
 
+def held(source: PackReader, place: BlobPlace) -> PackReader:
+    """Return the record of a blob in memory, from one read, as a pack that has no other."""
+    return _Held(source.read(place.offset, place.size), place.offset)
+
+
+def held_run(source: PackReader, places: Sequence[BlobPlace]) -> PackReader:
+    """Return records that lie one after the other in memory, from one read."""
+    start, last = places[0].offset, places[-1]
+    return _Held(source.read(start, last.offset + last.size - start), start)
+
+
+def runs(places: Iterable[BlobPlace], longest: int) -> Iterator[list[BlobPlace]]:
+    """Yield places as they come, in runs that lie side by side in a pack, of at most `longest` bytes.
+
+    Places between which at most `GAP` bytes are not wanted count as side by side.
+    """
+    run: list[BlobPlace] = []
+    for place in places:
+        if run:
+            end = run[-1].offset + run[-1].size
+            near = place.pack == run[-1].pack and 0 <= place.offset - end <= GAP
+            if not near or place.offset + place.size - run[0].offset > longest:
+                yield run
+                run = []
+        run.append(place)
+    if run:
+        yield run
+
+
 def lift(
     source: PackReader, place: BlobPlace, digest: bytes, codec: CodecName | None, level: int
 ) -> EncodedBlob:
     """Return the record of a blob, ready to be appended elsewhere. Corrupt if it is not whole."""
-    held = _Held(source.read(place.offset, place.size), place.offset)
-    record = StoredRecord.placed(held, place)
+    front = held(source, place)
+    record = StoredRecord.placed(front, place)
     record.verify(digest)
     header = record.header
     if codec is None or not header.length:
-        return EncodedBlob(header, [memoryview(held.read(place.offset, place.size))[_FRONT:]])
+        return EncodedBlob(header, [memoryview(front.read(place.offset, place.size))[_FRONT:]])
     raw = record.read(0, header.length)
     return encode_record(header.kind, digest, [raw], header.stride, codec, level=level)
+
+
+def rest_of(source: PackReader, place: BlobPlace) -> Iterator[Buffer]:
+    """Yield what follows the header of a record, a piece at a time, as it is."""
+    return source.stream(place.offset + _FRONT, place.size - _FRONT)
 
 
 def pour(source: PackReader, place: BlobPlace, digest: bytes, stream: BlobStream) -> None:

@@ -13,22 +13,33 @@ from vna.storage.codecs import CodecName
 from vna.storage.encode import EncodedBlob
 from vna.storage.faults import reading, write_error
 from vna.storage.format import PACK_HEADER, pack_name
-from vna.storage.lift import codec_of, lift, pour
+from vna.storage.lift import (
+    LARGE_RECORD,
+    codec_of,
+    held,
+    held_run,
+    lift,
+    pour,
+    rest_of,
+    runs,
+)
 from vna.storage.open_packs import OpenPacks
 from vna.storage.orphan import OrphanPack
 from vna.storage.present import PresentBlobs
 from vna.storage.read import StoredRecord
 from vna.storage.stream import BlobStream
-from vna.storage.tiers.cached import CachedReader
+from vna.storage.tiers.cached import CachedReader, CachedTier
 from vna.storage.tiers.directory import DirectoryTier
-from vna.storage.tierset import TierSet
+from vna.storage.tierset import HOT, TierSet, tier_of
 from vna.storage.walk import RecordWalk, ends_in_seal
+from vna.storage.whole import LargeBlob, WholePack
 from vna.storage.writer import OwnedPack, PackWriter
 from vna.types import BlobKind, BlobPlace, PackId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from vna._native import Buffer
     from vna.storage.tier import HotTier, PackReader, Tier
 
 _PIECE: Final = 1 << 20
@@ -145,6 +156,8 @@ class BlobStore:
         Corrupt unless it is as it was written and the blob's BLAKE3 is `digest`.
         """
         with reading(place.pack), self._uncached(place.pack) as source:
+            if tier_of(place.pack) != HOT and place.size <= LARGE_RECORD:
+                source = held(source, place)  # noqa: PLW2901  # by one request
             StoredRecord.placed(source, place).verify(digest)
 
     def lift(self, place: BlobPlace, digest: bytes, codec: CodecName | None = None) -> EncodedBlob:
@@ -155,6 +168,63 @@ class BlobStore:
         """
         with reading(place.pack), self._uncached(place.pack) as source:
             return lift(source, place, digest, codec, self._settings.zstd_level)
+
+    def lift_run(
+        self, named: Sequence[tuple[bytes, BlobPlace]], codec: CodecName | None = None
+    ) -> Iterator[EncodedBlob | Corrupt]:
+        """Yield the records of blobs as `lift` does, what is damaged as the error.
+
+        Those that lie side by side are one read, of at most 64 MiB.
+        """
+        digests = {place: digest for digest, place in named}
+        for run in runs((place for _, place in named), LARGE_RECORD):
+            with reading(run[0].pack), self._uncached(run[0].pack) as source:
+                front = held_run(source, run)
+            for place in run:
+                try:
+                    yield lift(front, place, digests[place], codec, self._settings.zstd_level)
+                except Corrupt as error:
+                    yield error
+
+    def large(self, place: BlobPlace, digest: bytes) -> LargeBlob:
+        """Return the record of a blob of any size, read back and checked, for a whole pack."""
+        self.verify(place, digest)
+        with reading(place.pack), self._uncached(place.pack) as source:
+            header = StoredRecord.placed(source, place).header
+
+        def rest() -> Iterator[Buffer]:
+            with reading(place.pack), self._uncached(place.pack) as source:
+                yield from rest_of(source, place)
+
+        return LargeBlob(header, rest)
+
+    def keep(self, whole: WholePack, pack: PackId) -> int:
+        """Put a whole pack on its tier, under a name that was reserved; return its size.
+
+        Durable there, and read back, on return. Raises Unavailable, Full, and Corrupt when the
+        tier gave back other bytes.
+        """
+        with self._asking(pack, "cannot be put on its tier"):
+            return whole.put(self._plain(tier_of(pack)), pack)
+
+    def reserve(self, number: int) -> PackId:
+        """Return a name for a new pack on tier `number`, never given before."""
+        try:
+            return self.tiers.reserve(self._settings.node, number)
+        except OSError as error:
+            raise write_error(error, "a new pack cannot be named") from error
+
+    def discard(self, pack: PackId) -> None:
+        """Remove a pack of a lower tier, if it is there. Raises Unavailable."""
+        with self._asking(pack, "cannot be removed from its tier"):
+            self.tiers.tier(tier_of(pack)).remove(pack)
+
+    def lower_packs(self, number: int) -> list[PackInfo]:
+        """Return the packs on a lower tier, ascending by id. Raises Unavailable."""
+        try:
+            return [PackInfo(pack, size) for pack, size in self.tiers.tier(number).list()]
+        except OSError as error:
+            raise Unavailable(f"tier {number} cannot be listed: {error}") from error
 
     def copy_large(
         self, place: BlobPlace, digest: bytes, target: BlobStore, codec: CodecName | None = None
@@ -226,6 +296,18 @@ class BlobStore:
             yield OrphanPack(self._tier, pack, file)
         finally:
             file.close()
+
+    def _plain(self, number: int) -> Tier:
+        """Return a tier without the cache before it."""
+        tier = self.tiers.tier(number)
+        return tier.inner if isinstance(tier, CachedTier) else tier
+
+    @contextmanager
+    def _asking(self, pack: PackId, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise write_error(error, f"pack {pack_name(pack)} {what}") from error
 
     @contextmanager
     def _uncached(self, pack: PackId) -> Iterator[PackReader]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vna.index import Index, Mutation, content_id
+from vna.index import Mutation, content_id
 from vna.types import (
     Attributes,
     BlobPlace,
+    CopyCommit,
     DamageCommit,
     DeleteCommit,
+    DropCommit,
     DuplicatePolicy,
     Hole,
     Level,
@@ -28,10 +30,11 @@ from vna.types import (
 
 __all__ = [
     "blob_place",
-    "consistent",
+    "copy",
     "damage",
     "delete",
     "digest",
+    "drop",
     "move",
     "plain_keyer",
     "purge",
@@ -141,6 +144,17 @@ def move(stamp: int, numbers: Iterable[int], pack: int, to: PackId) -> Mutation:
     return Mutation(MoveCommit(stamp, pack, 1000 * len(places), places), copies)
 
 
+def copy(stamp: int, numbers: Iterable[int], to: PackId) -> Mutation:
+    """Return the record of copies of numbered blobs in a pack of a lower tier."""
+    places = [(digest(number), blob_place(number, to)) for number in numbers]
+    return Mutation(CopyCommit(stamp, places))
+
+
+def drop(stamp: int, pack: PackId) -> Mutation:
+    """Return that a pack of a lower tier is let go of, with all blobs that it may have had."""
+    return Mutation(DropCommit(stamp, pack, [digest(number) for number in range(100)]))
+
+
 def purge(stamp: int, stored: Mutation, upto: int, reason: str = "test") -> Mutation:
     """Return the purge of what a store brought, if nothing newer than `upto` brought it too."""
     commit = stored.commit
@@ -160,35 +174,3 @@ def plain_keyer(level: Level, attributes: Attributes) -> Iterable[bytes]:
     for tag, values in attributes.items():
         for value in values:
             yield f"{tag:08X}:{value}".encode()
-
-
-def consistent(index: Index) -> int:
-    """Check that counts, rows, feed and aggregates of an index tell one story; count instances."""
-    with index.read() as reader:
-        counts = reader.counts()
-        studies = list(reader.studies())
-        series = [s for study in studies for s in reader.series_of(study.id)]
-        instances = [i for study in studies for i in reader.instances_of(study.id)]
-        assert (counts.studies, counts.series, counts.instances) == (
-            len(studies),
-            len(series),
-            len(instances),
-        )
-        assert counts.patients == len(list(reader.patients()))
-        assert (
-            sum(s.instances for s in studies) == sum(s.instances for s in series) == len(instances)
-        )
-        assert counts.bytes == sum(i.version.length for i in instances)
-        assert len(list(reader.ids(Level.INSTANCE, b"", b"\xff"))) == len(instances)
-        for instance in instances:
-            assert reader.instance(instance.uid) == instance
-            assert reader.blob(instance.version.header) is not None
-        changes = reader.changes(0, 1_000_000)
-        lives = {seq >> 32 for seq in [0, *(c.seq for c in changes)]}
-        assert [c.seq & 0xFFFFFFFF for c in changes] == [
-            n
-            for life in sorted(lives)
-            for n in range(1, 1 + sum(c.seq >> 32 == life for c in changes))
-        ]
-        assert len(changes) == len(instances)
-    return len(instances)

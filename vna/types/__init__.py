@@ -14,8 +14,10 @@ Glossary
 
 from vna.types.commit import (
     Commit,
+    CopyCommit,
     DamageCommit,
     DeleteCommit,
+    DropCommit,
     DuplicatePolicy,
     MoveCommit,
     PurgeCommit,
@@ -33,8 +35,10 @@ __all__ = [
     "BlobKind",
     "BlobPlace",
     "Commit",
+    "CopyCommit",
     "DamageCommit",
     "DeleteCommit",
+    "DropCommit",
     "DuplicatePolicy",
     "FrameKind",
     "Frames",

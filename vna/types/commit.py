@@ -92,6 +92,24 @@ class MoveCommit(msgspec.Struct, frozen=True, array_like=True, tag="move"):
     places: list[tuple[bytes, BlobPlace]]
 
 
+class CopyCommit(msgspec.Struct, frozen=True, array_like=True, tag="copy"):
+    """Copies of the blobs are at `places`, in whole packs on tiers below the hot one.
+
+    It stands in a pack of the hot tier, which alone makes the index.
+    """
+
+    stamp: int
+    places: list[tuple[bytes, BlobPlace]]
+
+
+class DropCommit(msgspec.Struct, frozen=True, array_like=True, tag="drop"):
+    """A pack of a lower tier is let go of for good: its copies, of the blobs `digests`, count no more."""
+
+    stamp: int
+    pack: PackId
+    digests: list[bytes]
+
+
 class PurgeCommit(msgspec.Struct, frozen=True, array_like=True, tag="purge"):
     """Contents of an instance are let go for good: their blobs are not needed for it any more.
 
@@ -112,5 +130,7 @@ Commit: TypeAlias = (
     | RestoreCommit
     | DamageCommit
     | MoveCommit
+    | CopyCommit
+    | DropCommit
     | PurgeCommit
 )

@@ -11,7 +11,6 @@ mod json;
 mod loan;
 mod pdu;
 mod scan;
-mod sync;
 
 use pyo3::prelude::*;
 
@@ -23,6 +22,5 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     hash::register(module)?;
     json::register(module)?;
     pdu::register(module)?;
-    scan::register(module)?;
-    sync::register(module)
+    scan::register(module)
 }

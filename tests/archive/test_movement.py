@@ -1,0 +1,321 @@
+"""Movement between tiers: what is moved stays readable, byte for byte, and a rebuild from the packs of
+the hot tier alone gives the same index."""
+
+import json
+import random
+import shutil
+import threading
+
+import pytest
+
+from vna.archive import Archive, ArchiveSettings, TierSettings
+from vna.archive.alone import Alone
+from vna.errors import Busy, Invalid, NotFound, Unavailable
+from vna.storage import DirectoryTier, tier_of
+from vna.testing.images import ct_image
+from vna.testing.power import memory_folder
+from vna.types import Key, Level, Query
+
+SIZE = 6000
+AVAILABILITY = 0x00080056
+
+
+def bucket_tier(bucket, folder, name="cold", **others):
+    """Settings of a tier in a bucket, its keys in files."""
+    keys = {"access_key_file": bucket.access_key, "secret_key_file": bucket.secret_key}
+    for file, text in keys.items():
+        (folder / file).write_text(text)
+    return TierSettings(
+        name,
+        "s3",
+        endpoint=bucket.endpoint,
+        bucket=bucket.bucket,
+        prefix=bucket.prefix,
+        allow_http=True,
+        **{file: folder / file for file in keys},
+        **others,
+    )
+
+
+class Life:
+    """An archive with three tiers in a folder."""
+
+    def __init__(self, folder, cold=None):
+        self.folder = folder
+        tiers = (
+            TierSettings("hot", path=folder / "data/packs"),
+            TierSettings("warm", path=folder / "warm"),
+            cold or TierSettings("cold", path=folder / "cold", codec="zstd"),
+        )
+        self.settings = ArchiveSettings(
+            data=folder / "data",
+            index_map_bytes=1 << 20,
+            threads=2,
+            pack_size_bytes=60_000,
+            min_free_bytes=0,
+            tiers=tiers,
+        )
+        self.files = {}
+        self.archive = Archive.open(self.settings)
+
+    def again(self):
+        self.archive.close()
+        self.archive = Archive.open(self.settings)
+        self.archive.recover()
+        return self.archive
+
+    async def fill(self, numbers=range(12)):
+        for number in numbers:
+            self.files[number] = image(number)
+            await self.archive.store(self.files[number], source="test")
+
+    def content(self, number):
+        (stored,) = self.archive.objects(f"1.2.{number % 2}", None, f"1.2.3.{number}")
+        return b"".join(self.archive.file(stored, "TEST")[1])
+
+    def objects(self):
+        return {name: state.objects for name, state in self.archive.tier_states().items()}
+
+    def packs(self, tier):
+        return sorted((self.folder / tier).glob("*.pack"))
+
+    def must_be_whole(self):
+        """All reads back, nothing is damaged, and the hot tier alone makes the same index."""
+        for number, file in self.files.items():
+            assert self.content(number) == file
+        assert self.archive.check().damage == []
+        assert self.archive.recover().damage == []
+        data, other = self.settings.data, self.folder / "rebuilt"
+        shutil.rmtree(other, ignore_errors=True)
+        other.mkdir()
+        shutil.copy(data / "archive.toml", other)
+        shutil.copytree(data / "packs", other / "packs")
+        rebuilt = Archive.open(ArchiveSettings(data=other, index_map_bytes=1 << 20))
+        try:
+            rebuilt.recover()
+            assert list(self.archive._index.dump()) == list(rebuilt._index.dump())
+        finally:
+            rebuilt.close()
+
+
+@pytest.fixture
+def folder():
+    with memory_folder() as memory:
+        yield memory
+
+
+@pytest.fixture
+def life(folder):
+    opened = Life(folder)
+    yield opened
+    opened.archive.close()
+
+
+def image(number, size=SIZE):
+    """Two studies of two series; instance numbers run against the order of arrival."""
+    study = number % 2
+    return ct_image(
+        f"1.2.3.{number}",
+        StudyInstanceUID=f"1.2.{study}",
+        SeriesInstanceUID=f"1.2.{study}.{number // 2 % 2}",
+        InstanceNumber=100 - number,
+        Rows=1,
+        Columns=size // 2,
+        PixelData=random.Random(number).randbytes(size // 2) + bytes(size // 2),
+    )
+
+
+async def test_a_study_moves_down_and_its_hot_bytes_are_freed(life):
+    await life.fill()
+    archive = life.again()
+    moved = archive.move("cold", "1.2.0")
+    assert (moved.series, moved.instances, moved.blobs, moved.packs) == (2, 6, 6, 1)
+    assert moved.bytes_stored < moved.bytes_raw * 0.7
+    assert life.objects() == {"hot": 6, "warm": 0, "cold": 6}
+    life.must_be_whole()
+    assert archive.compact(25).packs > 0
+    hot = archive.tier_states()["hot"].bytes_packs
+    assert hot < 6 * SIZE + 12 * 4000
+    life.must_be_whole()
+    archive = life.again()
+    life.must_be_whole()
+    assert archive.move("cold", "1.2.0").blobs == 0
+
+
+async def test_moving_all_down_step_by_step_and_up_again(life):
+    await life.fill()
+    archive = life.again()
+    for name in ("warm", "cold", "hot", "cold", "warm", "hot"):
+        archive.move(name)
+        assert {tier: count for tier, count in life.objects().items() if count} == {name: 12}
+        life.must_be_whole()
+        archive.compact(10)
+        life.must_be_whole()
+    # what was recalled was not removed below, so that going down again copies nothing
+    assert archive.move("cold").blobs == 0
+    life.must_be_whole()
+
+
+async def test_the_bulk_of_a_series_is_contiguous_in_viewing_order(life):
+    await life.fill(range(0, 40, 4))
+    life.archive.move("cold", None, "1.2.0.0")
+    with life.archive._index.read() as reader:
+        stored = life.archive.objects("1.2.0")
+        places = {each.sop_uid: reader.blob(each.version.holes[0].blob) for each in stored}
+    ordered = [places[f"1.2.3.{number}"] for number in range(36, -1, -4)]
+    assert {tier_of(place.pack) for place in ordered} == {2}
+    ends = [place.offset + place.size for place in ordered]
+    assert [place.offset for place in ordered[1:]] == ends[:-1]
+
+
+async def test_packs_that_are_not_needed_are_removed(life):
+    await life.fill()
+    archive = life.archive
+    archive.move("warm")
+    archive.move("cold", "1.2.0")
+    assert archive.reclaim() == 0, "the other study is in the same pack"
+    archive.move("cold", "1.2.1")
+    assert len(life.packs("warm")) == 1
+    assert archive.reclaim() == 1
+    assert life.packs("warm") == []
+    life.must_be_whole()
+    archive.move("hot", "1.2.0")
+    assert archive.reclaim() == 0, "copies of what was recalled stay"
+    for number in list(life.files):
+        if number % 2 == 0:
+            await archive.delete(Level.INSTANCE, f"1.2.3.{number}", "test")
+            await archive.purge(f"1.2.3.{number}", "test")
+            del life.files[number]
+    assert archive.reclaim() == 1
+    assert len(life.packs("cold")) == 1
+    archive.compact(1)
+    life.must_be_whole()
+
+
+async def test_what_comes_again_is_not_stored_again(life):
+    await life.fill()
+    life.archive.move("cold")
+    for file in life.files.values():
+        assert (await life.archive.store(file, source="test")).outcome.value == "duplicate"
+    assert life.objects()["cold"] == 12
+
+
+async def test_availability_says_where_the_bulk_is(life):
+    await life.fill()
+    life.archive.move("warm", None, "1.2.0.0")
+    found = {}
+    for level, key in (
+        (Level.STUDY, 0x0020000D),
+        (Level.SERIES, 0x0020000E),
+        (Level.INSTANCE, 0x00080018),
+    ):
+        for match in life.archive.query(Query(level, (Key(0x0020000D, ""),))):
+            uid = match.attributes[key][0]
+            found[uid] = match.attributes[AVAILABILITY][0]
+    assert found["1.2.0"] == found["1.2.0.0"] == found["1.2.3.0"] == "NEARLINE"
+    assert found["1.2.1"] == found["1.2.0.1"] == found["1.2.3.2"] == "ONLINE"
+
+
+async def test_one_moves_at_a_time(life):
+    await life.fill()
+    other = Alone(life.settings.data)
+    other.take()
+    with pytest.raises(Busy):
+        life.archive.move("cold")
+    threading.Timer(0.5, other.leave).start()
+    assert life.archive.move("cold", stop=threading.Event()).blobs == 12
+
+
+def test_names_that_are_not_there(life):
+    with pytest.raises(Invalid, match="there is no tier icy; there are hot, warm, cold"):
+        life.archive.move("icy")
+    with pytest.raises(NotFound):
+        life.archive.move("cold", "1.2.77")
+
+
+async def test_a_tier_that_is_away_postpones_and_is_taken_up_again(life):
+    await life.fill()
+    archive = life.archive
+    archive.move("cold", "1.2.0")
+    archive.compact(1)
+    (life.folder / "cold").rename(life.folder / "unplugged")
+    archive = life.again()
+    archive.compact(1)
+    with pytest.raises(Unavailable):
+        archive.move("cold", "1.2.1")
+    with pytest.raises(Unavailable):
+        life.content(0)
+    assert archive.tier_states()["cold"].state == "away"
+    await life.fill(range(12, 14))
+    assert life.content(1) == life.files[1]
+    (life.folder / "unplugged").rename(life.folder / "cold")
+    archive.move("cold", "1.2.1")
+    assert life.objects() == {"hot": 1, "warm": 0, "cold": 13}
+    life.must_be_whole()
+
+
+async def test_a_pack_that_was_not_finished_is_removed(life, monkeypatch):
+    await life.fill()
+
+    def pulled(*_):
+        raise Unavailable("pulled")
+
+    monkeypatch.setattr("vna.archive.movement.Mover._switch", pulled)
+    with pytest.raises(Unavailable):
+        life.archive.move("cold")
+    monkeypatch.undo()
+    (left,) = life.packs("cold")
+    assert json.loads((life.settings.data / "moving.json").read_bytes())["pack"]
+    life.again()
+    life.must_be_whole()
+    life.archive.move("cold", "1.2.0")
+    assert left not in life.packs("cold")
+    assert not (life.settings.data / "moving.json").exists()
+    life.must_be_whole()
+
+
+async def test_a_tier_that_gives_back_other_bytes_is_not_believed(life, monkeypatch):
+    await life.fill()
+    put = DirectoryTier.put
+
+    def lying(self, pack, pieces):
+        return put(self, pack, (bytes(len(piece)) for piece in pieces))
+
+    monkeypatch.setattr(DirectoryTier, "put", lying)
+    with pytest.raises(Exception, match="comes back from its tier other than it was put"):
+        life.archive.move("cold")
+    monkeypatch.undo()
+    assert life.packs("cold") == []
+    life.must_be_whole()
+
+
+async def test_damage_stays_where_it_is_and_is_named(life):
+    await life.fill()
+    archive = life.again()
+    with archive._index.read() as reader:
+        (stored,) = archive.objects("1.2.0", None, "1.2.3.4")
+        place = reader.blob(stored.version.holes[0].blob)
+    for path in (life.settings.data / "packs").glob(f"*{place.pack & 0xFFFFFFFF:08x}.pack"):
+        with path.open("r+b") as file:
+            file.seek(place.offset + 1000)
+            file.write(b"damage")
+    moved = archive.move("cold")
+    assert len(moved.damaged) == 1
+    assert moved.blobs == 11
+    for number, file in life.files.items():
+        if number != 4:
+            assert life.content(number) == file
+
+
+async def test_an_s3_store_as_the_cold_tier(folder, bucket):
+    life = Life(folder, bucket_tier(bucket, folder, codec="zstd"))
+    try:
+        await life.fill()
+        life.archive.move("cold")
+        assert life.archive.compact(1).packs > 0
+        life.must_be_whole()
+        life.archive.move("hot", "1.2.0")
+        assert life.objects() == {"hot": 6, "warm": 0, "cold": 6}
+        life.must_be_whole()
+    finally:
+        life.archive.close()

@@ -1,0 +1,62 @@
+"""One process of an archive at a time moves what is in packs: compaction, and movement between tiers."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vna.errors import Busy, Unavailable
+
+__all__ = ["MOVING_LOCK", "Alone"]
+
+MOVING_LOCK = "compact.lock"
+LOOK_S = 0.2
+
+
+class Alone:
+    """The right to move, taken and left again and again; the kernel lets go with the process."""
+
+    def __init__(self, data: Path) -> None:
+        self._path = data / MOVING_LOCK
+        self._file = -1
+
+    def take(self, stop: threading.Event | None = None) -> None:
+        """Have the right. Busy if another process has it; with `stop` wait for it until that is set."""
+        if self._file >= 0:
+            return
+        try:
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            raise Unavailable(f"{self._path} cannot be used: {error.strerror}") from error
+        while not _locked(file):
+            if stop is None or stop.wait(LOOK_S):
+                os.close(file)
+                raise Busy("another process moves or compacts packs of this archive just now")
+        self._file = file
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Have the right for the length of a block. Raises Busy."""
+        self.take()
+        try:
+            yield
+        finally:
+            self.leave()
+
+    def leave(self) -> None:
+        """Let others."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
