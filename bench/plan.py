@@ -32,6 +32,11 @@ class Step:
         return SCENARIOS[self.scenario].counts
 
 
+def many(count: int, what: str) -> str:
+    """Return a number of things: `1 association`, `4 associations`."""
+    return f"{count} {what}{'s' * (count > 1)}"
+
+
 def _steps() -> Iterator[Step]:
     """Yield the steps: what asks for cold caches first, what fills the disk last."""
     yield Step("metadata of 500 instances, cold", "metadata-cold")
@@ -40,7 +45,7 @@ def _steps() -> Iterator[Step]:
     yield Step("C-GET of 500 instances", "get", RETRIEVERS, {"lanes": 1})
     yield Step("C-MOVE of 500 instances", "move", RETRIEVERS, {"lanes": 1})
     for lanes in (1, 8, 32):
-        yield Step(f"WADO-RS frame, {lanes} connections", "frame", WEB, {"lanes": lanes})
+        yield Step(f"WADO-RS frame, {many(lanes, 'connection')}", "frame", WEB, {"lanes": lanes})
     yield Step("WADO-RS instance, 8 connections", "instance", WEB, {"lanes": 8})
     for name in ("patient", "date", "name", "pages"):
         yield Step(f"QIDO-RS by {name}", f"qido-{name}", load={"lanes": 8})
@@ -48,14 +53,14 @@ def _steps() -> Iterator[Step]:
     yield Step("viewer sessions, 2 readers", "viewer", load={"lanes": 2})
     for lanes in (1, 4, 8, 16, 64):
         servers = RECEIVERS if lanes in {1, 4, 8} else EVERYTHING
-        yield Step(f"C-STORE CT, {lanes} associations", "store", servers, {"lanes": lanes})
+        yield Step(f"C-STORE CT, {many(lanes, 'association')}", "store", servers, {"lanes": lanes})
     for mix in ("MR", "DX", "US", "WSI", "MIX"):
         servers = ("vna", "orthanc", "storescp")
         yield Step(f"C-STORE {mix}, 4 associations", "store", servers, {"lanes": 4, "mix": mix})
     stock_sender = ("vna", "orthanc", "orthanc-stock", "storescp")
     yield Step("C-STORE CT, stock sender (Nagle)", "store-nagle", stock_sender, {"lanes": 1})
     for lanes, batch in ((1, 10), (4, 1), (4, 10), (4, 20)):
-        label = f"STOW-RS, {lanes} connections, {batch} instances a request"
+        label = f"STOW-RS, {many(lanes, 'connection')}, {many(batch, 'instance')} a request"
         yield Step(label, "stow", load={"lanes": lanes, "batch": batch})
     yield Step("frames 1 to 100 of 60,000", "frame-near", stock=FAR, load={"mix": "FAR"})
     yield Step("frames 50,000 to 50,100 of 60,000", "frame-far", stock=FAR, load={"mix": "FAR"})

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 __all__ = ["Bar", "Point", "bars", "colour", "lines"]
 
-WIDTH, HEIGHT = 460, 290
-LEFT, RIGHT, TOP, BOTTOM = 58, 12, 30, 44
+WIDTH, HEIGHT = 480, 280
+LEFT, RIGHT, TOP, BOTTOM = 58, 106, 30, 44
 COLOURS = {
     "vna": "#1f6feb",
     "vna-1": "#79b0ff",
@@ -53,9 +53,9 @@ def colour(name: str) -> str:
 def lines(
     title: str, across: str, up: str, series: Mapping[str, Sequence[Point]], *, log_up: bool = False
 ) -> str:
-    """Return a plot of lines over a logarithmic axis; of a name's words the first picks the colour.
+    """Return a plot of lines over a logarithmic axis.
 
-    A second word that is not the only one of its kind draws dashes: `vna p50` and `vna p99`.
+    A series is named by its server, or by server and percentile: `vna p99` is dashed.
     """
     points = [point for found in series.values() for point in found]
     if not points:
@@ -76,7 +76,9 @@ def lines(
         parts.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" class="grid"/>')
         parts.append(_text(LEFT - 6, y + 4, short(tick), "end"))
     parts += [_text(at_x(x), HEIGHT - BOTTOM + 16, short(x), "middle") for x in xs]
-    for number, (name, found) in enumerate(series.items()):
+    for number, server in enumerate(dict.fromkeys(name.partition(" ")[0] for name in series)):
+        parts.append(_legend(number, server, colour(server)))
+    for name, found in series.items():
         ink, dash = colour(name), ' stroke-dasharray="5 4"' if name.endswith("p99") else ""
         path = " ".join(f"{at_x(p.x):.1f},{scale.at(p.y):.1f}" for p in found)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{ink}"{dash}/>')
@@ -89,7 +91,6 @@ def lines(
                 f'<circle cx="{x:.1f}" cy="{scale.at(p.y):.1f}" r="3.5" fill="{ink}">'
                 f"<title>{hint}</title></circle>"
             )
-        parts.append(_legend(number, name, ink))
     return "".join([*parts, "</svg>"])
 
 
@@ -171,8 +172,9 @@ def _frame(title: str, across: str, up: str) -> str:
 
 def _legend(number: int, name: str, ink: str) -> str:
     y = TOP + 10 + 15 * number
-    mark = f'<rect x="{LEFT + 10}" y="{y - 8}" width="9" height="9" rx="2" fill="{ink}"/>'
-    return mark + _text(LEFT + 24, y, name, "start")
+    x = WIDTH - RIGHT + 12
+    mark = f'<rect x="{x}" y="{y - 8}" width="9" height="9" rx="2" fill="{ink}"/>'
+    return mark + _text(x + 13, y, name, "start")
 
 
 def _text(x: float, y: float, text: str, anchor: str, kind: str = "") -> str:

@@ -20,7 +20,7 @@ body { margin: 0 auto; max-width: 1180px; padding: 28px 20px 60px; background: v
 h1 { margin: 0 0 4px; font-size: 26px; } h2 { margin: 36px 0 10px; font-size: 19px; }
 p, .facts { color: var(--dim); margin: 4px 0; max-width: 90ch; }
 .grid { stroke: var(--line); } .spread { stroke: var(--ink); opacity: .55; }
-.plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(350px, 1fr)); gap: 14px; }
+.plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(420px, 1fr)); gap: 14px; }
 .plots svg { background: var(--card); border: 1px solid var(--line); border-radius: 8px;
   padding: 8px; width: 100%; box-sizing: border-box; }
 svg text { font: 11.5px system-ui, sans-serif; fill: var(--dim); }
@@ -99,7 +99,7 @@ def _plots(samples: list[Sample], table: dict[tuple[str, str], Figures]) -> Iter
     ):
         chosen = [s for s in samples if s.result.scenario == scenario and _is_ct(s)]
         yield _over_lanes(chosen, f"{title}: rate", across, "per second", _rates)
-        yield _over_lanes(chosen, f"{title}: time", across, "ms", _times, log_up=True)
+        yield _over_lanes(chosen, f"{title}: p50, p99 dashed", across, "ms", _times, log_up=True)
         yield _over_lanes(chosen, f"{title}: CPU", across, "server ms each", _costs)
     yield "</div>"
     grown = [sample for sample in samples if sample.studies]
@@ -107,7 +107,7 @@ def _plots(samples: list[Sample], table: dict[tuple[str, str], Figures]) -> Iter
         yield "<h2>Against the size of the archive</h2><div class=plots>"
         for scenario in dict.fromkeys(sample.result.scenario for sample in grown):
             chosen = [sample for sample in grown if sample.result.scenario == scenario]
-            yield _over_size(chosen, f"{scenario}: p50")
+            yield _over_size(chosen, f"{scenario}: p50 of one connection")
         yield "</div>"
     fixed = {key: value for key, value in table.items() if not _grows(key, grown)}
     yield "<h2>Rates</h2><div class=plots>"

@@ -1,0 +1,72 @@
+"""The plan and the goals of `make bench` speak of the same steps."""
+
+import re
+import sys
+
+import pytest
+
+from vna.bench import SCENARIOS, Load, Operations, Result, Sample, Usage
+
+
+@pytest.fixture
+def bench(root, monkeypatch):
+    """Import from bench/ as its programs do."""
+    monkeypatch.syspath_prepend(str(root / "bench"))
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] in {"goals", "peers", "plan"}:
+            del sys.modules[name]
+
+
+def sample(label, server, scenario):
+    kind = SCENARIOS[scenario]
+    main = Operations(10, 10, 100.0, 100.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    usage = Usage(0.1, 1, 1, 1, 1, 1)
+    load = Load(idle_associations=1_000 if scenario == "idle" else 0)
+    return Sample(
+        label,
+        server,
+        0,
+        Result(scenario, kind.counts, load, 1, {kind.counts: main}, {}, 0.1, usage),
+    )
+
+
+def test_every_goal_is_measured_by_the_plan_or_by_size(bench):
+    from goals import goals
+    from peers import PEERS
+    from plan import STEPS
+
+    names = {kind.name for kind in PEERS}
+    assert all(set(step.servers) <= names for step in STEPS)
+    assert len({step.label for step in STEPS}) == len(STEPS)
+    samples = [sample(step.label, s, step.scenario) for step in STEPS for s in step.servers]
+    samples += [
+        sample(f"{name} at {size}", "vna", name)
+        for name in ("qido-patient", "qido-date", "qido-name")
+        for size in (1_000, 1_000_000)
+    ]
+    found = goals(samples)
+    assert len(found) > 30
+    assert not [goal.text for goal in found if goal.met is None]
+    assert {goal.text: goal.met for goal in goals([])} == {goal.text: None for goal in found}
+
+
+def test_ratios_are_judged(bench):
+    from goals import goals
+
+    label = "WADO-RS frame, 8 connections"
+    same = [sample(label, server, "frame") for server in ("vna", "vna-1", "nginx", "orthanc")]
+    judged = {goal.text: (goal.value, goal.met) for goal in goals(same) if goal.met is not None}
+    assert judged == {
+        f"{label}: rate against Orthanc": ("1.00 x", False),
+        f"{label}: one worker's rate against nginx's": ("1.00 x", True),
+    }
+
+
+def test_the_readme_of_the_bench_names_every_server(bench, root):
+    from peers import PEERS
+
+    table = re.findall(r"^\| (`.*?`) \|", (root / "docs/bench.md").read_text(), re.MULTILINE)
+    named = {name.strip("` ") for cell in table for name in cell.split(",")}
+    assert {kind.name for kind in PEERS} <= named
