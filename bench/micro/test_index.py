@@ -44,7 +44,7 @@ def test_walking_the_instances_of_a_study(benchmark, index):
 
 
 def test_compiling_a_query(benchmark):
-    keys = (Key(PATIENT_NAME, "Phantom^B00*"), Key(STUDY_DATE, "20200101-20201231"))
+    keys = (Key(PATIENT_NAME, "Phantom0000*"), Key(STUDY_DATE, "20200101-20201231"))
     assert benchmark(compile_query, Query(Level.STUDY, keys)).asks(Level.PATIENT)
 
 
@@ -58,7 +58,7 @@ def test_matching_1000_studies(benchmark, scanned):
 
 
 def test_matching_1000_names(benchmark, scanned):
-    compiled = compile_query(Query(Level.PATIENT, (Key(PATIENT_NAME, "Phantom^B*"),)))
+    compiled = compile_query(Query(Level.PATIENT, (Key(PATIENT_NAME, "Phantom*"),)))
 
     def match():
         return sum(compiled.matches(Level.PATIENT, scanned.patient) for _ in range(1_000))

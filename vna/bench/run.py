@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -58,7 +59,8 @@ class Crew:
         """Tell each its part, and wait until every lane is ready; Unavailable says why not."""
         for process, order in zip(self.processes, orders, strict=True):
             assert process.stdin
-            send(process.stdin, order)
+            with suppress(BrokenPipeError):  # its report says why
+                send(process.stdin, order)
         for report in self.reports():
             if report.failure:
                 raise Unavailable(f"{orders[0].scenario} cannot start: {report.failure}")

@@ -25,7 +25,7 @@ def study_values(run: int, study: int) -> dict[str, bytes]:
         "study": uid,
         "series": f"{uid}.1",
         "patient": f"B{run:08}{study:06}",
-        "name": f"Phantom^B{study:06}",
+        "name": f"Phantom{study:06}^Bench",
         "accession": f"A{study:06}R{run:08}",
         "date": f"{day:%Y%m%d}",
     }
