@@ -8,7 +8,7 @@ lies within its file is the caller's to check.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from vna._native import crc32c
@@ -153,19 +153,18 @@ class RecordHeader:
 
     def placed(self, pack: PackId, offset: int, synced: int) -> bytes:
         """Return the header's bytes for a record at `offset` of `pack`."""
-        held = replace(self, synced=synced)
         front = RECORD_HEADER.struct.pack(
             RECORD_MAGIC,
             VERSION,
-            held.kind,
-            held.flags,
-            held.size,
-            held.stored,
-            held.length,
-            held.stride,
-            held.chunks,
-            held.digest,
-            held.synced,
+            self.kind,
+            self.flags,
+            self.size,
+            self.stored,
+            self.length,
+            self.stride,
+            self.chunks,
+            self.digest,
+            synced,
             0,
         )[: -_CRC.size]
         return front + _CRC.pack(_header_crc(front, pack, offset))
