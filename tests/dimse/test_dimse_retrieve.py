@@ -1,6 +1,6 @@
 """Conformance lines 27 to 30: C-MOVE and C-GET over real sockets."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -213,14 +213,15 @@ def test_c28_an_instance_that_cannot_be_read_fails_alone(
     there = destination("THERE", [CT])
     node = start_node(remotes=(there.remote,))
     assert store(node, *three) == [0, 0, 0]
-    whole = Archive.dataset
+    whole = Archive.dataset_runs
 
-    def damaged(archive: Archive, stored: Any) -> Iterator[Any]:
+    async def damaged(archive: Archive, stored: Any) -> AsyncIterator[Any]:
         if stored.sop_uid == three[1].SOPInstanceUID:
             raise Corrupt("a pack is damaged")
-        yield from whole(archive, stored)
+        async for run in whole(archive, stored):
+            yield run
 
-    monkeypatch.setattr(Archive, "dataset", damaged)
+    monkeypatch.setattr(Archive, "dataset_runs", damaged)
     query = identifier("STUDY", StudyInstanceUID=STUDY)
     answers = (
         move(node, "study", "THERE", query) if verb == "move" else get(node, "study", query, CT)[0]

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import socket
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final, TypeAlias, cast
 
 from vna._native import Deframer, ProtocolError, pdata
@@ -329,11 +329,11 @@ class Association(asyncio.BufferedProtocol):
         self.writelines(self.message_pdus(context, command, data))
 
     async def send_stream(
-        self, context: int, command: Command, pieces: AsyncIterator[Buffer]
+        self, context: int, command: Command, runs: AsyncIterator[Sequence[Buffer]]
     ) -> None:
-        """Send a message whose data set comes in pieces, no faster than the peer reads.
+        """Send a message whose data set comes in runs of pieces, no faster than the peer reads.
 
-        Raises AssociationLost, or what `pieces` raises: before anything was sent the association
+        Raises AssociationLost, or what `runs` raises: before anything was sent the association
         goes on, later it is aborted, as the message cannot be ended.
         """
         command.data_set_type = commands.WITH_DATA_SET
@@ -344,14 +344,17 @@ class Association(asyncio.BufferedProtocol):
         held: Buffer = b""
         begun = False
         try:
-            async for piece in pieces:
-                if held:
-                    out += pdata(context, held, command=False, last=False, max_pdu_length=limit)
+            async for run in runs:
+                if held:  # of the run before: this one may be the last
                     begun = True
+                    out += pdata(context, held, command=False, last=False, max_pdu_length=limit)
                     self.writelines(out)
-                    out = []
+                    out, held = [], b""
                     await self.drained()
-                held = piece
+                for piece in run:
+                    if held:
+                        out += pdata(context, held, command=False, last=False, max_pdu_length=limit)
+                    held = piece
         except VnaError as error:
             if begun:
                 self.abort(why=f"the data set could not be read to its end: {error}")

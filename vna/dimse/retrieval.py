@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
-from vna.archive import Archive, StoredObject
+from vna.archive import Archive, Run, StoredObject
 from vna.dimse.association import Association, Buffer
 from vna.dimse.commands import Command, CommandField
 from vna.dimse.identifiers import Identifier, failed_list, read_identifier
@@ -19,7 +20,7 @@ from vna.dimse.statuses import Refused, Status
 from vna.errors import NotFound
 from vna.types import Key, Level, Query
 
-__all__ = ["SubOperations", "begin", "send_instance"]
+__all__ = ["Ahead", "SubOperations", "begin", "send_instance"]
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +113,52 @@ class SubOperations:
         self._operation.send(response, identifier)
 
 
+class Ahead:
+    """Data sets on their way out: the next one is begun while the one before is being sent."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._begun: tuple[StoredObject, AsyncGenerator[Run, None], asyncio.Task[Run]] | None = None
+
+    def begin(self, stored: StoredObject) -> None:
+        """Begin to read a data set."""
+        runs = self._archive.dataset_runs(stored)
+        self._begun = stored, runs, asyncio.ensure_future(anext(runs, []))
+
+    @asynccontextmanager
+    async def runs(self, stored: StoredObject) -> AsyncIterator[AsyncIterator[Run]]:
+        """Give the runs of a data set, begun before or now, for as long as this lasts."""
+        if self._begun is None or self._begun[0] is not stored:
+            await self.close()
+            self.begin(stored)
+        assert self._begun is not None, "just begun"
+        (_, rest, first), self._begun = self._begun, None
+
+        async def runs() -> AsyncIterator[Run]:
+            yield await first
+            async for run in rest:
+                yield run
+
+        try:
+            yield runs()
+        finally:
+            await _end(rest, first)
+
+    async def close(self) -> None:
+        """Let go of what was begun and is not wanted any more."""
+        if self._begun is not None:
+            (_, rest, first), self._begun = self._begun, None
+            await _end(rest, first)
+
+
+async def _end(rest: AsyncGenerator[Run, None], first: asyncio.Task[Run]) -> None:
+    if not first.done():
+        await asyncio.wait([first])
+    if not first.cancelled():
+        first.exception()  # read: it was raised where the run was wanted, or nobody wants it
+    await rest.aclose()
+
+
 async def begin(operation: Operation) -> SubOperations:
     """Read the request's identifier and find what it asks for. Raises Refused."""
     identifier = read_identifier(await operation.identifier(), operation.context.transfer_syntax)
@@ -151,7 +198,7 @@ async def send_instance(
     association: Association,
     context: Context,
     stored: StoredObject,
-    pieces: AsyncIterator[Buffer],
+    runs: AsyncIterator[Sequence[Buffer]],
     *,
     message_id: int,
     originator: tuple[str, int] | None = None,
@@ -159,7 +206,7 @@ async def send_instance(
     """C-STORE one instance and return the response.
 
     `originator` is the AE title and message id of the C-MOVE behind it. Raises AssociationLost,
-    or what `pieces` raised; the association goes on only if nothing had been sent by then.
+    or what `runs` raised; the association goes on only if nothing had been sent by then.
     """
     command = Command(
         field=CommandField.C_STORE,
@@ -170,5 +217,5 @@ async def send_instance(
     )
     if originator is not None:
         command.originator, command.originator_id = originator
-    await association.send_stream(context.id, command, pieces)
+    await association.send_stream(context.id, command, runs)
     return await association.response(message_id)

@@ -157,14 +157,14 @@ class Scu:
     async def c_store(
         self,
         stored: StoredObject,
-        pieces: AsyncIterator[Buffer],
+        runs: AsyncIterator[Sequence[Buffer]],
         *,
         originator: tuple[str, int] | None = None,
     ) -> int:
         """Send an instance in its stored transfer syntax and return the status of the answer.
 
-        `pieces` is its data set. Raises Unavailable when no context was accepted for it,
-        AssociationLost, or what `pieces` raises.
+        `runs` are its data set. Raises Unavailable when no context was accepted for it,
+        AssociationLost, or what `runs` raises.
         """
         context = self.context(stored.sop_class, stored.transfer_syntax)
         if context is None:
@@ -174,7 +174,7 @@ class Scu:
         association, message_id = self._begin()
         return _status(
             await send_instance(
-                association, context, stored, pieces, message_id=message_id, originator=originator
+                association, context, stored, runs, message_id=message_id, originator=originator
             )
         )
 

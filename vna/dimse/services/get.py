@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vna.dimse.association import AssociationLost
+from vna.dimse.negotiation import Context
 from vna.dimse.operation import Operation
-from vna.dimse.retrieval import begin, send_instance
+from vna.dimse.retrieval import Ahead, SubOperations, begin, send_instance
 from vna.errors import VnaError
 
 __all__ = ["get"]
@@ -16,13 +19,27 @@ async def get(operation: Operation) -> None:
     An instance without an accepted context for its SOP class and stored transfer syntax fails
     alone; so does one that cannot be read, unless part of it was sent already.
     """
-    association, archive = operation.association, operation.archive
     contexts = {
         (context.abstract_syntax, context.transfer_syntax): context
         for context in operation.negotiated.contexts.values()
         if context.scu
     }
     work = await begin(operation)
+    ahead = Ahead(operation.archive)
+    try:
+        await _send_all(operation, work, contexts, ahead)
+    finally:
+        await ahead.close()
+    work.finish()
+
+
+async def _send_all(
+    operation: Operation,
+    work: SubOperations,
+    contexts: Mapping[tuple[str, str], Context],
+    ahead: Ahead,
+) -> None:
+    association = operation.association
     message_id = 0
     while work.waiting and not work.stopped:
         stored = work.waiting.popleft()
@@ -33,13 +50,12 @@ async def get(operation: Operation) -> None:
             continue
         message_id = message_id % 0xFFFF + 1
         try:
-            response = await send_instance(
-                association,
-                context,
-                stored,
-                archive.stream(archive.dataset(stored)),
-                message_id=message_id,
-            )
+            async with ahead.runs(stored) as runs:
+                if work.waiting:
+                    ahead.begin(work.waiting[0])
+                response = await send_instance(
+                    association, context, stored, runs, message_id=message_id
+                )
         except AssociationLost:
             raise
         except VnaError as error:
@@ -47,4 +63,3 @@ async def get(operation: Operation) -> None:
             work.count(stored, None, str(error))
         else:
             work.count(stored, response.status)
-    work.finish()

@@ -7,7 +7,7 @@ import logging
 from vna.archive import StoredObject
 from vna.dimse.association import AssociationLost
 from vna.dimse.operation import Operation
-from vna.dimse.retrieval import SubOperations, begin
+from vna.dimse.retrieval import Ahead, SubOperations, begin
 from vna.dimse.scu import MAX_CONTEXTS, Scu
 from vna.dimse.statuses import Refused, Status
 from vna.errors import VnaError
@@ -29,21 +29,26 @@ async def move(operation: Operation) -> None:
     if destination is None or "move_destination" not in destination.may:
         raise Refused(Status.DESTINATION_UNKNOWN, f"unknown move destination {title}")
     work = await begin(operation)
-    while work.waiting and not work.stopped:
-        try:
-            await _send_some(operation, work, destination)
-        except VnaError as error:
-            operation.association.check()
-            work.fail_waiting(str(error))
+    ahead = Ahead(operation.archive)
+    try:
+        while work.waiting and not work.stopped:
+            try:
+                await _send_some(operation, work, destination, ahead)
+            except VnaError as error:
+                operation.association.check()
+                work.fail_waiting(str(error))
+    finally:
+        await ahead.close()
     work.finish()
 
 
-async def _send_some(operation: Operation, work: SubOperations, destination: Remote) -> None:
+async def _send_some(
+    operation: Operation, work: SubOperations, destination: Remote, ahead: Ahead
+) -> None:
     """Send as many of the waiting instances as one association has contexts for."""
     contexts = _contexts(work)
     assert operation.request.message_id is not None, "checked by the decoder"
     originator = (operation.negotiated.calling_ae, operation.request.message_id)
-    archive = operation.archive
     async with Scu(destination, operation.settings, ((cls, (ts,)) for cls, ts in contexts)) as scu:
         while work.waiting and _pair(work.waiting[0]) in contexts and not work.stopped:
             stored = work.waiting[0]
@@ -54,8 +59,10 @@ async def _send_some(operation: Operation, work: SubOperations, destination: Rem
                 continue
             status, why = None, ""
             try:
-                pieces = archive.stream(archive.dataset(stored))
-                status = await scu.c_store(stored, pieces, originator=originator)
+                async with ahead.runs(stored) as runs:
+                    if len(work.waiting) > 1:
+                        ahead.begin(work.waiting[1])
+                    status = await scu.c_store(stored, runs, originator=originator)
             except AssociationLost:
                 raise
             except VnaError as error:  # it cannot be read; the others may well be
