@@ -32,6 +32,18 @@ class Blake3:
 def crc32c(data: Buffer, seed: int = 0) -> int:
     """Return the CRC-32C (Castagnoli) of `data`, continuing from `seed`."""
 
+# sync -------------------------------------------------------------------------------------------
+class Syncer:
+    """A thread that syncs files, one after the other, and ends with this object.
+
+    A file given to `start` stays open until `wait` has returned.
+    """
+    def __init__(self) -> None: ...
+    def start(self, fd: int) -> None:
+        """Begin fdatasync(2) of an open file."""
+    def wait(self) -> None:
+        """Return when the sync that was begun first has ended. OSError if it failed."""
+
 # scan -------------------------------------------------------------------------------------------
 class Splitter:
     """One pass over an object as it arrives, in pieces of any size.

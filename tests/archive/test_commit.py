@@ -1,6 +1,7 @@
 """The commit protocol where it is under stress: clocks, refusals, disks that fail."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -60,6 +61,9 @@ async def test_a_refusal_that_was_not_told_yet_is_decided_by_recovery_for_good(d
     apply = archive._index.apply
 
     def no_void(*args, **keywords):
+        while archive._committer.waiting < len(files):  # they form one group
+            time.sleep(0.001)
+        files.clear()
         results = apply(*args, **keywords)
         if any(result.outcome is Outcome.REJECTED for result in results):
             tier.fail("write")
@@ -67,8 +71,9 @@ async def test_a_refusal_that_was_not_told_yet_is_decided_by_recovery_for_good(d
 
     archive._index.apply = no_void
     files = [ct(SeriesDescription=f"number {number}") for number in range(2)]
+    sent = [ct("1.8"), *files]
     answers = await asyncio.gather(
-        *(archive.store(file, source="test") for file in files), return_exceptions=True
+        *(archive.store(file, source="test") for file in sent), return_exceptions=True
     )
     assert any(isinstance(answer, Unavailable) for answer in answers)
     archive.close()
@@ -94,6 +99,25 @@ async def test_a_disk_that_fails_when_the_pack_is_closed_loses_nothing(data, ct,
     tier.fail("sync")
     archive.close()
     assert "the pack was left unsealed" in caplog.text
+
+
+async def test_nothing_is_visible_before_it_is_durable(data, ct):
+    tier = FaultyTier(DirectoryTier(data / "packs"))
+    archive = Archive.open(ArchiveSettings(data=data), tier=tier)
+    await archive.store(ct("1.2.3.9"), source="test")
+    seen = []
+    end_sync = archive._committer._writer.end_sync
+
+    def looked():
+        seen.append(archive.stats().counts.instances)
+        end_sync()
+        seen.append(archive.stats().counts.instances)
+
+    archive._committer._writer.end_sync = looked
+    await archive.store(ct(), source="test")
+    assert seen == [1, 1]
+    assert archive.stats().counts.instances == 2
+    archive.close()
 
 
 async def test_a_commit_beyond_the_formats_limit_is_refused_alone(archive, ct, monkeypatch):

@@ -118,7 +118,7 @@ async def test_damage_met_by_reads_is_recorded_once(archive, data, twice, caplog
     assert all(isinstance(answer, Corrupt) for answer in answers)
     await until(archive.lost)
     await until(lambda: not places(archive))
-    assert (counts() - before)["vna_damage_recorded_total", "damaged"] == 2
+    await until(lambda: (counts() - before)["vna_damage_recorded_total", "damaged"] == 2)
     assert (counts() - before)["vna_damaged_reads_total", "refused"] >= 1
     assert "a read met damage, served from a copy: pack" in caplog.text
     assert "a read met damage, refused: pack" in caplog.text

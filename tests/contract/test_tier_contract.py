@@ -219,7 +219,7 @@ def test_packs_without_an_identity_are_refused(tmp_path):
     tier = DirectoryTier(tmp_path / "tier")
     tier.create(tier.reserve(1)).close()
     (tmp_path / "tier" / "tier").unlink()
-    with pytest.raises(OSError, match="packs without the file `tier`"):
+    with pytest.raises(OSError, match="packs without an identity in `tier`"):
         DirectoryTier(tmp_path / "tier")
 
 

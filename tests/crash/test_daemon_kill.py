@@ -77,10 +77,21 @@ class Clients:
             assert time.monotonic() < end, f"a client waits in vain: {before}"
             time.sleep(0.05)
 
+    @contextmanager
+    def resting(self):
+        """Send nothing meanwhile: more would arrive than can be looked at."""
+        self._signal(signal.SIGSTOP)
+        yield
+        self._signal(signal.SIGCONT)
+
     def end(self):
+        self._signal(signal.SIGKILL)
         for sender in self._running:
-            os.killpg(sender.pid, signal.SIGKILL)
             sender.wait()
+
+    def _signal(self, number):
+        for sender in self._running:
+            os.killpg(sender.pid, number)
 
 
 @pytest.fixture
@@ -181,7 +192,8 @@ def test_nothing_acknowledged_is_lost_and_nothing_half_stored_is_seen(
                 ledger = clients.ledger()
                 clients.advance()
                 assert daemon.process.poll() is None, "the supervisor lives on"
-            read_back = look(daemon, ledger, read_back)
+            with clients.resting():
+                read_back = look(daemon, ledger, read_back)
         clients.advance()
     ledger = clients.ledger()
     look(daemon, ledger, set())

@@ -33,8 +33,13 @@ def opened(settings):
 
 
 def workload(rng, rounds):
-    """Yield steps: mutations that are sent at once, and whose answers are waited for."""
+    """Yield steps: mutations that are sent at once, and whose answers are waited for.
+
+    None of them is a checkpoint of the index.
+    """
     for number_of_round in range(rounds):
+        if rng.random() < 0.2:
+            yield []
         choice = rng.random()
         study, number, content = rng.randint(1, 3), rng.randint(1, 4), rng.randint(1, 6)
         if choice < 0.35:
@@ -86,6 +91,8 @@ async def play(archive, disk, steps):
         disk.note(("answered", name, done))
 
     for step, mutations in enumerate(steps):
+        if not mutations:
+            archive._index.sync()
         await asyncio.gather(*(one((step, n), mutation) for n, mutation in enumerate(mutations)))
 
 

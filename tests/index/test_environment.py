@@ -13,7 +13,7 @@ import pytest
 
 from vna.errors import Busy, Full, Unavailable
 from vna.index import Index
-from vna.testing.commits import plain_keyer, store, uid
+from vna.testing.commits import consistent, plain_keyer, store, uid
 from vna.types import Level
 
 WRITER = """
@@ -43,33 +43,6 @@ def start_writer(settings, lane, groups, size, map_size=64 << 20):
     return subprocess.Popen(
         [sys.executable, "-c", WRITER, *arguments], stdout=subprocess.PIPE, text=True
     )
-
-
-def consistent(index):
-    """Check that counts, rows, feed and aggregates of an index tell one story."""
-    with index.read() as reader:
-        counts = reader.counts()
-        studies = list(reader.studies())
-        series = [s for study in studies for s in reader.series_of(study.id)]
-        instances = [i for study in studies for i in reader.instances_of(study.id)]
-        assert (counts.studies, counts.series, counts.instances) == (
-            len(studies),
-            len(series),
-            len(instances),
-        )
-        assert counts.patients == len(list(reader.patients()))
-        assert (
-            sum(s.instances for s in studies) == sum(s.instances for s in series) == len(instances)
-        )
-        assert counts.bytes == sum(i.version.length for i in instances)
-        assert len(list(reader.ids(Level.INSTANCE, b"", b"\xff"))) == len(instances)
-        for instance in instances:
-            assert reader.instance(instance.uid) == instance
-            assert reader.blob(instance.version.header) is not None
-        changes = reader.changes(0, 1_000_000)
-        assert [c.seq for c in changes] == list(range(1, len(changes) + 1))
-        assert len(changes) == len(instances)
-    return len(instances)
 
 
 def test_opening_makes_the_folder_and_names_the_schema(settings, index):

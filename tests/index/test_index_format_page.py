@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from vna.index import entities, layout
+from vna._native import crc32c
+from vna.index import data_file, entities, layout
 from vna.index.layout import Table
 from vna.types import BlobPlace, Level
 
@@ -30,6 +31,22 @@ FIELDS = {
     "key": b"DOE",
     "row": layout.row_key(2),
 }
+
+
+def test_the_slot_of_a_checkpoint_is_as_drawn():
+    section = PAGE.split("\n## Checkpoint\n")[1].split("\n## ")[0]
+    drawn = re.findall(r"^\| (\d+) \| (\d+) \| (\w+) \|", section, re.MULTILINE)
+    metas = b"one".ljust(256, b"\1"), b"two".ljust(256, b"\2")
+    slot = data_file.Slot(7, 4096, 1, metas).encode()
+    held = {name: slot[int(at) : int(at) + int(size)] for at, size, name in drawn}
+    assert b"".join(held.values()) == slot
+    assert held["magic"] == data_file.MAGIC
+    assert [int.from_bytes(held[name], "little") for name in list(held)[1:4]] == [7, 4096, 1]
+    assert (held["meta0"], held["meta1"]) == metas
+    assert int.from_bytes(held["crc"], "little") == crc32c(slot[:-4])
+    assert f"| {data_file.SLOT_AT[0]} | slot of checkpoints with an even" in section
+    assert f"| {data_file.SLOT_AT[1]} | slot of checkpoints with an odd" in section
+    assert f"| {data_file.CONDEMNED_AT} | `{data_file.CONDEMNED.decode()}`" in section
 
 
 def rows(heading: str) -> list[list[str]]:

@@ -211,8 +211,8 @@ class ArchiveModel(RuleBasedStateMachine):
     @rule(seed=st.integers(0, 2**32))
     def lose_power(self, seed):
         self.tier.off()
-        self.archive.close()
         files = self.disk.fall(len(self.disk.events), random.Random(seed))
+        self.archive.close()
         self.lives += 1
         self.settings = replace(self.settings, data=self.folder / str(self.lives))
         write_image(files, self.settings.data)

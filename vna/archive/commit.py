@@ -219,8 +219,8 @@ class Committer:
             appended.append(proposal)
         if not appended:
             return
-        self._writer.sync()
-        results = self._index.apply(mutations, marks)
+        self._writer.begin_sync()
+        results = self._index.apply(mutations, marks, durable=self._writer.end_sync)
         self._void_refused(mutations, results, marks)
         for proposal, result in zip(appended, results, strict=True):
             proposal.done.set_result(result)

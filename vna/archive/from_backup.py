@@ -54,7 +54,9 @@ def _begin(data: Path) -> None:
     """Take an empty folder, or one that an interrupted restore left."""
     make_folder(data)
     mark = data / "restoring"
-    if not mark.exists() and any(each.name != "lost+found" for each in data.iterdir()):
+    # The mark's draft is all that a restore leaves which ended before the mark was there.
+    nothing = {"lost+found", f"{mark.name}.draft"}
+    if not mark.exists() and any(each.name not in nothing for each in data.iterdir()):
         raise Conflict(f"{data} is not empty: a backup is restored to a new folder")
     write_durably(mark, b"")
 

@@ -57,9 +57,12 @@ from vna.types import (
     VoidCommit,
 )
 
-__all__ = ["apply_group", "forget", "load_state"]
+__all__ = ["apply_group", "forget", "leap_feed", "load_state"]
 
 _Known: TypeAlias = Instance | Tombstone | None
+
+FEED_LIFE_BITS = 32
+"""Changes between two returns to a checkpoint have numbers below one another's; far below 2^53."""
 
 _NOTHING = Applied(Outcome.NOTHING, 0)
 
@@ -68,6 +71,13 @@ def load_state(txn: Transaction) -> State:
     """Return the counters and counts of the index."""
     value = txn.get(Table.META, META_STATE)
     return decode_state(value) if value is not None else State()
+
+
+def leap_feed(txn: Transaction) -> None:
+    """Number the changes from here on above all that were ever told and are gone now."""
+    state = load_state(txn)
+    state.change = ((state.change >> FEED_LIFE_BITS) + 1) << FEED_LIFE_BITS
+    txn.put(Table.META, META_STATE, encode(state))
 
 
 def apply_group(

@@ -22,6 +22,9 @@ import msgspec
 
 from vna.errors import Busy, Full, Unavailable
 from vna.folders import make_folder, sync_folder
+from vna.index.apply import leap_feed
+from vna.index.checkpoints import Checkpoints
+from vna.index.data_file import DataFile
 from vna.index.layout import META_ARCHIVE, META_SCHEMA, SCHEMA_VERSION, Table
 from vna.index.settings import IndexSettings
 from vna.index.transaction import Transaction
@@ -108,12 +111,33 @@ class Environment:
         try:
             if not self.file.exists():
                 _bear(settings)
-            self._env = _open(settings, settings.path)
+            self.data = DataFile(self.file, keeps=settings.sync)
         except (lmdb.Error, OSError) as error:
-            raise Unavailable(f"index {self.file}: does not open: {error}") from error
+            raise self._unopened(error) from error
         try:
+            self._open_alone()
+        except BaseException:
+            self.data.close()
+            raise
+
+    def _open_alone(self) -> None:
+        """Open the file; who is the first to has it alone until it is as it should be."""
+        try:
+            self.data.claim()
+            self._env = _open(self.settings, self.settings.path)
+        except (lmdb.Error, OSError) as error:
+            raise self._unopened(error) from error
+        try:
+            self.checkpoints = Checkpoints(self._env, self.data, self.settings.path, self._retry)
             self._env.reader_check()
+            if self.settings.sync and (self.data.returning or not self.data.kept):
+                self.checkpoints.make()
             self._tables = self._retry(self._open_tables)
+            if self.data.returning:
+                self._retry(lambda txn: leap_feed(Transaction(txn, self._tables)))
+                self.data.returning = False
+                self.checkpoints.make()
+            self.data.share()
         except BaseException:
             self._env.close()
             raise
@@ -142,8 +166,10 @@ class Environment:
             if self._users:
                 return
             del self._open[self.settings.path.resolve()]
+        self.checkpoints.close()
         with self._writing, self._gate.alone(self.settings.remap_wait_s):
             self._env.close()
+            self.data.close()
 
     @property
     def map_size(self) -> int:
@@ -193,18 +219,33 @@ class Environment:
         finally:
             self._gate.leave()
 
-    def write(self, work: Callable[[Transaction], T]) -> T:
+    def write(
+        self, work: Callable[[Transaction], T], durable: Callable[[], object] | None = None
+    ) -> T:
         """Run `work` in a write transaction and commit it; run it again where the map had to grow.
 
+        The commit waits for `durable`; what that raises ends the transaction without effect.
         Raises Full (no space, or the map is at its maximum), Busy, Unavailable.
         """
         self._check_process()
-        with self._writing:
-            return self._retry(lambda txn: work(Transaction(txn, self._tables)))
+        if self.data.condemned:
+            self.panicked = True
+            raise Unavailable(f"index {self.file}: a sync has failed")
+
+        def whole(txn: lmdb.Transaction[bytes]) -> T:
+            result = work(Transaction(txn, self._tables))
+            if durable is not None:
+                durable()
+            return result
+
+        return self._retry(whole, pinned=self.settings.sync)
 
     def sync(self) -> None:
         """Make all that was committed durable, the last meta page included."""
         self._check_process()
+        if self.settings.sync:
+            self.checkpoints.make()
+            return
         self._gate.enter()
         try:
             self._env.sync(True)
@@ -220,28 +261,44 @@ class Environment:
         except lmdb.Error as error:
             raise self._failed(error) from error
 
-    def _retry(self, work: Callable[[lmdb.Transaction[bytes]], T]) -> T:
+    def _retry(self, work: Callable[[lmdb.Transaction[bytes]], T], *, pinned: bool = False) -> T:
+        """Run `work` in a write transaction, again after each remap that it takes.
+
+        `pinned`: only while this process holds a pin.
+        """
         while True:
-            self._gate.enter()
-            try:
-                size = int(self._env.info()["map_size"])
-                with self._env.begin(write=True) as txn:
-                    return work(txn)
-            except lmdb.MapResizedError:
-                wanted = 0
-            except lmdb.MapFullError as error:
-                wanted = min(2 * size, self.settings.max_map_size_bytes)
-                if wanted <= size:
-                    raise Full(f"index {self.file}: full at its maximum of {size} bytes") from error
-            except lmdb.Error as error:
-                raise self._failed(error) from error
-            finally:
-                self._gate.leave()
+            if pinned:
+                self.checkpoints.ready()
+            with self._writing:
+                self._gate.enter()
+                try:
+                    if pinned and not self.checkpoints.pinned:
+                        continue  # a reader found that the map had grown
+                    info = self._env.info()
+                    size = int(info["map_size"])
+                    with self._env.begin(write=True) as txn:
+                        result = work(txn)
+                except lmdb.MapResizedError:
+                    wanted = 0
+                except lmdb.MapFullError as error:
+                    wanted = min(2 * size, self.settings.max_map_size_bytes)
+                    if wanted <= size:
+                        raise Full(
+                            f"index {self.file}: full at its maximum of {size} bytes"
+                        ) from error
+                except lmdb.Error as error:
+                    raise self._failed(error) from error
+                else:
+                    self.checkpoints.grown(int(info["last_pgno"]))
+                    return result
+                finally:
+                    self._gate.leave()
             self._remap(wanted)
 
     def _remap(self, size: int) -> None:
         """Set the map to `size` bytes, 0 for what another process made it."""
         with self._gate.alone(self.settings.remap_wait_s):
+            self.checkpoints.unpin()
             try:
                 self._env.set_mapsize(size)
             except lmdb.Error as error:
@@ -271,6 +328,9 @@ class Environment:
             )
         return {table: self._env.open_db(table.encode(), txn=txn) for table in Table}
 
+    def _unopened(self, error: Exception) -> Unavailable:
+        return Unavailable(f"index {self.file}: does not open: {error}")
+
     def _failed(self, error: lmdb.Error) -> Full | Unavailable:
         self.panicked |= isinstance(error, lmdb.PanicError)
         if isinstance(error, lmdb.DiskError):  # LMDB's name for ENOSPC
@@ -290,7 +350,7 @@ def _open(settings: IndexSettings, folder: Path) -> Any:
         max_readers=settings.max_readers,
         max_spare_txns=1,
         metasync=False,
-        sync=settings.sync,
+        sync=False,
         readahead=False,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Self
 
 from vna.index.apply import apply_group, forget, load_state
@@ -56,6 +56,7 @@ class Index:
         marks: Mapping[PackId, int],
         *,
         replay: bool = False,
+        durable: Callable[[], object] | None = None,
     ) -> list[Applied]:
         """Fold a group of mutations into the index, all or none; return what became of each.
 
@@ -64,15 +65,17 @@ class Index:
         so stores are taken unless a void (applied before, or in this group) refuses them. `marks`
         are the offsets up to which each pack's commit records are applied with this group; they
         stay as they are when a store of it was refused, until its void is applied with them.
-        Committed on return; durable unless the machine loses power (docs/format/index.md says why
-        that is enough). Must not be called by a thread that holds a `Reader`.
+        `durable` is called before the commit, maybe more than once: it returns when the packs have
+        the mutations for good. What it raises ends the group without effect. Committed on return;
+        durable with the next checkpoint (docs/format/index.md says why that is enough). Must not
+        be called by a thread that holds a `Reader`.
 
         Raises Full, Busy, Unavailable, or Invalid for a commit that no index can take; then
         nothing of the group was applied.
         """
         begun = time.monotonic()
         results = self._environment.write(
-            lambda txn: apply_group(txn, self._keyer, mutations, marks, replay=replay)
+            lambda txn: apply_group(txn, self._keyer, mutations, marks, replay=replay), durable
         )
         if not replay:
             metrics.INDEX_SECONDS.observe(time.monotonic() - begun)
@@ -100,7 +103,7 @@ class Index:
         return self._environment.generation()
 
     def sync(self) -> None:
-        """Make everything applied durable, the last transaction included."""
+        """Make everything applied durable: what is removed from packs next is not needed again."""
         self._environment.sync()
 
     def dump(self) -> Iterator[Line]:

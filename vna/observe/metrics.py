@@ -102,7 +102,9 @@ GROUP_MUTATIONS: Final = _histogram(
     MUTATIONS,
 )
 INDEX_SECONDS: Final = _histogram(
-    "vna_index_transaction_seconds", "Time of these transactions.", SECONDS
+    "vna_index_transaction_seconds",
+    "Time of these transactions, which wait for the sync of the pack.",
+    SECONDS,
 )
 SYNC_SECONDS: Final = _histogram(
     "vna_pack_sync_seconds", "Time that packs took to become durable, each sync.", SECONDS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from vna._native import Buffer
     from vna.types import PackId
@@ -38,6 +38,9 @@ class PackFile(PackReader, Protocol):
 
     def sync(self) -> None:
         """Return when everything written, and the pack's name, is durable."""
+
+    def begin_sync(self) -> Callable[[], None]:
+        """Begin what `sync` does; what is returned must be called before anything but a write."""
 
     def truncate(self, size: int) -> None:
         """Cut the pack down to `size` bytes."""

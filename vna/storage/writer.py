@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from vna.storage.tier import HotTier, PackFile, write_all
 from vna.types import BlobPlace, PackId
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from vna._native import Buffer
     from vna.clock import Clock
@@ -40,6 +40,7 @@ class OwnedPack:
         self.end = end
         self.synced = synced
         self._file = file
+        self._begun: tuple[int, float, Callable[[], None]] | None = None
 
     @classmethod
     def create(cls, tier: HotTier, node: int, clock: Clock) -> OwnedPack:
@@ -87,8 +88,22 @@ class OwnedPack:
         self._file.truncate(self.synced)
         self.end = self.synced
 
+    def begin_sync(self) -> None:
+        """Begin to make everything up to `end` durable."""
+        if self.synced != self.end and self._begun is None:
+            self._begun = self.end, time.monotonic(), self._file.begin_sync()
+
+    def end_sync(self) -> None:
+        """Wait for the sync that was begun, if any."""
+        if self._begun is not None:
+            (end, begun, wait), self._begun = self._begun, None
+            wait()
+            metrics.SYNC_SECONDS.observe(time.monotonic() - begun)
+            self.synced = end
+
     def sync(self) -> None:
         """Make everything up to `end` durable."""
+        self.end_sync()
         if self.synced != self.end:
             end = self.end
             begun = time.monotonic()
@@ -106,6 +121,8 @@ class OwnedPack:
 
     def close(self) -> None:
         """Let the pack go, as it is."""
+        with suppress(OSError):
+            self.end_sync()
         self._file.close()
 
 
@@ -164,14 +181,27 @@ class PackWriter:
         self._check()
         self._room(0)
 
-    def sync(self) -> None:
-        """Make all that was appended durable.
+    def begin_sync(self) -> None:
+        """Begin to make all that was appended durable: `end_sync` waits for it."""
+        self._check()
+        if self._active:
+            with self._syncing(self._active):
+                self._active.begin_sync()
+
+    def end_sync(self) -> None:
+        """Return when what was appended before `begin_sync` is durable.
 
         Unavailable or Full break the writer: what is durable is then unknown.
         """
         self._check()
         if self._active:
-            self._sync(self._active)
+            with self._syncing(self._active):
+                self._active.end_sync()
+
+    def sync(self) -> None:
+        """Make all that was appended durable, as `begin_sync` and `end_sync` do."""
+        self.begin_sync()
+        self.end_sync()
 
     def close(self) -> None:
         """Sync, seal and let go of the active pack; a broken writer just lets it go.
@@ -200,14 +230,16 @@ class PackWriter:
         return active
 
     def _finish(self, active: OwnedPack) -> None:
-        self._sync(active)
+        with self._syncing(active):
+            active.sync()
         # All records are durable now, and recovery seals what is not sealed.
         with suppress(OSError):
             active.seal()
 
-    def _sync(self, active: OwnedPack) -> None:
+    @contextmanager
+    def _syncing(self, active: OwnedPack) -> Iterator[None]:
         try:
-            active.sync()
+            yield
         except OSError as error:
             self._broken = f"pack {pack_name(active.pack)} cannot be synced"
             # The kernel forgets pages that it failed to write, yet shows them until they are

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vna.index import Mutation, content_id
+from vna.index import Index, Mutation, content_id
 from vna.types import (
     Attributes,
     BlobPlace,
@@ -30,6 +30,7 @@ from vna.types import (
 
 __all__ = [
     "blob_place",
+    "consistent",
     "copy",
     "damage",
     "delete",
@@ -174,3 +175,35 @@ def plain_keyer(level: Level, attributes: Attributes) -> Iterable[bytes]:
     for tag, values in attributes.items():
         for value in values:
             yield f"{tag:08X}:{value}".encode()
+
+
+def consistent(index: Index) -> int:
+    """Check that counts, rows, feed and aggregates of an index tell one story; count instances."""
+    with index.read() as reader:
+        counts = reader.counts()
+        studies = list(reader.studies())
+        series = [s for study in studies for s in reader.series_of(study.id)]
+        instances = [i for study in studies for i in reader.instances_of(study.id)]
+        assert (counts.studies, counts.series, counts.instances) == (
+            len(studies),
+            len(series),
+            len(instances),
+        )
+        assert counts.patients == len(list(reader.patients()))
+        assert (
+            sum(s.instances for s in studies) == sum(s.instances for s in series) == len(instances)
+        )
+        assert counts.bytes == sum(i.version.length for i in instances)
+        assert len(list(reader.ids(Level.INSTANCE, b"", b"\xff"))) == len(instances)
+        for instance in instances:
+            assert reader.instance(instance.uid) == instance
+            assert reader.blob(instance.version.header) is not None
+        changes = reader.changes(0, 1_000_000)
+        lives = {seq >> 32 for seq in [0, *(c.seq for c in changes)]}
+        assert [c.seq & 0xFFFFFFFF for c in changes] == [
+            n
+            for life in sorted(lives)
+            for n in range(1, 1 + sum(c.seq >> 32 == life for c in changes))
+        ]
+        assert len(changes) == len(instances)
+    return len(instances)

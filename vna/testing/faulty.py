@@ -252,6 +252,9 @@ class _FaultyFile(_FaultyReader):
         self._disk.pending.clear()
         self._disk.named = True
 
+    def begin_sync(self) -> Callable[[], None]:
+        return self.sync
+
     def truncate(self, size: int) -> None:
         """Cut; of what is cut off, nothing comes back after a power loss."""
         self._live("truncate")

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from vna.storage import HotTier, PackFile, PackReader
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from vna._native import Buffer
     from vna.index import Index
     from vna.types import PackId
-
-T = TypeVar("T")
 
 Image: TypeAlias = Mapping[str, bytes]
 """Files by their path below the data folder."""
@@ -323,6 +321,9 @@ class _PowerFile:
             self._folder_synced = True
             self._report(FolderSynced("packs"))
 
+    def begin_sync(self) -> Callable[[], None]:
+        return self.sync
+
     def truncate(self, size: int) -> None:
         self._tier._on()
         self._file.truncate(size)
@@ -346,42 +347,47 @@ def pack_path(pack: PackId) -> str:
 
 
 def watch_index(index: Index, disk: Disk) -> None:
-    """Report the write transactions of `index` to `disk`, as LMDB does them without meta syncs.
+    """Report what is written to the index to `disk`: transactions and checkpoints, one at a time.
 
-    A transaction is the pages that it changed; a sync; the meta page, which the next one's sync
-    takes along (docs/format/index.md, "Durability").
+    A transaction is the pages that it changed and a meta page, none of them durable before a
+    checkpoint syncs the file (docs/format/index.md, "Durability").
     """
     environment = index._environment
     write: Callable[..., Any] = environment.write
-    sync = environment.sync
+    make = environment.checkpoints.make
+    put, sync = environment.data.put, environment.data.sync
     before = bytearray(environment.file.read_bytes())
+    turns = threading.RLock()
 
-    one_at_a_time = threading.Lock()
+    def watched_write(*arguments: Any) -> Any:
+        with turns:
+            result = write(*arguments)
+            after = environment.file.read_bytes()
+            for offset in range(0, len(after), _PAGE):
+                page = after[offset : offset + _PAGE]
+                if page != before[offset : offset + _PAGE]:
+                    written = page[:_SECTOR] if offset < 2 * _PAGE else page
+                    disk.events.append(Wrote(INDEX, offset, written, _SECTOR))
+            before[:] = after
+            return result
 
-    def watched(work: Callable[..., T]) -> T:
-        with one_at_a_time:
-            return report(work)
+    def watched_make() -> None:
+        with turns:
+            make()
 
-    def report(work: Callable[..., T]) -> T:
-        result: T = write(work)
-        after = environment.file.read_bytes()
-        metas: list[Event] = []
-        for offset in range(0, len(after), _PAGE):
-            page = after[offset : offset + _PAGE]
-            if page != before[offset : offset + _PAGE]:
-                wrote = Wrote(INDEX, offset, page, _SECTOR)
-                (metas if offset < 2 * _PAGE else disk.events).append(wrote)
-        disk.events += [Synced(INDEX), *metas]
-        before[:] = after
-        return result
+    def watched_put(data: bytes, offset: int) -> None:
+        put(data, offset)
+        before[offset : offset + len(data)] = data
+        disk.events.append(Wrote(INDEX, offset, data, _SECTOR))
 
     def watched_sync() -> None:
-        with one_at_a_time:
-            sync()
-            disk.events.append(Synced(INDEX))
+        sync()
+        disk.events.append(Synced(INDEX))
 
-    environment.write = watched  # type: ignore[method-assign]
-    environment.sync = watched_sync  # type: ignore[method-assign]
+    environment.write = watched_write  # type: ignore[method-assign, assignment]
+    environment.checkpoints.make = watched_make  # type: ignore[method-assign]
+    environment.data.put = watched_put  # type: ignore[method-assign]
+    environment.data.sync = watched_sync  # type: ignore[method-assign]
 
 
 @contextmanager
@@ -393,8 +399,9 @@ def memory_folder() -> Iterator[Path]:
 
 
 def read_image(data: Path) -> dict[str, bytes]:
-    """Return the files of a data folder; the lock file of LMDB means nothing after power loss."""
-    files = (path for path in data.rglob("*") if path.is_file() and path.name != "lock.mdb")
+    """Return the files of a data folder; the index's lock files mean nothing after power loss."""
+    locks = {"lock.mdb", "checkpoint.lock"}
+    files = (path for path in data.rglob("*") if path.is_file() and path.name not in locks)
     return {str(path.relative_to(data)): path.read_bytes() for path in files}
 
 

@@ -11,6 +11,7 @@ mod json;
 mod loan;
 mod pdu;
 mod scan;
+mod sync;
 
 use pyo3::prelude::*;
 
@@ -22,5 +23,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     hash::register(module)?;
     json::register(module)?;
     pdu::register(module)?;
-    scan::register(module)
+    scan::register(module)?;
+    sync::register(module)
 }

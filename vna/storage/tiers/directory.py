@@ -13,12 +13,12 @@ import uuid
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from vna._native import read_present
+from vna._native import Syncer, read_present
 from vna.folders import make_folder, sync_folder
 from vna.storage.format import pack_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from vna._native import Buffer
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _NAME: Final = re.compile(r"([0-9a-f]{8})-([0-9a-f]{8})\.pack")
 _PIECE: Final = 4 << 20
+_IDENTITY: Final = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\n")
 _MAX_BUFFERS: Final = os.sysconf("SC_IOV_MAX")
 
 
@@ -136,14 +137,16 @@ class DirectoryTier:
         """Return the directory's identity; give it one while it has no packs."""
         with self._locked("tier") as fd:
             held = os.pread(fd, 64, 0)
-            if not held:
+            # A power loss as it was given can leave zeros, or a part; then there are no packs yet.
+            if not _IDENTITY.fullmatch(held):
                 if self.list():
-                    raise OSError(5, "packs without the file `tier`", str(self._path))
+                    raise OSError(5, "packs without an identity in `tier`", str(self._path))
                 held = f"{uuid.uuid4()}\n".encode()
                 os.pwrite(fd, held, 0)
+                os.ftruncate(fd, len(held))
                 os.fsync(fd)
                 sync_folder(self._path)
-        return str(uuid.UUID(held.decode("ascii").strip()))
+        return held.decode("ascii").strip()
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[int]:
@@ -161,6 +164,7 @@ class _File:
     def __init__(self, fd: int, directory: Path) -> None:
         self._fd = fd
         self._directory: Path | None = directory
+        self._syncer: Syncer | None = None
 
     def size(self) -> int:
         return os.fstat(self._fd).st_size
@@ -187,6 +191,20 @@ class _File:
 
     def sync(self) -> None:
         os.fdatasync(self._fd)
+        self._name()
+
+    def begin_sync(self) -> Callable[[], None]:
+        if self._syncer is None:
+            self._syncer = Syncer()
+        self._syncer.start(self._fd)
+        return self._end_sync
+
+    def _end_sync(self) -> None:
+        assert self._syncer is not None
+        self._syncer.wait()
+        self._name()
+
+    def _name(self) -> None:
         if self._directory is not None:
             sync_folder(self._directory)
             self._directory = None
