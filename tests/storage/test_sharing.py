@@ -75,6 +75,7 @@ def test_open_packs_are_bounded(open_store, packs, blob):
     writer = store.writer()
     places = [writer.append([blob(b"%d" % n)], b"c")[0][0] for n in range(20)]
     writer.sync()
+    writer.let_go()
 
     def descriptors():
         return sum(str(packs) in str(fd.resolve()) for fd in Path("/proc/self/fd").iterdir())

@@ -222,6 +222,7 @@ class Committer:
         self._writer.begin_sync()
         results = self._index.apply(mutations, marks, durable=self._writer.end_sync)
         self._void_refused(mutations, results, marks)
+        self._writer.let_go()
         for proposal, result in zip(appended, results, strict=True):
             proposal.done.set_result(result)
         self._retry_s = FIRST_RETRY_S

@@ -172,6 +172,7 @@ class Relocation:
         self._writer.sync()
         marks = {place.pack: place.offset + place.size for _, place in placed}
         self._index.apply([Mutation(move, placed)], {**marks, mark.pack: mark.end})
+        self._writer.let_go()
         self.done.blobs += len(placed)
         self.done.commits += len(commits)
         self.done.bytes += sum(record.size for record in records)

@@ -140,6 +140,7 @@ class PackWriter:
         self._pack_size = pack_size_bytes
         self._clock = clock
         self._active: OwnedPack | None = None
+        self._full: list[OwnedPack] = []
         self._broken = ""
 
     @property
@@ -203,11 +204,20 @@ class PackWriter:
         self.begin_sync()
         self.end_sync()
 
-    def close(self) -> None:
-        """Sync, seal and let go of the active pack; a broken writer just lets it go.
+    def let_go(self) -> None:
+        """Let go of the packs that are full; what is in them has been judged.
 
-        Errors of the sync are raised; the pack is let go in any case.
+        Before, recovery by another process would find their records, and take each of them.
         """
+        while self._full:
+            self._full.pop().close()
+
+    def close(self) -> None:
+        """Sync, seal and let go of the active pack; a broken writer just lets go of its packs.
+
+        Errors of the sync are raised; the packs are let go in any case.
+        """
+        self.let_go()
         active, self._active = self._active, None
         if active is None:
             return
@@ -223,7 +233,7 @@ class PackWriter:
         active = self._active
         if active and active.end > PACK_HEADER.size and active.end + size > self._pack_size:
             self._finish(active)
-            active.close()
+            self._full.append(active)
             active = self._active = None
         if active is None:
             active = self._active = OwnedPack.create(self._tier, self._node, self._clock)

@@ -107,9 +107,13 @@ class DirectoryTier:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # The last owner may have removed the file between our open and our lock.
             if os.path.samestat(os.fstat(fd), path.stat()):
+                _forget_pages(fd)
                 return _File(fd, self._path)
         except (BlockingIOError, FileNotFoundError):
             pass
+        except BaseException:
+            os.close(fd)
+            raise
         os.close(fd)
         return None
 
@@ -156,6 +160,17 @@ class DirectoryTier:
             yield fd
         finally:
             os.close(fd)
+
+
+def _forget_pages(fd: int) -> None:
+    """Have what is read of a file from now on come from the disk.
+
+    Pages that a failed sync could not write count as clean and stay in memory: who reads them
+    there takes for durable what is not on the disk. Synced, the others are clean too, and clean
+    pages go at once.
+    """
+    os.fdatasync(fd)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 class _File:
