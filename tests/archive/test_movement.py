@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from vna.archive import Archive, ArchiveSettings, TierSettings
+from vna.archive import Archive, ArchiveSettings, TierSettings, restore_backup
 from vna.archive.alone import Alone
 from vna.errors import Busy, Invalid, NotFound, Unavailable
 from vna.storage import DirectoryTier, tier_of
@@ -305,6 +305,23 @@ async def test_damage_stays_where_it_is_and_is_named(life):
     for number, file in life.files.items():
         if number != 4:
             assert life.content(number) == file
+
+
+async def test_a_backup_names_what_is_on_lower_tiers(life):
+    await life.fill()
+    archive = life.again()
+    archive.move("cold", "1.2.0")
+    archive.compact(1)
+    report = archive.backup(life.folder / "backup")
+    assert report.damage == []
+    assert report.bytes_elsewhere > 6 * SIZE // 2
+    archive.close()
+    shutil.rmtree(life.settings.data)
+    assert restore_backup(life.folder / "backup", life.settings.data).damage == []
+    life.archive = Archive.open(life.settings)
+    life.archive.recover()
+    assert life.objects() == {"hot": 6, "warm": 0, "cold": 6}
+    life.must_be_whole()
 
 
 async def test_an_s3_store_as_the_cold_tier(folder, bucket):

@@ -22,6 +22,7 @@ from vna.archive.manifest import (
     read_progress,
     write_manifest,
 )
+from vna.archive.tiers import lower_tiers
 from vna.clock import Clock
 from vna.errors import Busy, Invalid, NotFound, Unavailable
 from vna.folders import make_folder, sync_folder
@@ -86,8 +87,7 @@ class _Backup:
         self._clock = clock
         self._folder = folder
         self._identity = (data / "archive.toml").read_text(encoding="ascii")
-        tiers = data / "tiers.toml"
-        self._tiers = tiers.read_text(encoding="utf-8") if tiers.exists() else ""
+        self._tiers = lower_tiers(data)
         self._archive = index.archive_uuid
         self._source = PackFolder(packs)
         self._target = PackFolder(folder / "packs")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vna.archive.manifest import Copy, Manifest, read_manifest, write_durably
+from vna.archive.tiers import TIERS_FILE
 from vna.errors import Conflict, Unavailable
 from vna.folders import make_folder, sync_folder
 from vna.storage import PackFolder, copy_file
@@ -42,7 +43,7 @@ def restore_backup(
         _index(folder / "index", data / "index", manifest.index, report)
         sync_folder(data)
         if manifest.tiers:
-            write_durably(data / "tiers.toml", manifest.tiers.encode())
+            write_durably(data / TIERS_FILE, manifest.tiers.encode())
         write_durably(data / "archive.toml", manifest.identity.encode("ascii"))
         (data / "restoring").unlink()
     except OSError as error:

@@ -34,9 +34,9 @@ from vna.storage import (
     Tier,
 )
 
-__all__ = ["TierSettings", "Tiers", "hot_path", "open_tiers"]
+__all__ = ["TIERS_FILE", "TierSettings", "Tiers", "hot_path", "lower_tiers", "open_tiers"]
 
-FILE = "tiers.toml"
+TIERS_FILE = "tiers.toml"
 HOT_NAME = "hot"
 MOST_TIERS = 127
 
@@ -107,7 +107,7 @@ def open_tiers(
     path = hot_path(data, settings)
     if path != data / "packs" and any((data / "packs").glob("*.pack")):
         raise Invalid(f"{data / 'packs'} holds packs: name it as the path of the first tier")
-    book = _Book(data / FILE)
+    book = _Book(data / TIERS_FILE)
     if hot is None:
         try:
             hot = DirectoryTier(path)
@@ -129,6 +129,15 @@ def open_tiers(
         tiers.meters[number] = metered
         tiers.names[number] = each
     return tiers
+
+
+def lower_tiers(data: Path) -> str:
+    """Return what is remembered of the tiers below the hot one, as the file has it, for a backup.
+
+    The hot tier of a restored archive is another one.
+    """
+    known = _Book(data / TIERS_FILE).known()
+    return _text({name: each for name, each in known.items() if each[0] != HOT})
 
 
 def _check(settings: Sequence[TierSettings]) -> None:
@@ -185,7 +194,7 @@ class _Book:
     def entry(self, name: str) -> tuple[int, str]:
         """Return the number of a tier, given to it now if it has none, and its known identity."""
         with self._locked():
-            known = self._read()
+            known = self.known()
             if name not in known:
                 number = max((number for number, _ in known.values()), default=HOT) + 1
                 if number > MOST_TIERS:
@@ -197,7 +206,7 @@ class _Book:
     def meet(self, name: str, identity: str) -> None:
         """Remember the identity of a tier. Raises Invalid where it is another than before."""
         with self._locked():
-            known = self._read()
+            known = self.known()
             number, before = known.get(name, (HOT, ""))
             if before not in ("", identity):
                 raise Invalid(f"tier {name} was {before} until now, and is {identity}")
@@ -205,7 +214,8 @@ class _Book:
                 known[name] = (number, identity)
                 self._write(known)
 
-    def _read(self) -> dict[str, tuple[int, str]]:
+    def known(self) -> dict[str, tuple[int, str]]:
+        """Return number and identity of the tiers by name. Raises Invalid."""
         try:
             tables = tomllib.loads(self._path.read_text(encoding="utf-8"))
             return {name: (each["number"], each["identity"]) for name, each in tables.items()}
@@ -215,11 +225,7 @@ class _Book:
             raise Invalid(f"{self._path} cannot be read: {error}") from error
 
     def _write(self, known: dict[str, tuple[int, str]]) -> None:
-        tables = (
-            f"[{json.dumps(name)}]\nnumber = {number}\nidentity = {json.dumps(identity)}\n"
-            for name, (number, identity) in known.items()
-        )
-        write_durably(self._path, "\n".join(tables).encode())
+        write_durably(self._path, _text(known).encode())
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -229,3 +235,10 @@ class _Book:
             yield
         finally:
             os.close(fd)
+
+
+def _text(known: dict[str, tuple[int, str]]) -> str:
+    return "\n".join(
+        f"[{json.dumps(name)}]\nnumber = {number}\nidentity = {json.dumps(identity)}\n"
+        for name, (number, identity) in known.items()
+    )
