@@ -2,16 +2,24 @@
 rebuild from the packs that are left gives the same index."""
 
 import asyncio
+import contextlib
 import random
 import shutil
+import subprocess
+import sys
+import time
 
 import pytest
 
-from vna.archive import Archive, ArchiveSettings, Outcome
+from vna.archive import Archive, ArchiveSettings, Outcome, RetentionSettings, restore_backup
 from vna.archive.alone import Alone
 from vna.archive.purge import purge_deleted
+from vna.archive.relocate import Relocation
 from vna.archive.turnstile import Turnstile
+from vna.clock import SystemClock
 from vna.errors import Busy, Conflict, Deleted
+from vna.storage import BlobStore, StorageSettings
+from vna.testing.clocks import SetClock
 from vna.testing.images import ct_image
 from vna.testing.power import memory_folder
 from vna.types import Level
@@ -20,8 +28,9 @@ from vna.types import Level
 class Life:
     """An archive that can be closed and opened again, which seals its packs."""
 
-    def __init__(self, folder, **others):
+    def __init__(self, folder, clock=None, **others):
         self.folder = folder
+        self.clock = clock
         self.settings = ArchiveSettings(
             data=folder / "data",
             index_map_bytes=1 << 20,
@@ -31,7 +40,7 @@ class Life:
             min_free_bytes=0,
             **others,
         )
-        self.archive = Archive.open(self.settings)
+        self.archive = Archive.open(self.settings, clock=clock)
 
     @property
     def packs(self):
@@ -39,7 +48,7 @@ class Life:
 
     def again(self):
         self.archive.close()
-        self.archive = Archive.open(self.settings)
+        self.archive = Archive.open(self.settings, clock=self.clock)
         self.archive.recover()
         return self.archive
 
@@ -87,12 +96,13 @@ def life(folder):
     opened.archive.close()
 
 
-def image(number, content=None, size=5000):
+def image(number, content=None, size=5000, study=None, sop=None):
     pixels = random.Random(content or number).randbytes(size)
+    study = study or f"1.2.{number % 3}"
     return ct_image(
-        f"1.2.3.{number}",
-        StudyInstanceUID=f"1.2.{number % 3}",
-        SeriesInstanceUID=f"1.2.{number % 3}.1",
+        sop or f"1.2.3.{number}",
+        StudyInstanceUID=study,
+        SeriesInstanceUID=f"{study}.1",
         Rows=1,
         Columns=size // 2,
         PixelData=pixels,
@@ -276,3 +286,179 @@ async def test_one_compacts_at_a_time(life):
     await life.purge(Level.STUDY, "1.2.1")
     with Alone(life.settings.data).taken(), pytest.raises(Busy):
         archive.compact(1)
+
+
+# beside others -----------------------------------------------------------------------------------
+READER = """
+import sys
+from pathlib import Path
+from vna.archive import Archive, ArchiveSettings
+archive = Archive.open(ArchiveSettings(data=Path(sys.argv[1]), index_map_bytes=1 << 20, threads=2))
+rounds, first = 0, {}
+print("reading", flush=True)
+while not Path(sys.argv[2]).exists():
+    for study in ("1.2.0", "1.2.1", "1.2.2"):
+        for stored in archive.objects(study):
+            _, pieces = archive.file(stored, "TEST")
+            start = next(pieces)
+            data = bytes(start) + b"".join(map(bytes, pieces))
+            assert first.setdefault(stored.sop_uid, data) == data, stored.sop_uid
+    archive.let_go()
+    rounds += 1
+archive.close()
+print(rounds, flush=True)
+"""
+
+
+@contextlib.contextmanager
+def reading(data, done):
+    """Read all objects in another process, over and over; none may fail or change."""
+    reader = subprocess.Popen(
+        [sys.executable, "-c", READER, data, done], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert reader.stdout.readline() == "reading\n"
+        yield
+    finally:
+        done.touch()
+        said, _ = reader.communicate(timeout=60)
+    assert reader.returncode == 0
+    assert int(said) > 0
+
+
+async def test_no_read_of_another_process_fails(life, folder):
+    files = await life.fill(range(3))
+    with reading(life.settings.data, folder / "done"):
+        for number in range(10, 40, 3):  # each round leaves a pack of which a part is needed
+            files |= await life.fill(range(number, number + 3))
+            await life.archive.store(image(number, study="1.2.9", sop="1.2.4.1"), source="test")
+            await life.purge(Level.STUDY, "1.2.9")
+            assert life.again().compact(1).packs
+    assert {number: life.content(number) for number in files} == files
+
+
+COMPACTOR = """
+import sys
+from pathlib import Path
+from vna.archive import Archive, ArchiveSettings, relocate
+relocate.STEP_RECORDS = 2
+archive = Archive.open(ArchiveSettings(
+    data=Path(sys.argv[1]), index_map_bytes=1 << 20, threads=2, pack_size_bytes=60_000))
+print("compacting", flush=True)
+archive.compact(1)
+"""
+
+
+def kill_a_compaction(data, after_s):
+    compactor = subprocess.Popen(
+        [sys.executable, "-c", COMPACTOR, data], stdout=subprocess.PIPE, text=True
+    )
+    assert compactor.stdout.readline() == "compacting\n"
+    time.sleep(after_s)
+    compactor.kill()
+    compactor.communicate()
+
+
+async def test_a_killed_compaction_is_finished_by_the_next(life):
+    chance = random.Random(1)
+    files = await life.fill(range(30))
+    for number in range(0, 30, 3):
+        await life.purge(Level.INSTANCE, f"1.2.3.{number}")
+        del files[number]
+    life.again()
+    for _ in range(4):
+        kill_a_compaction(life.settings.data, chance.random() * 0.05)
+        life.archive.recover()
+        assert {number: life.content(number) for number in files} == files
+        life.must_be_whole()
+    life.archive.compact(1)
+    assert {number: life.content(number) for number in files} == files
+    life.must_be_whole()
+    assert life.archive.stats().dead_bytes == 0
+
+
+async def test_backups_follow_a_compaction(life, folder):
+    files = await life.fill(range(12))
+    archive = life.again()
+    archive.backup(folder / "backup")
+    await life.purge(Level.STUDY, "1.2.1")
+    assert archive.compact(1).packs
+    report = archive.backup(folder / "backup")
+    assert report.damage == []
+    assert report.packs == len(life.packs)
+    assert restore_backup(folder / "backup", folder / "new").damage == []
+    archive.close()
+    shutil.rmtree(life.settings.data)
+    (folder / "new").rename(life.settings.data)
+    life.archive = Archive.open(life.settings)
+    life.must_be_whole()
+    assert life.content(0) == files[0]
+    with pytest.raises(Deleted):
+        life.content(1)
+
+
+# other ways to move, and to let go ---------------------------------------------------------------
+async def test_blobs_move_to_another_store_in_another_codec(life, folder):
+    """As a series moves to another tier: its blobs go, the records of its commits stay."""
+    files = [image(1, size=6000), image(2, content=3, size=90_000)]
+    flat = [file[:-5000] + bytes(5000) for file in files]
+    for file in flat:
+        await life.archive.store(file, source="test")
+    archive = life.again()
+    index, store = archive._index, archive._store
+    with index.read() as reader:
+        before = {digest: place for digest, place in reader.blobs(b"", 99) if place}
+    other = BlobStore(StorageSettings(path=folder / "other", node=2))
+    relocation = Relocation(store, other, index, archive._quarantine, SystemClock(), codec="zstd")
+    relocation.move_blobs(before)
+    relocation.close()
+    assert relocation.done.blobs == len(before) == 4
+    with index.read() as reader:
+        after = {digest: reader.blob(digest) for digest in before}
+        uses = reader.packs()
+    assert {place.pack >> 32 for place in after.values()} == {2}
+    for digest, place in after.items():
+        other.verify(place, digest)
+        assert other.read(place) == store.read(before[digest])
+    assert sum(place.size for place in after.values()) < sum(p.size for p in before.values())
+    for pack in {place.pack for place in before.values()}:
+        assert (uses[pack].live, uses[pack].spare) != (0, 0)
+        assert uses[pack].live == 0
+    other.close()
+
+
+async def test_what_is_kept_long_enough_is_let_go_of(folder):
+    day = 86_400 * 10**9
+    clock = SetClock(10**18)
+    life = Life(folder, clock)
+    try:
+        archive = life.archive
+        old = image(1, content=5)
+        await archive.store(old, source="test")
+        await archive.store(image(2), source="test")
+        clock.now_ns += day
+        new = image(1, content=6)
+        await archive.store(new, source="test")
+        await archive.delete(Level.INSTANCE, "1.2.3.2", "test")
+        for_ever = archive.let_go_of(RetentionSettings())
+        assert (for_ever.instances, for_ever.versions) == (0, 0)
+        clock.now_ns += 9 * day
+        ten = RetentionSettings(deleted_days=10, versions_days=10)
+        assert archive.let_go_of(ten).versions == 0
+        await archive.restore("1.2.3.2")
+        await archive.delete(Level.INSTANCE, "1.2.3.2", "again")
+        clock.now_ns += 2 * day
+        purged = archive.let_go_of(ten)
+        assert (purged.instances, purged.versions) == (1, 1), "the version; the delete is young"
+        (history,) = archive.histories("1.2.3.1")
+        assert history.purges[1].reason == "replaced for 10 days"
+        clock.now_ns += 9 * day
+        assert archive.let_go_of(ten).versions == 1
+        (history,) = archive.histories("1.2.3.2")
+        assert [purge.reason for purge in history.purges] == ["deleted for 10 days"]
+        assert life.content(1) == new
+        life.again().compact(1)
+        assert life.content(1) == new
+        life.must_be_whole()
+    finally:
+        life.archive.close()
