@@ -196,7 +196,8 @@ class Compaction:
         )
         try:
             for victim in victims:
-                self._compact(victim, relocation, compacted)
+                if not self._compact(victim, relocation, compacted):
+                    break
                 done += victim.size
                 follow(0)
         finally:
@@ -204,30 +205,37 @@ class Compaction:
             compacted.damaged = relocation.done.damaged
         return compacted
 
-    def _compact(self, victim: Victim, relocation: Relocation, compacted: Compacted) -> None:
-        """Compact one pack, unless it is not due any more: another process may have been first."""
+    def _compact(self, victim: Victim, relocation: Relocation, compacted: Compacted) -> bool:
+        """Compact one pack, unless it is not due any more: another process may have been first.
+
+        Returns false where it is of no use to go on: stores are not to be held up for each pack.
+        """
         before = relocation.done.bytes
+        removed, go_on = False, True
         with self._alone.taken():
             if not self._store.has(victim.pack):
-                return
+                return True
             try:
                 relocation.move_pack(victim.pack)
                 removed = vacate(self._store, self._index, self._turnstile, victim.pack)
             except Corrupt as error:
                 log.warning("pack %s cannot be compacted: %s", victim.name, error)
-                removed = False
+            except Busy as error:
+                log.warning("%s", error)
+                go_on = False
             written = relocation.done.bytes - before
             compacted.written += written
             metrics.COMPACTION_WRITTEN.add(by=written)
             if not removed:
                 compacted.left += 1
-                return
+                return go_on
             compacted.packs += 1
             compacted.freed += victim.size
             metrics.COMPACTED_PACKS.add()
             metrics.COMPACTED_BYTES.add(by=victim.size)
             self._note(victim, written)
         log.info("pack %s compacted: %d bytes, %d needed", victim.name, victim.size, written)
+        return True
 
     def _note(self, victim: Victim, written: int) -> None:
         state = read_compaction_state(self._notes)

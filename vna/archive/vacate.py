@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from vna.archive.recover import recover
 from vna.archive.turnstile import Turnstile
+from vna.errors import Busy
 from vna.index import Index, Reader
 from vna.storage import BlobRecord, BlobStore, DamagedRecord, MissingPack, pack_name
 from vna.types import PackId
@@ -21,7 +22,7 @@ __all__ = ["damage_holds", "vacate"]
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 2.0
+PATIENCE_S = 1.0
 """How long stores are kept waiting, at the very most, for one that goes on."""
 BATCH = 512
 
@@ -29,7 +30,7 @@ BATCH = 512
 def vacate(store: BlobStore, index: Index, turnstile: Turnstile, pack: PackId) -> bool:
     """Remove a pack if nothing in it is needed; say whether it was.
 
-    Raises Unavailable, Full.
+    Raises Busy when a group of stores does not end, so that it cannot be said; Unavailable, Full.
     """
     with index.read() as reader:
         if not reader.packs()[pack].emptied or pack in damage_holds(reader):
@@ -37,8 +38,7 @@ def vacate(store: BlobStore, index: Index, turnstile: Turnstile, pack: PackId) -
     recover(store, index)  # now, so that the next one, for which all stores wait, has little to do
     with turnstile.drained(PATIENCE_S) as drained:
         if not drained or not _settled(store, index):
-            log.info("pack %s stays for now: a group of stores goes on", pack_name(pack))
-            return False
+            raise Busy(f"pack {pack_name(pack)} stays for now: a group of stores goes on")
     kept = sum(index.forget(pack, digests) for digests in _digests(store, index, pack))
     if kept:
         log.info("pack %s stays: %d blobs of it are needed again", pack_name(pack), kept)

@@ -143,7 +143,7 @@ PACKS: Final = _reading("vna_packs", "Packs on disk.")
 PACK_BYTES: Final = _reading("vna_pack_bytes", "Bytes of packs on disk.")
 ENTITIES: Final = _reading(
     "vna_entities",
-    "What the archive holds; deleted instances can be restored still.",
+    "What the archive holds; deleted instances can be restored until they are purged.",
     entity=("patients", "studies", "series", "instances", "deleted", "blobs"),
 )
 STORED_BYTES: Final = _reading("vna_stored_bytes", "Bytes of the data sets that it holds.")
