@@ -23,7 +23,7 @@ from vna.archive.relocate import Relocation
 from vna.archive.turnstile import Turnstile
 from vna.archive.vacate import damage_holds, vacate
 from vna.clock import Clock
-from vna.errors import Corrupt
+from vna.errors import Busy, Corrupt, Full
 from vna.index import Index
 from vna.observe import metrics
 from vna.storage import BlobStore, MissingPack, pack_name
@@ -220,6 +220,8 @@ class Compaction:
                 removed = vacate(self._store, self._index, self._turnstile, victim.pack)
             except Corrupt as error:
                 log.warning("pack %s cannot be compacted: %s", victim.name, error)
+            except Full:
+                raise
             except Busy as error:
                 log.warning("%s", error)
                 go_on = False

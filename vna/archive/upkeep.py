@@ -10,7 +10,7 @@ from vna.archive.compact import Compaction, CompactionSettings
 from vna.archive.pace import Pace, Stopped
 from vna.archive.purge import Purged
 from vna.clock import Clock
-from vna.errors import Busy, VnaError
+from vna.errors import VnaError
 
 __all__ = ["upkeep"]
 
@@ -42,8 +42,6 @@ def upkeep(
                 compaction.run(settings.dead_percent, pace)
         except Stopped:
             return
-        except Busy as error:
-            log.info("%s", error)
         except VnaError as error:
-            log.error("upkeep stops for now: %s", error)  # noqa: TRY400  # its text says it all
+            log.warning("upkeep stops for now: %s", error)
         stop.wait(LOOK_AGAIN_S)
