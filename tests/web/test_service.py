@@ -84,7 +84,10 @@ async def test_busy_says_when_to_come_back(front, monkeypatch):
     assert int(answer.headers["Retry-After"]) > 0
 
 
-async def test_damage_found_late_cuts_the_connection(front, ct, tmp_path):
+@pytest.mark.parametrize(
+    "accept", ["application/dicom", 'multipart/related; type="application/dicom"']
+)
+async def test_damage_found_late_cuts_the_connection(front, ct, tmp_path, accept):
     await front.stow([ct(frames=[bytes([n]) * (1 << 19) for n in range(8)])])
     (pack,) = [
         path
@@ -94,14 +97,8 @@ async def test_damage_found_late_cuts_the_connection(front, ct, tmp_path):
     damaged = bytearray(pack.read_bytes())
     damaged[damaged.rindex(bytes([7]) * 4096)] ^= 1
     pack.write_bytes(damaged)
-    for accept in ("application/dicom", 'multipart/related; type="application/dicom"'):
-        with pytest.raises(Exception, match=r"(?i)payload|closed|reset|disconnect"):
-            await front.get(f"{STUDY}/series/1.2.3.1/instances/1.2.3.1.1", accept)
-    instance = f"{STUDY}/series/1.2.3.1/instances/1.2.3.1.1"
-    pixels = f"{instance}/bulkdata/7FE00010"
-    octets = "application/octet-stream"
-    assert (await front.get(pixels, octets, Range="bytes=0-99")).body == bytes(100)
-    assert "checksum" in await front.problem(pixels, 500, octets, Range="bytes=-10")
+    with pytest.raises(Exception, match=r"(?i)payload|closed|reset|disconnect"):
+        await front.get(f"{STUDY}/series/1.2.3.1/instances/1.2.3.1.1", accept)
     assert (await front.get("/studies")).status == 200
 
 
