@@ -45,6 +45,14 @@ class Syncer:
         """Return when the sync that was begun first has ended. OSError if it failed."""
 
 # scan -------------------------------------------------------------------------------------------
+class Interest:
+    """The attributes that scans look for, made once for any number of objects.
+
+    `paths` are path keys: `tag`, or `sequence_tag << 32 | tag` for elements in items of a top-level
+    sequence.
+    """
+    def __init__(self, paths: Sequence[int]) -> None: ...
+
 class Splitter:
     """One pass over an object as it arrives, in pieces of any size.
 
@@ -53,14 +61,13 @@ class Splitter:
 
     `form`: "dataset" (bare data set in `transfer_syntax`) or "part10" (preamble, DICM and file meta
     information first; also takes files without a preamble, or without file meta information, for
-    which it guesses the transfer syntax as other readers do). `interest` lists path keys of wanted
-    attributes: `tag`, or `sequence_tag << 32 | tag` for elements in items of a top-level sequence.
+    which it guesses the transfer syntax as other readers do).
     """
     def __init__(
         self,
         form: str,
         transfer_syntax: str | None,
-        interest: Sequence[int],
+        interest: Interest,
         *,
         bulk_threshold: int = 4096,
         max_header: int = ...,

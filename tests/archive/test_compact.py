@@ -208,16 +208,16 @@ async def test_a_store_that_shares_a_blob_being_let_go_of_brings_it_again(life, 
     archive = life.again()
     packs = life.packs
     await archive.delete(Level.INSTANCE, "1.2.3.1", "test")
-    submit, shared = archive._committer.submit, []
+    enqueue, shared = archive._committer.enqueue, []
 
-    def purge_first(proposal):
+    def purge_first(proposal, done):
         shared.extend(proposal.shared)
         monkeypatch.undo()
         purge_deleted(archive._index, archive._committer, "1.2.3.1", "test")
         assert archive.compact(1).packs == len(packs)
-        return submit(proposal)
+        enqueue(proposal, done)
 
-    monkeypatch.setattr(archive._committer, "submit", purge_first)
+    monkeypatch.setattr(archive._committer, "enqueue", purge_first)
     assert (await archive.store(second, source="test")).outcome is Outcome.STORED
     assert len(shared) == (size > 5000), "what is in memory is judged in the commit itself"
     assert not any(path.exists() for path in packs)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from fuzzing import LONGEST, Target
+from fuzzing import Target
 
 from vna._native import Deframer, ProtocolError, pdata
 from vna.dimse import commands
@@ -82,13 +82,12 @@ def _received(stream: bytes, size: int) -> list[object]:
     A breach ends the association, and what its piece completed before it is lost with it
     (`Deframer.received`): then nothing but the end is compared.
     """
-    deframer, machine = Deframer(MAX_PDU, LONGEST), Machine(acceptor=True)
+    deframer, machine = Deframer(MAX_PDU), Machine(acceptor=True)
     seen: list[object] = []
     try:
         for at in range(0, len(stream), size):
             piece = stream[at : at + size]
-            deframer.space()[: len(piece)] = piece
-            for event in deframer.received(len(piece)):
+            for event in deframer.received(piece):
                 meant = machine.receive(*event)
                 if isinstance(meant, AssociateRequest):
                     answer = negotiate(meant, DimseSettings(check_called_ae=False))
@@ -97,7 +96,7 @@ def _received(stream: bytes, size: int) -> list[object]:
                     machine.accept(answer.accept)
                 if isinstance(meant, Data) and seen and isinstance(seen[-1], Data):
                     if not seen[-1].last:
-                        meant = Data(seen.pop().data + meant.data, meant.last)
+                        meant = Data(bytes(seen.pop().data) + bytes(meant.data), meant.last)
                 elif isinstance(meant, Message):
                     seen.append(meant.context)
                     meant = meant.command

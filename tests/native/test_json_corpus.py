@@ -21,7 +21,7 @@ from typing import Any
 import pydicom
 import pytest
 
-from vna._native import Splitter, dataset_json, inflate
+from vna._native import Interest, Splitter, dataset_json, inflate
 
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 # pydicom makes BulkDataURI of values over `threshold // 4 * 3` bytes; ours of 4096 and more.
@@ -117,14 +117,14 @@ class Compared:
 
 def ours_of(raw: bytes) -> tuple[dict[str, Any], set[str], str] | None:
     """Our model, the paths of the holes, what is wrong with the file; None when not DICOM."""
-    splitter = Splitter("part10", None, [])
+    splitter = Splitter("part10", None, Interest([]))
     splitter.feed(raw)
     scan = splitter.finish()
     if scan.fatal:
         return None
     header, start, syntax, holes = scan.header, scan.prefix, scan.transfer_syntax, scan.holes
     if scan.deflated:
-        splitter = Splitter("dataset", EXPLICIT_LITTLE, [])
+        splitter = Splitter("dataset", EXPLICIT_LITTLE, Interest([]))
         splitter.feed(inflate(raw[scan.prefix :], 1 << 30))
         inner = splitter.finish()
         header, start, syntax, holes = inner.header, 0, EXPLICIT_LITTLE, inner.holes

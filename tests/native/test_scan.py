@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from vna._native import Splitter, blake3, inflate
+from vna._native import Interest, Splitter, blake3, inflate
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -33,7 +33,7 @@ def image(pixels: bytes) -> bytes:
 def test_what_a_scan_gives() -> None:
     interest = [0x0010_0010, 0x0018_0050, 0x0028_0010, 0x0040_9225, 0x0010_0020]
     data = image(bytes(16))
-    splitter = Splitter("dataset", EXPLICIT, interest)
+    splitter = Splitter("dataset", EXPLICIT, Interest(interest))
     [(hole, start, end)] = splitter.feed(data)
     assert (hole, start, end) == (0, len(data) - 16, len(data))
     assert splitter.hole_plan(0) == (65_536, 16)
@@ -54,7 +54,9 @@ def test_what_a_scan_gives() -> None:
 
 def test_equal_data_sets_have_equal_digests() -> None:
     def digest(data: bytes, front: bytes = b"") -> bytes:
-        splitter = Splitter("part10" if front else "dataset", None if front else EXPLICIT, [])
+        splitter = Splitter(
+            "part10" if front else "dataset", None if front else EXPLICIT, Interest([])
+        )
         splitter.feed(front + data)
         return splitter.finish().digest
 
@@ -68,17 +70,17 @@ def test_equal_data_sets_have_equal_digests() -> None:
 def test_takes_any_contiguous_buffer() -> None:
     data = image(bytes(range(16)))
     for buffer in (data, bytearray(data), memoryview(bytearray(b"xx" + data))[2:]):
-        splitter = Splitter("dataset", EXPLICIT, [])
+        splitter = Splitter("dataset", EXPLICIT, Interest([]))
         assert splitter.feed(buffer) == [(0, len(data) - 16, len(data))]
     with pytest.raises(BufferError):
-        Splitter("dataset", EXPLICIT, []).feed(memoryview(data)[::2])
-    assert Splitter("dataset", EXPLICIT, []).feed(b"") == []
+        Splitter("dataset", EXPLICIT, Interest([])).feed(memoryview(data)[::2])
+    assert Splitter("dataset", EXPLICIT, Interest([])).feed(b"") == []
 
 
 def test_arguments_are_checked() -> None:
     with pytest.raises(ValueError, match="form"):
-        Splitter("file", None, [])
-    splitter = Splitter("dataset", EXPLICIT, [])
+        Splitter("file", None, Interest([]))
+    splitter = Splitter("dataset", EXPLICIT, Interest([]))
     with pytest.raises(IndexError):
         splitter.hole_plan(0)
     splitter.finish()
@@ -91,7 +93,7 @@ def test_arguments_are_checked() -> None:
 def test_the_threshold_decides_what_is_bulk() -> None:
     data = element(0x0042_0011, "OB", bytes(100))
     for threshold, holes in ((100, 1), (101, 0)):
-        splitter = Splitter("dataset", EXPLICIT, [], bulk_threshold=threshold)
+        splitter = Splitter("dataset", EXPLICIT, Interest([]), bulk_threshold=threshold)
         splitter.feed(data)
         assert len(splitter.finish().holes) == holes
 
@@ -99,7 +101,7 @@ def test_the_threshold_decides_what_is_bulk() -> None:
 def test_a_deflated_data_set_is_one_hole() -> None:
     data = image(bytes(1000))
     packed = zlib.compress(data, wbits=-zlib.MAX_WBITS)
-    splitter = Splitter("dataset", DEFLATED, [0x0010_0010])
+    splitter = Splitter("dataset", DEFLATED, Interest([0x0010_0010]))
     assert splitter.feed(packed) == [(0, 0, len(packed))]
     assert splitter.hole_plan(0) == (65_536, -1)
     scan = splitter.finish()

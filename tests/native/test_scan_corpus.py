@@ -16,7 +16,7 @@ from pydicom.encaps import generate_fragments, generate_frames
 from pydicom.filereader import _read_file_meta_info, read_preamble
 from pydicom.multival import MultiValue
 
-from vna._native import Scan, Splitter
+from vna._native import Interest, Scan, Splitter
 from vna.dicom.attributes import INTEREST
 
 PIXEL_DATA = {0x7FE0_0008, 0x7FE0_0009, 0x7FE0_0010}
@@ -52,7 +52,7 @@ def corpus_files(corpus: Path) -> Iterator[tuple[str, bytes]]:
 
 def scan_in(data: bytes, size: int) -> tuple[Scan, list[bytes]]:
     """Scan in pieces of `size`; return what was found, and the bytes of each hole."""
-    splitter = Splitter("part10", None, INTEREST)
+    splitter = Splitter("part10", None, Interest(INTEREST))
     holes: dict[int, bytearray] = {}
     view = memoryview(data)
     for begin in range(0, len(data), size):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vna._native import Scan, Splitter
+from vna._native import Interest, Scan, Splitter
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -16,7 +16,7 @@ PATIENT = struct.pack("<HH2sH", 0x0010, 0x0010, b"PN", 4) + b"A^B "
 
 
 def scan(data: bytes, syntax: str = EXPLICIT, *, piece: int = 1 << 20, **limits: int) -> Scan:
-    splitter = Splitter("dataset", syntax, [NAME], **limits)
+    splitter = Splitter("dataset", syntax, Interest([NAME]), **limits)
     for begin in range(0, len(data), piece):
         splitter.feed(data[begin : begin + piece])
     return splitter.finish()
@@ -32,7 +32,7 @@ def resident_bytes() -> int:
 def test_a_length_beyond_the_end(vr: bytes, length: int) -> None:
     data = PATIENT + struct.pack("<HH2sxxL", 0x7FE1, 0x1010, vr, length) + bytes(20)
     before = resident_bytes()
-    splitter = Splitter("dataset", EXPLICIT, [NAME])
+    splitter = Splitter("dataset", EXPLICIT, Interest([NAME]))
     splitter.feed(data)
     assert resident_bytes() - before < 20 << 20
     found = splitter.finish()
@@ -64,7 +64,7 @@ def test_many_empty_items_and_sequences() -> None:
 @pytest.mark.parametrize("form", ["dataset", "part10"])
 def test_one_byte_all_over(fill: int, form: str) -> None:
     for front in (b"", PATIENT, bytes(128) + b"DICM", bytes(128) + b"DICM\x02\x00\x10\x00"):
-        splitter = Splitter(form, None, [NAME])
+        splitter = Splitter(form, None, Interest([NAME]))
         splitter.feed(front + bytes([fill]) * 100_000)
         found = splitter.finish()
         assert found.fatal or found.length + found.prefix == len(front) + 100_000
@@ -73,7 +73,7 @@ def test_one_byte_all_over(fill: int, form: str) -> None:
 def test_the_header_is_capped() -> None:
     text = struct.pack("<HH2sxxL", 0x0010, 0x4000, b"UT", 50 << 20)
     before = resident_bytes()
-    splitter = Splitter("dataset", EXPLICIT, [NAME], max_header=1 << 20)
+    splitter = Splitter("dataset", EXPLICIT, Interest([NAME]), max_header=1 << 20)
     splitter.feed(PATIENT + text)
     piece = b"a" * (1 << 20)
     for _ in range(50):
@@ -98,7 +98,7 @@ def test_a_deflate_bomb_in_the_header() -> None:
 
 def test_bulk_is_not_held() -> None:
     pixels = struct.pack("<HH2sxxL", 0x7FE0, 0x0010, b"OW", 64 << 20)
-    splitter = Splitter("dataset", EXPLICIT, [])
+    splitter = Splitter("dataset", EXPLICIT, Interest([]))
     splitter.feed(PATIENT + pixels)
     piece = bytes(1 << 20)
     before = resident_bytes()

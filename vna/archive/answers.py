@@ -1,14 +1,13 @@
-"""What the committer says, brought to the event loops that wait for it: a group in one call."""
+"""What the committer says, brought to the event loop that waits for it: a group in one call."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from concurrent.futures import Future
 
 from vna.index import Applied
 
-__all__ = ["Answers"]
+__all__ = ["Answer", "Answers"]
 
 
 class Answers:
@@ -20,33 +19,58 @@ class Answers:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._come: deque[tuple[asyncio.Future[Applied], Future[Applied]]] = deque()
+        self._come: deque[Answer] = deque()
         self._called = False
 
-    def future(self, done: Future[Applied]) -> asyncio.Future[Applied]:
-        """Return the loop's side of `done`. Cancelling it has no effect on what was proposed."""
-        waiting: asyncio.Future[Applied] = self.loop.create_future()
-
-        def come(done: Future[Applied]) -> None:
-            if self.loop.is_closed():
-                return
-            self._come.append((waiting, done))
-            # Cleared before the answers are taken: one that comes meanwhile calls once too often.
-            if not self._called:
-                self._called = True
-                self.loop.call_soon_threadsafe(self._give)
-
-        done.add_done_callback(come)
-        return waiting
+    def add(self, answer: Answer) -> None:
+        """Have an answer given on the loop. From any thread."""
+        if self.loop.is_closed():
+            return
+        self._come.append(answer)
+        # Cleared before the answers are taken: one that comes meanwhile calls once too often.
+        if not self._called:
+            self._called = True
+            self.loop.call_soon_threadsafe(self._give)
 
     def _give(self) -> None:
         self._called = False
         while self._come:
-            waiting, done = self._come.popleft()
-            if waiting.done():
-                continue  # who waited has left
-            error = done.exception()
-            if error is None:
-                waiting.set_result(done.result())
-            else:
-                waiting.set_exception(error)
+            self._come.popleft().give()
+
+
+class Answer:
+    """A promise of the committer's, and the future that waits for it on the loop.
+
+    Who waits may be cancelled; that has no effect on what was proposed.
+    """
+
+    __slots__ = ("_answers", "_applied", "_refusal", "waiting")
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+        self._applied: Applied | None = None
+        self._refusal: Exception | None = None
+        self.waiting: asyncio.Future[Applied] = answers.loop.create_future()
+
+    def set_result(self, applied: Applied, /) -> None:
+        """Take how the index took it."""
+        self._applied = applied
+        self._answers.add(self)
+
+    def set_exception(self, refusal: Exception, /) -> None:
+        """Take why it was refused."""
+        self._refusal = refusal
+        self._answers.add(self)
+
+    def done(self) -> bool:
+        """Say whether the answer has been given."""
+        return self._applied is not None or self._refusal is not None
+
+    def give(self) -> None:
+        """Tell who waits, on the loop."""
+        if self.waiting.done():
+            return  # who waited has left
+        if self._applied is not None:
+            self.waiting.set_result(self._applied)
+        elif self._refusal is not None:
+            self.waiting.set_exception(self._refusal)

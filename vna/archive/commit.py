@@ -23,6 +23,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import msgspec
 
@@ -34,7 +35,7 @@ from vna.index import REFUSED, Applied, Index, Mutation, Outcome, Reader
 from vna.storage import BlobStore, EncodedBlob, PackWriter
 from vna.types import BlobPlace, Commit, PackId, StoreCommit, VoidCommit
 
-__all__ = ["Committer", "Outdated", "Proposal", "encode_commit"]
+__all__ = ["Committer", "Outdated", "Promise", "Proposal", "encode_commit"]
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,19 @@ encode_commit = msgspec.msgpack.Encoder().encode
 
 class Outdated(Busy):
     """A blob that a proposal counts on is being let go of; with its bytes it can be made again."""
+
+
+class Promise(Protocol):
+    """What takes a proposal's answer, given in the committer's thread: a Future, or less."""
+
+    def set_result(self, applied: Applied, /) -> None:
+        """Take how the index took it."""
+
+    def set_exception(self, refusal: Exception, /) -> None:
+        """Take why it was refused."""
+
+    def done(self) -> bool:
+        """Say whether the answer has been given."""
 
 
 @dataclass(slots=True)
@@ -65,7 +79,7 @@ class Proposal:
     placed: Sequence[tuple[bytes, BlobPlace]] = ()
     shared: Collection[bytes] = ()
     judge: Callable[[Reader, Sequence[EncodedBlob]], Outcome | Sequence[EncodedBlob]] | None = None
-    done: Future[Applied] = field(default_factory=Future)
+    done: Promise = field(init=False)
 
     @property
     def size(self) -> int:
@@ -107,9 +121,15 @@ class Committer:
             raise self._refusal(self._broken)
 
     def submit(self, proposal: Proposal) -> Future[Applied]:
-        """Queue a proposal; its future gives how the index took it, or raises a VnaError."""
+        """Queue a proposal; the future gives how the index took it, or raises a VnaError."""
+        done: Future[Applied] = Future()
+        self.enqueue(proposal, done)
+        return done
+
+    def enqueue(self, proposal: Proposal, done: Promise) -> None:
+        """Queue a proposal whose answer `done` takes."""
+        proposal.done = done
         self._waiting.put(proposal)
-        return proposal.done
 
     def close(self) -> None:
         """Commit what waits, then stop and seal the pack."""

@@ -229,7 +229,7 @@ class Ingest:
         if not proposal.shared:
             for bulk in self._bulks:
                 bulk.parts = []  # encoded; what stays raw the proposal holds
-        return (await room.answer(room.committer.submit(proposal))).outcome
+        return (await room.commit(proposal)).outcome
 
     def _standing(self, scanned: Scanned) -> Outcome | None:
         with self._room.index.read() as reader:

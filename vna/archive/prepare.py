@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import msgspec
 
-from vna.archive.answers import Answers
+from vna.archive.answers import Answer, Answers
 from vna.archive.commit import Committer, Proposal
 from vna.archive.memory import Memory
 from vna.archive.offload import Offload
@@ -69,12 +68,14 @@ class IngestRoom:
     space: Space
     answers: Answers | None = None
 
-    def answer(self, done: Future[Applied]) -> asyncio.Future[Applied]:
-        """Return the event loop's side of what the committer promised; it may be left at any time."""
+    def commit(self, proposal: Proposal) -> asyncio.Future[Applied]:
+        """Queue a proposal; the future, which may be left at any time, says what became of it."""
         loop = asyncio.get_running_loop()
         if self.answers is None or self.answers.loop is not loop:
             self.answers = Answers(loop)
-        return self.answers.future(done)
+        answer = Answer(self.answers)
+        self.committer.enqueue(proposal, answer)
+        return answer.waiting
 
     def known(self, digest: bytes) -> bool:
         """Return whether the archive has a blob, and keeps it."""

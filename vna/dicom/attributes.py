@@ -189,18 +189,15 @@ def split(
     level_of = _LEVELS.get
     for path, held in values.items():
         level = level_of(path)
-        if level is not None:
-            levels[level][path] = _bounded(held)
+        if level is None:
+            continue
+        kept = list(held) if len(held) <= MAX_VALUES else list(held[:MAX_VALUES])
+        for value in kept:
+            if type(value) is str and len(value) > MAX_TEXT:
+                kept = [v[:MAX_TEXT] if isinstance(v, str) else v for v in kept]
+                break
+        levels[level][path] = kept
     return levels
-
-
-def _bounded(values: Sequence[Value]) -> list[Value]:
-    if len(values) > MAX_VALUES:
-        values = values[:MAX_VALUES]
-    for value in values:
-        if type(value) is str and len(value) > MAX_TEXT:
-            return [v[:MAX_TEXT] if isinstance(v, str) else v for v in values]
-    return list(values)
 
 
 def patient_key(values: Mapping[int, Sequence[Value]]) -> str:

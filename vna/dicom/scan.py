@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from vna import _native
 from vna.dicom.attributes import (
@@ -30,6 +31,7 @@ __all__ = ["ObjectScan", "Scanned", "header_json", "inflated"]
 MEDIA_STORAGE_SOP_CLASS_UID = 0x0002_0002
 INFLATED_PIECE = 1 << 20
 
+_INTEREST = _native.Interest(INTEREST)
 _IDENTITY = {
     SOP_CLASS_UID: "SOP Class UID",
     SOP_INSTANCE_UID: "SOP Instance UID",
@@ -38,8 +40,7 @@ _IDENTITY = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Scanned:
+class Scanned(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a whole object turned out to be.
 
     `refusal` is empty, or why it cannot be filed, naming the element; UIDs that are missing or
@@ -82,7 +83,7 @@ class ObjectScan:
         max_header: int = 268_435_456,
     ) -> None:
         self._splitter = _native.Splitter(
-            form, transfer_syntax, INTEREST, bulk_threshold=bulk_threshold, max_header=max_header
+            form, transfer_syntax, _INTEREST, bulk_threshold=bulk_threshold, max_header=max_header
         )
         self.feed = self._splitter.feed
         self.hole_plan = self._splitter.hole_plan

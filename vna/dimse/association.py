@@ -43,6 +43,10 @@ WATCH_INTERVAL_S: Final = 1.0
 QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
 
 
+ENOUGH_BYTES: Final = 256 << 10
+"""Bytes of a data set upon which its owner is woken before the end."""
+
+
 def receive_buffer() -> memoryview:
     """Return what associations of one event loop may share to receive into."""
     return memoryview(bytearray(RECEIVE_BYTES))
@@ -75,6 +79,7 @@ class Association(asyncio.BufferedProtocol):
         self._socket: socket.socket | None = None
         self._inbox: deque[Event] = deque()
         self._held = 0
+        self._enough = min(ENOUGH_BYTES, settings.receive_ahead_bytes)
         self._reading = True
         self._writable: asyncio.Future[None] | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -132,7 +137,12 @@ class Association(asyncio.BufferedProtocol):
             )
         if isinstance(event, Data):
             self._held += len(event.data)
-        elif isinstance(event, pdu.Abort):
+            self._inbox.append(event)
+            # To wake the owner for every piece of a data set costs as much as what it does with one.
+            if event.last or self._held >= self._enough:
+                self._wake()
+            return
+        if isinstance(event, pdu.Abort):
             self._end(f"aborted by the peer (source {event.source}, reason {event.reason})")
             self.close()
             return

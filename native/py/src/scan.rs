@@ -16,6 +16,19 @@ const ENCAPSULATED: u8 = 2;
 /// `(kind, hole, count, frame_bits, offsets)`
 type Frames<'py> = (u8, usize, u64, u64, Bound<'py, PyBytes>);
 
+/// Path keys that scans look for: read once, for any number of objects.
+#[pyclass(module = "vna._native", frozen)]
+struct Interest(Vec<u64>);
+
+#[pymethods]
+impl Interest {
+    #[new]
+    fn new(mut paths: Vec<u64>) -> Self {
+        paths.sort_unstable();
+        Self(paths)
+    }
+}
+
 #[pyclass(module = "vna._native")]
 struct Splitter(Option<scan::Splitter>);
 
@@ -26,7 +39,7 @@ impl Splitter {
     fn new(
         form: &str,
         transfer_syntax: Option<&str>,
-        interest: Vec<u64>,
+        interest: &Interest,
         bulk_threshold: u64,
         max_header: usize,
     ) -> PyResult<Self> {
@@ -42,7 +55,7 @@ impl Splitter {
         Ok(Self(Some(scan::Splitter::new(
             form,
             transfer_syntax,
-            &interest,
+            &interest.0,
             limits,
         ))))
     }
@@ -195,6 +208,7 @@ fn inflate<'py>(py: Python<'py>, data: Bytes, limit: usize) -> PyResult<Bound<'p
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Interest>()?;
     module.add_class::<Splitter>()?;
     module.add_class::<Scan>()?;
     module.add_function(wrap_pyfunction!(inflate, module)?)
