@@ -25,6 +25,7 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from dcmtk_sinks import retrieve
 from goals import goals
 from peers import PEERS, Server
 from plan import STEPS, Step
@@ -75,6 +76,8 @@ class Turn:
         """Run one step."""
         if "stock" in SCENARIOS[step.scenario].needs:
             self.feed(step.stock)
+        if step.dcmtk:
+            return retrieve(self._server, step.scenario, step.stock)
         fields = {"seconds": self._seconds * step.times, "run": next(self._runs)}
         load = Load(**(fields | step.load))  # type: ignore[arg-type]
         templates = self._materials[load.mix]

@@ -63,7 +63,7 @@ def _at_least(text: str, value: float | None, limit: float) -> Goal:
 
 
 def _at_most(text: str, value: float | None, limit: float) -> Goal:
-    return _goal(text, value, f"at most {limit:g} x", value is not None and value <= limit)
+    return _goal(text, value, f"at most {limit:.2g} x", value is not None and value <= limit)
 
 
 def _goal(text: str, value: float | None, limit: str, met: bool) -> Goal:
@@ -107,6 +107,8 @@ def _reads(r: Ratios) -> Iterator[Goal]:
         label = f"{verb} of 500 instances"
         yield _at_least(f"{label}, the bench's sink: rate against Orthanc", r.rate(label), 3)
         yield _at_most(f"{label}: CPU against Orthanc", r.cpu(label), 1 / 3)
+        tool = f"{label} with {verb.removeprefix('C-').lower()}scu"
+        yield _at_least(f"{tool}: rate against Orthanc", r.rate(tool), 1.5)
     far = r.between(
         "frames 50,000 to 50,100 of 60,000", "frames 1 to 100 of 60,000", lambda f: f.p50_ms
     )

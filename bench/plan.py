@@ -26,6 +26,8 @@ class Step:
     load: dict[str, object] = field(default_factory=dict)
     stock: Stock = STOCK
     times: float = 1.0
+    dcmtk: bool = False
+    """Retrieve once, with DCMTK's program as the receiver."""
 
     @property
     def counts(self) -> str:
@@ -44,6 +46,8 @@ def _steps() -> Iterator[Step]:
     yield Step("WADO-RS study of 500 instances", "study", WEB, {"lanes": 1})
     yield Step("C-GET of 500 instances", "get", RETRIEVERS, {"lanes": 1})
     yield Step("C-MOVE of 500 instances", "move", RETRIEVERS, {"lanes": 1})
+    yield Step("C-GET of 500 instances with getscu", "get", dcmtk=True)
+    yield Step("C-MOVE of 500 instances with movescu", "move", dcmtk=True)
     for lanes in (1, 8, 32):
         yield Step(f"WADO-RS frame, {many(lanes, 'connection')}", "frame", WEB, {"lanes": lanes})
     yield Step("WADO-RS instance, 8 connections", "instance", WEB, {"lanes": 8})

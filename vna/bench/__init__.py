@@ -24,7 +24,7 @@ from vna.bench.run import Result, measure
 from vna.bench.scenarios import SCENARIOS
 from vna.bench.stage import Load, Scenario
 from vna.bench.stock import Stock
-from vna.bench.tally import Operations
+from vna.bench.tally import Operations, timed
 from vna.bench.target import Target
 from vna.bench.templates import Template
 
@@ -48,4 +48,5 @@ __all__ = [
     "measure",
     "page",
     "prepare",
+    "timed",
 ]
