@@ -11,6 +11,7 @@ Glossary
     quarantine  copies of blobs known to be damaged: not served, replaced when they come again
     tier        where packs are: the hot one takes what arrives, those below it whole packs
     scrub       reading all blobs back, over and over, in the background
+    recall      bringing the rest of a series into the cache when something of it is read
     relocation  copying blobs and commit records to another pack, which is then preferred
     movement    relocation of the bulk of series to another tier, in whole packs
     purge       letting go of versions for good; only a new store brings them back
@@ -20,7 +21,7 @@ Glossary
     backup      one point in time of an archive, in another folder
 """
 
-from vna.archive.archive import Archive, Health, Stats
+from vna.archive.archive import Archive, CacheState, Health, Stats
 from vna.archive.backup import BackupReport
 from vna.archive.check import CheckReport, Damage
 from vna.archive.compact import Compacted, CompactionSettings, CompactionState, Victim
@@ -46,6 +47,7 @@ __all__ = [
     "Archive",
     "ArchiveSettings",
     "BackupReport",
+    "CacheState",
     "CheckReport",
     "Compacted",
     "CompactionSettings",

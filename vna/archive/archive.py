@@ -46,6 +46,7 @@ from vna.archive.purge import (
 )
 from vna.archive.quarantine import LostBlob, Quarantine
 from vna.archive.query import run_query
+from vna.archive.recall import Recalls
 from vna.archive.reclaim import reclaim
 from vna.archive.recover import Recovered, recover
 from vna.archive.restore import Restored, restore
@@ -65,7 +66,7 @@ from vna.index import Change, Counts, Index
 from vna.storage import BlobStore, HotTier, WouldWait
 from vna.types import DeleteCommit, Hole, Level, Match, Query
 
-__all__ = ["Archive", "Health", "Load", "Stats"]
+__all__ = ["Archive", "CacheState", "Health", "Load", "Stats"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -113,6 +114,14 @@ class Health:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class CacheState:
+    """The bytes that the cache of far tiers holds, and about how many it may; 0: there is none."""
+
+    bytes: int
+    limit_bytes: int
+
+
 class Archive:
     """Stores, finds, returns and deletes DICOM objects; one per process, after any fork.
 
@@ -158,12 +167,13 @@ class Archive:
         )
         self._quarantine = Quarantine(self._store, self._index, self._committer)
         self._suspects = Suspects(self._quarantine, clock)
-        blobs = BlobReads(self._store, self._index, self._suspects)
+        self._recalls = Recalls(self._store, self._index, clock)
+        blobs = BlobReads(self._store, self._index, self._suspects, self._recalls)
         present = PresentReads(self._store.present)
         recent = Recent(self._index, RECENT_OBJECTS)
         self._present = Retrieval(present, recent)
         self._retrieval = BlockingRetrieval(
-            blobs, IndexLookup(self._index, recent), MAX_EXPANDED_BYTES
+            blobs, IndexLookup(self._index, recent, self._recalls), MAX_EXPANDED_BYTES
         )
         self._flow = Flow(blobs, present, self._offload)
 
@@ -198,6 +208,7 @@ class Archive:
         """Finish what was accepted, seal this process's pack, let go of everything."""
         self._suspects.close()
         self._committer.close()
+        self._recalls.close()
         self._offload.close()
         self._index.close()
         self._store.close()
@@ -545,6 +556,31 @@ class Archive:
         Raises Busy while another process moves or compacts, Full, Unavailable.
         """
         return reclaim(self._data, self._store, self._index, self._clock)
+
+    def cache_state(self) -> CacheState:
+        """Return what the cache of far tiers holds."""
+        cache = self._tiers.cache
+        return CacheState(cache.size() if cache else 0, cache.limit if cache else 0)
+
+    def warm_cache(
+        self,
+        study_uid: str,
+        series_uid: str | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> int:
+        """Have a study, or a series, in the cache of far tiers; return the bytes fetched.
+
+        Raises NotFound, and Unavailable when a tier is away. `progress(done, total)` counts series.
+        """
+        series, _ = self._series(study_uid, series_uid)
+        try:
+            return self._recalls.warm(list(series), progress)
+        except OSError as error:
+            raise Unavailable(f"study {study_uid} cannot be fetched: {error}") from error
+
+    def drop_cache(self) -> int:
+        """Empty the cache of far tiers; return the bytes freed."""
+        return self._tiers.cache.clear() if self._tiers.cache else 0
 
     def _series(
         self, study_uid: str | None, series_uid: str | None

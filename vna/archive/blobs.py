@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 
 from vna.archive.quarantine import Quarantine
+from vna.archive.recall import Recalls
 from vna.clock import Clock
 from vna.errors import Corrupt, Unavailable
 from vna.index import Index
@@ -74,10 +75,13 @@ class Suspects:
 class BlobReads:
     """Reads blobs that versions need. Thread-safe; may wait for a disk."""
 
-    def __init__(self, store: BlobStore, index: Index, suspects: Suspects) -> None:
+    def __init__(
+        self, store: BlobStore, index: Index, suspects: Suspects, recalls: Recalls
+    ) -> None:
         self._store = store
         self._index = index
         self._suspects = suspects
+        self._recalls = recalls
 
     def read(self, digest: bytes, place: BlobPlace, start: int, stop: int) -> bytes:
         """Return bytes `[start, stop)` of a blob that was at `place` when that was looked up.
@@ -85,6 +89,7 @@ class BlobReads:
         Raises Corrupt or Unavailable where no copy can be read.
         """
         tried: list[BlobPlace] = []
+        self._recalls.touch(digest, place)
         while True:
             try:
                 return self._store.read(place, start, stop)
@@ -96,6 +101,7 @@ class BlobReads:
     ) -> Iterator[memoryview]:
         """Yield bytes `[start, stop)` of a blob in bounded pieces; as `read` otherwise."""
         tried: list[BlobPlace] = []
+        self._recalls.touch(digest, place)
         while True:
             try:
                 for piece in self._store.pieces(place, start, stop):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
+from vna.archive.recall import Recalls
 from vna.errors import Corrupt, Deleted, NotFound
 from vna.index import Index, Instance, Reader, Series, Study
 from vna.storage import WouldWait
@@ -155,9 +156,10 @@ class Recent:
 class IndexLookup:
     """Asks the index, and has `recent` remember what it said. May wait for a disk."""
 
-    def __init__(self, index: Index, recent: Recent) -> None:
+    def __init__(self, index: Index, recent: Recent, recalls: Recalls) -> None:
         self._index = index
         self._recent = recent
+        self._recalls = recalls
 
     def objects(
         self, study_uid: str, series_uid: str | None = None, sop_uid: str | None = None
@@ -168,7 +170,9 @@ class IndexLookup:
                 study, _ = _parents(reader, study_uid, None)
                 run = self._instance(reader, study.id, series_uid, sop_uid)
                 for stored in run:
-                    self._recent.note(reader.generation, [stored], _few_places(reader, stored))
+                    places = list(_few_places(reader, stored))
+                    self._recent.note(reader.generation, [stored], places)
+                    self._recalls.note(stored.study_uid, stored.series_uid, places)
                 return run[:1]
             study, series = _parents(reader, study_uid, series_uid)
             if series is None:
@@ -193,8 +197,11 @@ class IndexLookup:
 
     def places(self, wanted: Iterable[tuple[StoredObject, bytes]]) -> list[BlobPlace]:
         """See `Lookup`."""
+        found = []
         with self._index.read() as reader:
-            found = [(digest, _place(reader, digest, stored.sop_uid)) for stored, digest in wanted]
+            for stored, digest in wanted:
+                found.append((digest, _place(reader, digest, stored.sop_uid)))
+                self._recalls.note(stored.study_uid, stored.series_uid, found[-1:])
             self._recent.note(reader.generation, places=found)
         return [place for _, place in found]
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from vna.cli import (
     backup,
     bench,
+    cache,
     check,
     compact,
     config,
@@ -59,6 +60,7 @@ for command in (
     command.register(app)
 app.add_typer(bench.app, name="bench")
 app.add_typer(tier.app, name="tier")
+app.add_typer(cache.app, name="cache")
 app.add_typer(config.app, name="config")
 
 

@@ -29,7 +29,7 @@ from vna.storage.present import PresentBlobs
 from vna.storage.store import BlobStore, PackInfo, StorageSettings
 from vna.storage.stream import BlobStream
 from vna.storage.tier import HotTier, PackFile, PackReader, Tier
-from vna.storage.tiers.cached import CachedTier
+from vna.storage.tiers.cached import CachedTier, Flight
 from vna.storage.tiers.directory import DirectoryTier
 from vna.storage.tiers.s3 import S3Settings, S3Tier
 from vna.storage.tiers.wrapping import MarkedTier, MeteredTier, QueuedTier
@@ -52,6 +52,7 @@ __all__ = [
     "DirectoryTier",
     "EncodedBlob",
     "ExtentCache",
+    "Flight",
     "HotTier",
     "LargeBlob",
     "MarkedTier",

@@ -44,7 +44,7 @@ class ExtentCache:
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         self._folder = folder
-        self._limit = limit_bytes
+        self.limit = limit_bytes
         self._lock = threading.Lock()
         self._known: dict[PackId, list[tuple[int, int]]] = {}
         self._touched: set[str] = set()
@@ -77,7 +77,7 @@ class ExtentCache:
     def add(self, pack: PackId, start: int, data: Buffer) -> None:
         """Keep an extent. A full or failing disk is no error: it is a cache."""
         stop = start + len(data)
-        if stop == start or stop - start > self._limit:
+        if stop == start or stop - start > self.limit:
             return
         path = self._path(pack, start, stop)
         draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
@@ -91,11 +91,11 @@ class ExtentCache:
             with self._lock:
                 self._known.pop(pack, None)
                 self._added += stop - start
-                look = self._added * _LOOK_AFTER > self._limit
+                look = self._added * _LOOK_AFTER > self.limit
                 if look:
                     self._added = 0
             if look:
-                self.shrink(self._limit)
+                self.shrink(self.limit)
 
     def drop(self, pack: PackId, start: int, stop: int) -> None:
         """Forget what touches bytes `[start, stop)` of a pack: it turned out to be damaged."""

@@ -28,7 +28,7 @@ from vna.storage.orphan import OrphanPack
 from vna.storage.present import PresentBlobs
 from vna.storage.read import StoredRecord
 from vna.storage.stream import BlobStream
-from vna.storage.tiers.cached import CachedReader, CachedTier
+from vna.storage.tiers.cached import CachedReader, CachedTier, Flight
 from vna.storage.tiers.directory import DirectoryTier
 from vna.storage.tierset import HOT, TierSet, tier_of
 from vna.storage.walk import RecordWalk, ends_in_seal
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from vna.storage.tier import HotTier, PackReader, Tier
 
 _PIECE: Final = 1 << 20
+RECALL_RUN: Final = 128 << 20
+"""Bytes that a recall gets by one request at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +228,33 @@ class BlobStore:
         except OSError as error:
             raise Unavailable(f"tier {number} cannot be listed: {error}") from error
 
+    @property
+    def caches(self) -> bool:
+        """Whether there is a cache before any tier."""
+        return any(isinstance(tier, CachedTier) for tier in self.tiers.lower.values())
+
+    def begin_recall(self, places: Sequence[BlobPlace]) -> list[Flight]:
+        """Return flights that bring records into the cache, in runs as they come in `places`.
+
+        Announced: who wants such a record waits for it, until the flight has landed. Records that
+        are there, or on a tier without a cache, are left out.
+        """
+        flights = []
+        for run in runs(self._missing(places), RECALL_RUN):
+            tier = self.tiers.tier(tier_of(run[0].pack))
+            assert isinstance(tier, CachedTier), "others are left out"
+            stop = run[-1].offset + run[-1].size
+            flights.append(tier.begin(run[0].pack, run[0].offset, stop))
+        return flights
+
+    def _missing(self, places: Sequence[BlobPlace]) -> Iterator[BlobPlace]:
+        for place in places:
+            tier = self.tiers.lower.get(tier_of(place.pack))
+            if isinstance(tier, CachedTier):
+                stop = place.offset + place.size
+                if not tier.cache.covers(place.pack, place.offset, stop):
+                    yield place
+
     def copy_large(
         self, place: BlobPlace, digest: bytes, target: BlobStore, codec: CodecName | None = None
     ) -> BlobPlace:
@@ -320,7 +349,7 @@ class BlobStore:
     ) -> Iterator[memoryview]:
         with reading(place.pack), self._packs.pin(place.pack) as source:
             if isinstance(source, CachedReader):
-                source.want(place.offset, place.size)
+                source.want(place.offset, place.size, whole=stop - start > place.length // 2)
             yield from StoredRecord.placed(source, place).pieces(start, stop, piece_length)
 
 

@@ -13,12 +13,61 @@ if TYPE_CHECKING:
     from vna.storage.tier import PackReader, Tier
     from vna.types import PackId
 
-__all__ = ["CachedReader", "CachedTier"]
+__all__ = ["CachedReader", "CachedTier", "Flight"]
 
 WANTED: Final = 2 << 20
 """Of a blob that is about to be read, this much is fetched at once: of a smaller one, all."""
 EXTENT: Final = 8 << 20
 """Bytes of the extents that a long fetch is kept in, so that its begin can be read before its end."""
+
+
+NEAR: Final = 32 << 20
+"""Who wants bytes that a recall brings within so many waits for it; others ask for themselves."""
+STALLED_S: Final = 30.0
+
+
+class Flight:
+    """Bytes `[start, stop)` of a pack on their way into the cache, from the begin to the end."""
+
+    def __init__(self, tier: CachedTier, pack: PackId, start: int, stop: int) -> None:
+        self.pack, self.start, self.stop = pack, start, stop
+        self._tier = tier
+        self._at = start
+        self._ended = False
+        self._moved = threading.Condition()
+
+    def fly(self, stopped: threading.Event) -> None:
+        """Fetch, by one request; until `stopped` is set. Raises OSError as the tier does."""
+        reader = self._tier.open(self.pack)
+        try:
+            for piece in reader.stream(self.start, self.stop - self.start):
+                with self._moved:
+                    self._at += len(piece)
+                    self._moved.notify_all()
+                if stopped.is_set():
+                    return
+        finally:
+            reader.close()
+            self.land()
+
+    def land(self) -> None:
+        """Keep nobody waiting any more."""
+        self._tier.landed(self)
+        with self._moved:
+            self._ended = True
+            self._moved.notify_all()
+
+    def brings(self, pack: PackId, start: int, stop: int) -> bool:
+        """Say whether bytes are going to be here soon."""
+        within = pack == self.pack and self.start <= start and stop <= self.stop
+        return within and stop - self._at <= NEAR
+
+    def wait(self, stop: int) -> None:
+        """Return when the bytes before `stop` are here, or will not come."""
+        with self._moved:
+            while not self._ended and self._at < stop:
+                if not self._moved.wait(STALLED_S):
+                    return
 
 
 class CachedTier:
@@ -28,6 +77,7 @@ class CachedTier:
         self.inner = inner
         self.cache = cache
         self._flights: dict[tuple[PackId, int, int], Future[bytes]] = {}
+        self._recalls: list[Flight] = []
         self._lock = threading.Lock()
 
     @property
@@ -51,6 +101,26 @@ class CachedTier:
         """Pass on; the cache lets go of it too."""
         self.inner.remove(pack)
         self.cache.drop(pack, 0, 1 << 62)
+
+    def begin(self, pack: PackId, start: int, stop: int) -> Flight:
+        """Announce that bytes of a pack come, so that others wait for them; `fly` brings them."""
+        flight = Flight(self, pack, start, stop)
+        with self._lock:
+            self._recalls.append(flight)
+        return flight
+
+    def landed(self, flight: Flight) -> None:
+        """Know a flight no more."""
+        with self._lock:
+            if flight in self._recalls:
+                self._recalls.remove(flight)
+
+    def awaited(self, pack: PackId, start: int, stop: int) -> None:
+        """Wait for a flight that brings these bytes soon, if there is one."""
+        with self._lock:
+            flights = [each for each in self._recalls if each.brings(pack, start, stop)]
+        if flights:
+            flights[0].wait(stop)
 
     def fetch(self, pack: PackId, reader: PackReader, start: int, stop: int) -> bytes:
         """Return bytes of a pack that the cache does not have; who asks meanwhile waits along."""
@@ -108,9 +178,14 @@ class CachedReader:
         """Return None: the cache is on a disk."""
         return None
 
-    def want(self, offset: int, size: int) -> None:
-        """Have what is about to be read of a record here: by one request, if it is not."""
-        stop = offset + min(size, WANTED)
+    def want(self, offset: int, size: int, *, whole: bool = False) -> None:
+        """Have what is about to be read of a record here: by one request, if it is not.
+
+        Of a large record the begin, or all of up to 32 MiB when it is going to be read as a `whole`.
+        """
+        stop = offset + min(size, NEAR if whole else WANTED)
+        if not self._tier.cache.covers(self._pack, offset, stop):
+            self._tier.awaited(self._pack, offset, stop)
         if not self._tier.cache.covers(self._pack, offset, stop):
             self._tier.fetch(self._pack, self.inner, offset, stop)
 
