@@ -36,13 +36,13 @@ def stow(daemon, made):
 def c_store(daemon, made):
     remote = Remote(daemon.ae_title, "127.0.0.1", daemon.dimse_port)
 
-    async def pieces():
+    async def runs():
         for piece in made.pieces():
-            yield piece
+            yield [piece]
 
     async def send():
         async with Scu(remote, DimseSettings(), [(made.sop_class, [made.transfer_syntax])]) as scu:
-            return await scu.c_store(stored_object(made), pieces())
+            return await scu.c_store(stored_object(made), runs())
 
     return asyncio.run(send())
 

@@ -57,12 +57,12 @@ async def c_store(daemon, made: LargeObject):
     """Send an object as it is made; return the status of the answer."""
     remote = Remote(daemon.ae_title, "127.0.0.1", daemon.dimse_port)
 
-    async def pieces():
+    async def runs():
         for piece in made.pieces():
-            yield piece
+            yield [piece]
 
     async with Scu(remote, SETTINGS, [(made.sop_class, [made.transfer_syntax])]) as scu:
-        return await scu.c_store(stored_object(made), pieces())
+        return await scu.c_store(stored_object(made), runs())
 
 
 def stow(daemon, made: LargeObject):

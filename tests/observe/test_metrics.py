@@ -132,12 +132,12 @@ def test_the_daemon_counts_for_all_its_workers(start_daemon, tmp_path):
     file = b"".join(made.file())
 
     async def c_store():
-        async def pieces():
+        async def runs():
             for piece in made.pieces():
-                yield piece
+                yield [piece]
 
         async with Scu(remote, DimseSettings(), [(made.sop_class, [made.transfer_syntax])]) as scu:
-            return await scu.c_store(stored_object(made), pieces())
+            return await scu.c_store(stored_object(made), runs())
 
     def post(body):
         request = urllib.request.Request(

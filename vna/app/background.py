@@ -28,6 +28,7 @@ __all__ = ["main"]
 log = logging.getLogger(__name__)
 
 LOWEST = 19
+INDEX_INTERVAL_S = 1.0
 
 Work: TypeAlias = Callable[[], None]
 
@@ -55,6 +56,7 @@ def main() -> int:
     works: list[Work] = [lambda: archive.upkeep(config.compaction, config.retention, stop)]
     if config.scrub.rate_bytes_s:
         works.append(lambda: archive.scrub(config.scrub, stop))
+    threading.Thread(target=_follow_index, args=(archive, stop), daemon=True).start()
     try:
         with ThreadPoolExecutor(len(works)) as threads:
             ended = [threads.submit(_work, work, stop) for work in works]
@@ -78,6 +80,14 @@ def _work(work: Work, stop: threading.Event) -> bool:
 def _follow_signal(stop: threading.Event) -> None:
     signal.sigwait({signal.SIGTERM})
     stop.set()
+
+
+def _follow_index(archive: Archive, stop: threading.Event) -> None:
+    """End once the index is of no use: no other process can take it over before."""
+    while not stop.wait(INDEX_INTERVAL_S):
+        if not archive.usable:
+            log.error("the index cannot be used; this process gives way to a new one")
+            stop.set()
 
 
 def _follow_supervisor(stop: threading.Event) -> None:

@@ -41,8 +41,11 @@ class Index:
 
     @property
     def usable(self) -> bool:
-        """False once LMDB has failed in a way that only a new process gets over."""
-        return not self._environment.panicked
+        """False once it has failed in a way that only a new process gets over: this one, or another.
+
+        A checkpoint that fails is such a failure for all who have the index open.
+        """
+        return not (self._environment.panicked or self._environment.data.condemned)
 
     def close(self) -> None:
         """Let go of the index; all readers must have ended."""
