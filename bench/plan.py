@@ -40,7 +40,9 @@ def many(count: int, what: str) -> str:
 
 
 def _steps() -> Iterator[Step]:
-    """Yield the steps: what asks for cold caches first, what fills the disk last."""
+    """Yield the steps: what needs a fresh process or cold caches first, what fills the disk last."""
+    alone = {"lanes": 1, "idle_associations": 1_000, "idle_connections": 0}
+    yield Step("1,000 idle associations", "idle", ("vna",), alone)
     yield Step("metadata of 500 instances, cold", "metadata-cold")
     yield Step("metadata of 500 instances, warm", "metadata-warm", load={"lanes": 1})
     yield Step("WADO-RS study of 500 instances", "study", WEB, {"lanes": 1})
@@ -71,8 +73,6 @@ def _steps() -> Iterator[Step]:
     yield Step("prefetch storm", "prefetch-storm", load={"lanes": 8}, times=2)
     yield Step("reading room", "reading-room", load={"lanes": 8, "think_s": 0.2}, times=2)
     yield Step("slow and dead clients among fast ones", "hostile", ("vna",), {"lanes": 16})
-    alone = {"lanes": 1, "idle_associations": 1_000}
-    yield Step("1,000 idle associations", "idle", ("vna",), alone | {"idle_connections": 0})
     idle = {"lanes": 17, "idle_associations": 1_000, "idle_connections": 2_000}
     yield Step("1,000 idle associations, 2,000 idle connections", "idle", ("vna",), idle)
 
