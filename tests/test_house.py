@@ -116,6 +116,7 @@ def test_every_python_dependency_is_explained():
     wanted = [
         *project["project"]["dependencies"],
         *project["project"]["optional-dependencies"]["dev"],
+        *project["project"]["optional-dependencies"]["codecs"],
         *project["build-system"]["requires"],
     ]
     page = (ROOT / "docs/dependencies.md").read_text().split("## Rust")[0]

@@ -11,6 +11,16 @@ SOURCE_DIGEST: Final[str]
 class ProtocolError(ValueError):
     """A peer broke the DICOM upper layer protocol (PS3.8); the message says how."""
 
+# codec ------------------------------------------------------------------------------------------
+def lanes_encode(
+    raw: Buffer, columns: int, sample_bytes: int, pixel_samples: int, strong: bool
+) -> bytes | None:
+    """Return a chunk of pixels of this geometry coded (docs/format/codecs.md); None where it is no
+    such image, or does not shrink."""
+
+def lanes_decode(stored: Buffer, length: int) -> bytes:
+    """Return the `length` bytes that were coded as `stored`. ValueError if it is not that."""
+
 # file -------------------------------------------------------------------------------------------
 def read_present(descriptor: int, offset: int, length: int) -> bytes | None:
     """Return `length` bytes of a file from `offset` on if the page cache has them all, else None.

@@ -36,7 +36,7 @@ class ArchiveSettings:
     max_header_bytes: int = 256 << 20
     threads: int = 8
     pack_size_bytes: int = 1 << 30
-    codec: Literal["raw", "zstd"] = "raw"
+    codec: Literal["raw", "zstd", "fast", "strong"] = "raw"
     zstd_level: int = 1
     index_map_bytes: int = 4 << 30
     min_free_bytes: int = 1 << 30

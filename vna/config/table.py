@@ -221,9 +221,9 @@ SECTIONS: tuple[Section, ...] = (
             ),
             Setting(
                 "codec",
-                Word(("raw", "zstd")),
+                Word(("raw", "zstd", "fast", "strong")),
                 archive["codec"],
-                "How chunks of blobs are stored as objects arrive: raw, which costs least, or zstd where it wins.",
+                "How chunks of blobs are stored as objects arrive: raw, which costs least, or zstd where it wins; fast and strong do as zstd here, pixels are predicted when they move.",
             ),
             Setting(
                 "zstd_level",
@@ -569,9 +569,9 @@ TIER = Section(
         Setting("kms_key_id", Text(), tier["kms_key_id"], "The key for aws:kms."),
         Setting(
             "codec",
-            Word(("raw", "zstd")),
+            Word(("raw", "zstd", "fast", "strong")),
             tier["codec"],
-            "How chunks are stored when they come to this tier.",
+            "How chunks are stored when they come to this tier: as they are bytes (raw, zstd), or as pixels where they are that (fast to decode, strong to shrink).",
         ),
         Setting(
             "requests_at_once",

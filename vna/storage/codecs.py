@@ -1,7 +1,8 @@
 """Codecs: how a chunk is stored. A codec id is for ever; a new codec is one more class here.
 
-Encoding says None where it does not win, and the chunk is then stored raw. Decoding trusts
-nothing: it makes exactly the bytes asked for, in one bounded allocation, or raises ValueError.
+What a chunk is stored as is chosen by encoding it: whatever is smallest of what its `CodecName`
+allows, raw unless that saves a tenth. Decoding trusts nothing: it makes exactly the bytes asked
+for, in one bounded allocation, or raises ValueError.
 """
 
 from __future__ import annotations
@@ -11,29 +12,33 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 import zstandard
 
+from vna._native import lanes_decode, lanes_encode
+
 if TYPE_CHECKING:
     from vna._native import Buffer
+    from vna.types import Geometry
 
-CodecName: TypeAlias = Literal["raw", "zstd"]
+CodecName: TypeAlias = Literal["raw", "zstd", "fast", "strong"]
+"""What the settings offer: `fast` and `strong` are forms of the codec `lanes`, for pixels."""
 
 RAW: Final = 0
 ZSTD: Final = 1
+LANES: Final = 2
+
+_GRAPHICS: Final = 6
+"""Pixels that shrink to less than this part are drawn, not measured; zstd may do them better."""
+_PROBE: Final = 16 << 10
+"""Bytes in the middle of other chunks by which zstd shows whether it may."""
 
 
 class Codec(Protocol):
     """One way to store a chunk. Thread-safe."""
-
-    def encode(self, raw: Buffer, level: int) -> bytes | None:
-        """Return the stored form of `raw` if it is at least 10 % smaller, else None."""
 
     def decode(self, stored: Buffer, length: int) -> Buffer:
         """Return the `length` raw bytes of a stored chunk. ValueError if it is not that."""
 
 
 class _Raw:
-    def encode(self, raw: Buffer, level: int) -> bytes | None:  # noqa: ARG002
-        return None
-
     def decode(self, stored: Buffer, length: int) -> Buffer:
         if len(stored) != length:
             raise ValueError(f"a raw chunk of {length} bytes is stored in {len(stored)}")
@@ -57,9 +62,8 @@ class _Zstd:
     def __init__(self) -> None:
         self._contexts = _Contexts()
 
-    def encode(self, raw: Buffer, level: int) -> bytes | None:
-        stored = self._contexts.compressor(level).compress(raw)
-        return stored if len(stored) * 10 <= len(raw) * 9 else None
+    def encode(self, raw: Buffer, level: int) -> bytes:
+        return self._contexts.compressor(level).compress(raw)
 
     def decode(self, stored: Buffer, length: int) -> Buffer:
         try:
@@ -73,5 +77,51 @@ class _Zstd:
             raise ValueError(str(error)) from error
 
 
-CODECS: Final[dict[int, Codec]] = {RAW: _Raw(), ZSTD: _Zstd()}
-CODEC_IDS: Final[dict[CodecName, int]] = {"raw": RAW, "zstd": ZSTD}
+class _Lanes:
+    def decode(self, stored: Buffer, length: int) -> Buffer:
+        return lanes_decode(stored, length)
+
+
+_ZSTD: Final = _Zstd()
+
+CODECS: Final[dict[int, Codec]] = {RAW: _Raw(), ZSTD: _ZSTD, LANES: _Lanes()}
+CODEC_IDS: Final = {"raw": RAW, "zstd": ZSTD, "lanes": LANES}
+NAMES: Final[dict[int, CodecName]] = {RAW: "raw", ZSTD: "zstd", LANES: "strong"}
+"""What a setting calls that by which chunks of a codec can be stored anew."""
+
+
+def encode(
+    raw: Buffer, codec: CodecName, level: int, geometry: Geometry | None = None
+) -> tuple[int, bytes] | None:
+    """Return the codec id and the stored form of a chunk; None where raw is best.
+
+    `level` is zstd's. Without the `geometry` of its pixels, a chunk for `fast` or `strong` is a
+    chunk for `zstd`.
+    """
+    if codec == "raw":
+        return None
+    best: tuple[int, bytes] | None = None
+    if geometry is not None and codec != "zstd":
+        lanes = lanes_encode(
+            raw,
+            geometry.columns,
+            geometry.sample_bytes,
+            geometry.pixel_samples,
+            codec == "strong",
+        )
+        if lanes is not None:
+            best = LANES, lanes
+    if best is None or _may_lose(best[1], raw):
+        zstd = _ZSTD.encode(raw, level)
+        if best is None or len(zstd) < len(best[1]):
+            best = ZSTD, zstd
+    return best if len(best[1]) * 10 <= len(raw) * 9 else None
+
+
+def _may_lose(lanes: bytes, raw: Buffer) -> bool:
+    """Return whether zstd may make less of `raw` than `lanes`."""
+    if len(lanes) * _GRAPHICS < len(raw):
+        return True
+    middle = (len(raw) - _PROBE) // 2
+    probe = memoryview(raw)[max(middle, 0) :][:_PROBE]
+    return len(_ZSTD.encode(probe, 1)) * len(raw) < len(lanes) * len(probe)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from vna._native import blake3
-from vna.storage.codecs import CODEC_IDS, CODECS, RAW, CodecName
+from vna.storage.codecs import RAW, CodecName, encode
 from vna.storage.format import NO_DIGEST, SEAL, RecordHeader, chunk_entry
 from vna.types import BlobKind, PackId
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from vna._native import Buffer
+    from vna.types import Geometry
 
 SMALL_CHUNK: Final = 32 << 10
 LARGE_CHUNK: Final = 8 << 20
@@ -64,13 +65,16 @@ def encode_blob(  # noqa: PLR0917
     chunk_length: int,
     codec: CodecName = "zstd",
     level: int = 1,
+    geometry: Geometry | None = None,
 ) -> EncodedBlob:
     """Return the record of the blob that is `parts` run together.
 
-    `chunk_length` is how the blob is best addressed, in bytes (one native frame, say). Raw
-    chunks are not copied: the record refers to `parts`, which must stay as they are.
+    `chunk_length` is how the blob is best addressed, in bytes (one native frame, say), `geometry`
+    how its pixels lie. Raw chunks are not copied: the record refers to `parts`, which must stay as
+    they are.
     """
-    return encode_record(int(kind), digest, parts, stride_of(chunk_length), codec, level=level)
+    stride = stride_of(chunk_length)
+    return encode_record(int(kind), digest, parts, stride, codec, level=level, geometry=geometry)
 
 
 def encode_record(
@@ -81,6 +85,7 @@ def encode_record(
     codec: CodecName,
     *,
     level: int = 1,
+    geometry: Geometry | None = None,
 ) -> EncodedBlob:
     """Return a record of any kind, with its chunk table before the payload."""
     table = bytearray()
@@ -88,7 +93,7 @@ def encode_record(
     stored = length = 0
     for chunk in _cut(parts, stride):
         length += sum(map(len, chunk))
-        codec_id, pieces = encode_chunk(chunk, codec, level)
+        codec_id, pieces = encode_chunk(chunk, codec, level, geometry)
         stored += sum(map(len, pieces))
         table += chunk_entry(stored, codec_id, pieces)
         payload += pieces
@@ -101,14 +106,13 @@ SEAL_RECORD: Final = EncodedBlob(RecordHeader(SEAL, 0, 0, 0, 0, 0, NO_DIGEST), [
 
 
 def encode_chunk(
-    chunk: Sequence[Buffer], codec: CodecName, level: int
+    chunk: Sequence[Buffer], codec: CodecName, level: int, geometry: Geometry | None = None
 ) -> tuple[int, Sequence[Buffer]]:
     """Return the codec id and the stored bytes of a chunk that is `chunk` run together."""
-    codec_id = CODEC_IDS[codec]
-    if codec_id != RAW:
+    if codec != "raw":
         raw = chunk[0] if len(chunk) == 1 else b"".join(chunk)
-        if (stored := CODECS[codec_id].encode(raw, level)) is not None:
-            return codec_id, [stored]
+        if (coded := encode(raw, codec, level, geometry)) is not None:
+            return coded[0], [coded[1]]
     return RAW, chunk
 
 

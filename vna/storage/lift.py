@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vna._native import Blake3
-from vna.storage.codecs import CODEC_IDS, CodecName
+from vna.storage.codecs import NAMES, CodecName
 from vna.storage.encode import EncodedBlob, encode_record
 from vna.storage.format import RECORD_HEADER
 from vna.storage.read import StoredRecord
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vna._native import Buffer
     from vna.storage.stream import BlobStream
     from vna.storage.tier import PackReader
-    from vna.types import BlobPlace
+    from vna.types import BlobPlace, Geometry
 
 LARGE_RECORD: Final = 64 << 20
 """Bytes of a record up to which it is held in memory as a whole."""
@@ -29,7 +29,6 @@ GAP: Final = 1 << 20
 """Bytes that are read without being wanted, rather than ask once more."""
 
 _FRONT: Final = RECORD_HEADER.size
-_NAMES: Final[dict[int, CodecName]] = {number: name for name, number in CODEC_IDS.items()}
 
 
 class _Held:
@@ -84,8 +83,13 @@ def runs(places: Iterable[BlobPlace], longest: int) -> Iterator[list[BlobPlace]]
         yield run
 
 
-def lift(
-    source: PackReader, place: BlobPlace, digest: bytes, codec: CodecName | None, level: int
+def lift(  # noqa: PLR0917
+    source: PackReader,
+    place: BlobPlace,
+    digest: bytes,
+    codec: CodecName | None,
+    level: int,
+    geometry: Geometry | None = None,
 ) -> EncodedBlob:
     """Return the record of a blob, ready to be appended elsewhere. Corrupt if it is not whole."""
     front = held(source, place)
@@ -95,7 +99,9 @@ def lift(
     if codec is None or not header.length:
         return EncodedBlob(header, [memoryview(front.read(place.offset, place.size))[_FRONT:]])
     raw = record.read(0, header.length)
-    return encode_record(header.kind, digest, [raw], header.stride, codec, level=level)
+    return encode_record(
+        header.kind, digest, [raw], header.stride, codec, level=level, geometry=geometry
+    )
 
 
 def rest_of(source: PackReader, place: BlobPlace) -> Iterator[Buffer]:
@@ -119,4 +125,4 @@ def pour(source: PackReader, place: BlobPlace, digest: bytes, stream: BlobStream
 
 def codec_of(source: PackReader, place: BlobPlace) -> CodecName:
     """Return how the first chunk of a blob is stored: what the others were offered too."""
-    return _NAMES[StoredRecord.placed(source, place).first_codec()]
+    return NAMES[StoredRecord.placed(source, place).first_codec()]

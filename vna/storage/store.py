@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from vna._native import Buffer
     from vna.storage.tier import HotTier, PackReader, Tier
+    from vna.types import Geometry
 
 _PIECE: Final = 1 << 20
 RECALL_RUN: Final = 128 << 20
@@ -120,13 +121,20 @@ class BlobStore:
         chunk_length: int,
         kind: BlobKind = BlobKind.BULK,
         codec: CodecName | None = None,
+        geometry: Geometry | None = None,
     ) -> BlobStream:
         """Begin a large blob in a pack of its own. Full or Unavailable."""
         settings = self._settings
         pack = OwnedPack.create(self._tier, settings.node, self._clock)
         codec = codec or settings.codec
         return BlobStream(
-            self._tier, pack, chunk_length, kind, codec=codec, level=settings.zstd_level
+            self._tier,
+            pack,
+            chunk_length,
+            kind,
+            codec=codec,
+            level=settings.zstd_level,
+            geometry=geometry,
         )
 
     def read(self, place: BlobPlace, start: int = 0, stop: int | None = None) -> bytes:
@@ -162,14 +170,21 @@ class BlobStore:
                 source = held(source, place)  # noqa: PLW2901  # by one request
             StoredRecord.placed(source, place).verify(digest)
 
-    def lift(self, place: BlobPlace, digest: bytes, codec: CodecName | None = None) -> EncodedBlob:
+    def lift(
+        self,
+        place: BlobPlace,
+        digest: bytes,
+        codec: CodecName | None = None,
+        geometry: Geometry | None = None,
+    ) -> EncodedBlob:
         """Return the record of a blob, for the writer of this store or another one.
 
         It is read as a whole and checked, BLAKE3 included: Corrupt unless it is as it was written.
-        Its chunks stay as they are, or are stored anew with `codec`.
+        Its chunks stay as they are, or are stored anew with `codec`, which for pixels wants their
+        `geometry`.
         """
         with reading(place.pack), self._uncached(place.pack) as source:
-            return lift(source, place, digest, codec, self._settings.zstd_level)
+            return lift(source, place, digest, codec, self._settings.zstd_level, geometry)
 
     def lift_run(
         self, named: Sequence[tuple[bytes, BlobPlace]], codec: CodecName | None = None
@@ -256,7 +271,12 @@ class BlobStore:
                     yield place
 
     def copy_large(
-        self, place: BlobPlace, digest: bytes, target: BlobStore, codec: CodecName | None = None
+        self,
+        place: BlobPlace,
+        digest: bytes,
+        target: BlobStore,
+        codec: CodecName | None = None,
+        geometry: Geometry | None = None,
     ) -> BlobPlace:
         """Copy a blob into a pack of its own in `target`, as `lift` does, in bounded memory.
 
@@ -265,7 +285,7 @@ class BlobStore:
         with reading(place.pack), self._uncached(place.pack) as source:
             record = StoredRecord.placed(source, place).header
             stream = target.stream(
-                record.stride, BlobKind(record.kind), codec or codec_of(source, place)
+                record.stride, BlobKind(record.kind), codec or codec_of(source, place), geometry
             )
             try:
                 pour(source, place, digest, stream)

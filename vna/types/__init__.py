@@ -25,7 +25,7 @@ from vna.types.commit import (
     StoreCommit,
     VoidCommit,
 )
-from vna.types.objects import Attributes, FrameKind, Frames, Hole, Level, Value, Version
+from vna.types.objects import Attributes, FrameKind, Frames, Geometry, Hole, Level, Value, Version
 from vna.types.places import BlobKind, BlobPlace, PackId
 from vna.types.query import Key, Match, Query
 from vna.types.remote import Remote
@@ -42,6 +42,7 @@ __all__ = [
     "DuplicatePolicy",
     "FrameKind",
     "Frames",
+    "Geometry",
     "Hole",
     "Key",
     "Level",

@@ -31,6 +31,18 @@ class FrameKind(IntEnum):
     """Frame n is the items at `[offset[n-1], offset[n])` of the pixel data value."""
 
 
+class Geometry(msgspec.Struct, frozen=True, array_like=True):
+    """How the samples of native pixel data lie (PS3.3 C.7.6.3), for codecs that predict them.
+
+    `columns` samples of one plane in a row, `sample_bytes` bytes each, little-endian;
+    `pixel_samples` of them side by side for one pixel.
+    """
+
+    columns: int
+    sample_bytes: int
+    pixel_samples: int
+
+
 class Hole(msgspec.Struct, frozen=True, array_like=True):
     """A bulk value that lives in a blob of its own.
 

@@ -6,6 +6,7 @@
 
 pub mod charset;
 pub mod json;
+pub mod lanes;
 pub mod mutation;
 pub mod pdu;
 pub mod scan;
@@ -22,7 +23,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 5] = [
     Target {
         name: "charset",
         check: charset::check,
@@ -32,6 +33,11 @@ pub const TARGETS: [Target; 4] = [
         name: "json",
         check: json::check,
         seeds: seeds::json,
+    },
+    Target {
+        name: "lanes",
+        check: lanes::check,
+        seeds: seeds::lanes,
     },
     Target {
         name: "pdu",

@@ -1,5 +1,6 @@
 //! Well-formed inputs for each target, its choice bytes in front.
 
+use vna_core::codec::{Form, Geometry, encode};
 use vna_core::pdu::pdata;
 
 const UNDEFINED: u32 = u32::MAX;
@@ -201,6 +202,32 @@ pub fn charset() -> Vec<Vec<u8>> {
         .iter()
         .map(|(term, text)| [&[term.len() as u8], term.as_bytes(), text].concat())
         .collect()
+}
+
+/// What to do, with what length and geometry; pixels, and those coded.
+pub fn lanes() -> Vec<Vec<u8>> {
+    let pixels: Vec<u8> = (0..4000_u32)
+        .flat_map(|at| (at % 50 * 3 + at / 50 + at * at % 7).to_le_bytes()[..2].to_vec())
+        .collect();
+    let geometry = |sample_bytes, pixel_samples| Geometry {
+        columns: 50,
+        sample_bytes,
+        pixel_samples,
+    };
+    let mut seeds = vec![
+        [&[1, 0, 50, 2, 1], &pixels[..]].concat(),
+        [&[3, 0, 50, 1, 3], &pixels[..]].concat(),
+    ];
+    for (form, geometry) in [
+        (Form::Fast, geometry(2, 1)),
+        (Form::Strong, geometry(2, 1)),
+        (Form::Strong, geometry(1, 3)),
+    ] {
+        let coded = encode(&pixels, geometry, form).expect("shrinks");
+        // 125 * 64 bytes are what the pixels are.
+        seeds.push([&[0, 125, 0, 0, 0], &coded[..]].concat());
+    }
+    seeds
 }
 
 /// Size of the pieces, then PDUs: associate, a message with a data set, release.

@@ -5,6 +5,7 @@
 #![allow(clippy::needless_pass_by_value)]
 
 mod buffer;
+mod codec;
 mod file;
 mod hash;
 mod json;
@@ -19,6 +20,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("SOURCE_DIGEST", env!("SOURCE_DIGEST"))?;
+    codec::register(module)?;
     file::register(module)?;
     hash::register(module)?;
     json::register(module)?;

@@ -1,0 +1,192 @@
+"""Lossless codecs on real pixels: ratio, and MB/s of raw pixels in and out, on one thread.
+
+    pip install -e '.[bench,codecs]'; VNA_CORPUS=../shared/corpus python bench/codecs.py [WORD]
+
+Each set, or each with WORD in its name, is coded image by image by every codec in turn, `ROUNDS`
+times; the best time counts, in CPU time. What is decoded is compared with what went in.
+`imagecodecs` has the codecs of other formats.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import imagecodecs
+import numpy as np
+import pydicom
+import zstandard
+from pydicom.encaps import generate_frames
+
+from vna._native import lanes_decode, lanes_encode
+from vna.bench.phantoms import phantoms
+
+CORPUS = Path(os.environ.get("VNA_CORPUS", Path(__file__).parents[2] / "shared/corpus"))
+ROUNDS = 3
+
+SETS = {
+    "CT head phantom, 10 of a series": ["dcm_qa_ct/In/Philips/S21610/S3010/*[0-9]"],
+    "CT of people, 7 scanners": [
+        "dcmqi/segmentations/ct-3slice/*.dcm",
+        "dicompyler-core/ct.0.dcm",
+        "libdicom/ct_brain_single.dcm",
+        "dicomParser/CT1_UNC.explicit_little_endian.dcm",
+        "cornerstone3D/CTImage.dcm",
+        "pydicom-data/eCT_Supplemental.dcm",
+    ],
+    "MR T2, 10 of a series": ["FNNDSC-data/dicom/adi_brain/*"],
+    "MR, others": [
+        "dcm_qa_ts/1.dcm",
+        "pydicom-data/MR-SIEMENS-DICOM-WithOverlays.dcm",
+        "pydicom-data/MR2_J2KR.dcm",
+    ],
+    "CR (projection)": [
+        "pylibjpeg-data/JPEG2000Lossless/NM_Kakadu44_SOTmarkerincons.dcm",
+        "pylibjpeg-data/JPEG2000Lossless/RG3_J2KR.dcm",
+        "pydicom-data/RG1_J2KI.dcm",
+    ],
+    "US, 8 bits": ["deid-data/ultrasounds/GREYSCALE_IMAGE.dcm", "pydicom-data/OBXXXX1A.dcm"],
+    "RGB, US and slide": [
+        "dicomParser/encapsulated/multi-frame/IM00001.implicit_little_endian.dcm",
+        "pydicom-data/US1_UNCR.dcm",
+        "wsi-to-dicom-converter/raw.dicom",
+    ],
+}
+
+
+class Codec(NamedTuple):
+    name: str
+    encode: Callable[[np.ndarray], bytes]
+    decode: Callable[[bytes, np.ndarray], object]
+
+
+def lanes(name: str, *, strong: bool) -> Codec:
+    def encode(image: np.ndarray) -> bytes:
+        samples = image.shape[2] if image.ndim == 3 else 1
+        data = memoryview(image).cast("B")
+        return lanes_encode(data, image.shape[1], image.itemsize, samples, strong) or bytes(data)
+
+    def decode(stored: bytes, image: np.ndarray) -> object:
+        return lanes_decode(stored, image.nbytes) if len(stored) < image.nbytes else stored
+
+    return Codec(name, encode, decode)
+
+
+def zstd(level: int) -> Codec:
+    compressor = zstandard.ZstdCompressor(level=level)
+    decompressor = zstandard.ZstdDecompressor()
+    return Codec(
+        f"zstd-{level}",
+        lambda image: compressor.compress(memoryview(image).cast("B")),
+        lambda stored, _: decompressor.decompress(stored),
+    )
+
+
+def unsigned(image: np.ndarray) -> np.ndarray:
+    """Return signed samples moved up: CharLS and OpenJPEG's lossless modes want it."""
+    return image.view("u2") ^ np.uint16(0x8000) if image.dtype.kind == "i" else image
+
+
+CODECS = [
+    Codec("raw", lambda image: image.tobytes(), lambda stored, _: bytes(bytearray(stored))),
+    zstd(1),
+    zstd(9),
+    lanes("fast", strong=False),
+    lanes("strong", strong=True),
+    Codec(
+        "JPEG-LS",
+        lambda image: imagecodecs.jpegls_encode(unsigned(image)),
+        lambda stored, _: imagecodecs.jpegls_decode(stored),
+    ),
+    Codec(
+        "HTJ2K",
+        lambda image: imagecodecs.htj2k_encode(image, reversible=True),
+        lambda stored, _: imagecodecs.htj2k_decode(stored),
+    ),
+    Codec(
+        "JPEG 2000",
+        lambda image: imagecodecs.jpeg2k_encode(unsigned(image), reversible=True, numthreads=1),
+        lambda stored, _: imagecodecs.jpeg2k_decode(stored, numthreads=1),
+    ),
+]
+
+
+def images(path: Path | io.BytesIO) -> list[np.ndarray]:
+    """Return up to 8 frames of a file."""
+    ds = pydicom.dcmread(path, force=True)
+    if "TransferSyntaxUID" not in ds.file_meta:
+        ds.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2"
+    shape = (ds.Rows, ds.Columns, ds.SamplesPerPixel)[: 3 if ds.SamplesPerPixel > 1 else 2]
+    if ds.file_meta.TransferSyntaxUID.is_compressed:
+        frame = next(generate_frames(ds.PixelData, number_of_frames=1))
+        return [np.ascontiguousarray(imagecodecs.jpeg2k_decode(frame))]
+    kind = {8: "u1", 16: "<i2" if ds.PixelRepresentation else "<u2"}[ds.BitsAllocated]
+    whole = np.frombuffer(ds.PixelData, kind)
+    size = int(np.prod(shape))
+    count = min(len(whole) // size, 8)
+    return [whole[at * size : (at + 1) * size].reshape(shape).copy() for at in range(count)]
+
+
+def load() -> dict[str, list[np.ndarray]]:
+    """Return the images of every set."""
+    sets = {}
+    for name, patterns in SETS.items():
+        paths = [path for pattern in patterns for path in sorted(CORPUS.glob(pattern))]
+        step = max(len(paths) // 10, 1)
+        sets[name] = [image for path in paths[::step][:10] for image in images(path)]
+    volume = sorted(CORPUS.glob("dcm_qa_ct/In/Philips/S21610/S3010/*[0-9]"))
+    stacked = [image for path in volume[20:28] for image in images(path)]
+    sets["CT volume, 8 slices as one image"] = [np.concatenate(stacked)]
+    for mix in ("CT", "DX"):
+        made = [io.BytesIO(template.part10()) for template in phantoms(mix)]
+        sets[f"bench phantom, {mix}"] = [image for file in made for image in images(file)]
+    return sets
+
+
+def measure(codec: Codec, image_set: list[np.ndarray]) -> tuple[float, float, float]:
+    """Return ratio, encode MB/s, decode MB/s. Says so and ends where bytes differ."""
+    raw = sum(image.nbytes for image in image_set)
+    if not raw:
+        sys.exit(f"no images in {CORPUS}")
+    encode_s = decode_s = float("inf")
+    for _ in range(ROUNDS):
+        begin = time.process_time()
+        stored = [codec.encode(image) for image in image_set]
+        middle = time.process_time()
+        decoded = [codec.decode(one, image) for one, image in zip(stored, image_set, strict=True)]
+        decode_s = min(decode_s, time.process_time() - middle)
+        encode_s = min(encode_s, middle - begin)
+    for image, back in zip(image_set, decoded, strict=True):
+        if isinstance(back, np.ndarray):
+            same = np.array_equal(back, image) or np.array_equal(back, unsigned(image))
+        else:
+            same = back == image.tobytes()
+        if not same:
+            sys.exit(f"{codec.name} changed a pixel")
+    return raw / sum(map(len, stored)), raw / encode_s / 1e6, raw / decode_s / 1e6
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    print("| set | codec | ratio | encode MB/s | decode MB/s | to HTJ2K |")
+    print("|---|---|---|---|---|---|")
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    for name, image_set in load().items():
+        if wanted not in name:
+            continue
+        rows = {codec.name: measure(codec, image_set) for codec in CODECS}
+        base = rows["HTJ2K"]
+        for codec, row in rows.items():
+            to = ", ".join(f"{one / other:.2f}" for one, other in zip(row, base, strict=True))
+            ratio, encode, decode = row
+            print(f"| {name} | {codec} | {ratio:.2f} | {encode:.0f} | {decode:.0f} | {to} |")
+
+
+if __name__ == "__main__":
+    main()

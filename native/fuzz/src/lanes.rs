@@ -1,0 +1,48 @@
+//! Any bytes are a coded chunk or are not, and every machine says and writes the same; any bytes come
+//! back from being coded in any geometry. The first bytes say which, and how long the chunk is.
+use vna_core::codec::{Form, Geometry, Machine, decode_on, encode};
+
+/// Take `data`; panic where that is not as it should be.
+pub fn check(data: &[u8]) {
+    let [
+        what,
+        length,
+        columns,
+        sample_bytes,
+        pixel_samples,
+        bytes @ ..,
+    ] = data
+    else {
+        return;
+    };
+    let length = usize::from(*length) * 64 + usize::from(what >> 2);
+    if what & 1 == 0 {
+        same_everywhere(bytes, length);
+        return;
+    }
+    let geometry = Geometry {
+        columns: u16::from(*columns),
+        sample_bytes: *sample_bytes,
+        pixel_samples: *pixel_samples,
+    };
+    let form = if what & 2 == 0 {
+        Form::Fast
+    } else {
+        Form::Strong
+    };
+    if let Some(stored) = encode(bytes, geometry, form) {
+        assert!(same_everywhere(&stored, bytes.len()).as_deref() == Some(bytes));
+    }
+}
+
+/// Decode on every machine; return what all of them made, None where all refused.
+fn same_everywhere(stored: &[u8], length: usize) -> Option<Vec<u8>> {
+    let decoded = |machine| {
+        let mut raw = vec![0; length];
+        decode_on(machine, stored, &mut raw).ok().map(|()| raw)
+    };
+    let mut all = Machine::here().map(decoded);
+    let first = all.next().flatten();
+    assert!(all.all(|other| other == first));
+    first
+}
