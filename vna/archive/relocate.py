@@ -106,6 +106,8 @@ class Relocation:
         self._pace = pace or (lambda _size: None)
         self._writer: PackWriter = destination.writer()
         self._stamp = 0
+        # Before the destination has a pack: when that is made, what is gone now is gone for good.
+        self._there = frozenset(pack.id for pack in source.packs())
 
     def close(self) -> None:
         """Seal the pack that was written. Raises Full, Unavailable; what was moved is durable."""
@@ -157,7 +159,7 @@ class Relocation:
         """Move the records of a step: durable and applied on return."""
         with self._index.read() as reader:
             needed = [each for each in step.blobs if reader.needed_at(*each)]
-            commits = list(_surviving(step.commits, reader, self._source))
+            commits = list(_surviving(step.commits, reader, self._there))
             self._stamp = max(self._clock.stamp(), self._stamp + 1, reader.last_stamp() + 1)
         lifted, placed, damaged = self._lift(needed)
         places = [(digest, place) for digest, place in step.blobs if digest not in damaged]
@@ -200,12 +202,14 @@ class Relocation:
         return lifted, placed, damaged
 
 
-def _surviving(commits: Sequence[bytes], reader: Reader, source: BlobStore) -> Iterator[bytes]:
+def _surviving(
+    commits: Sequence[bytes], reader: Reader, there: frozenset[PackId]
+) -> Iterator[bytes]:
     """Yield the commit records that a rebuild still needs.
 
     Not those of stores that were refused: without the store its void may be in any pack. And not
-    those of moves out of packs that are gone, or of copies in such, for durable: the folder was synced when the pack that
-    takes the others was made.
+    those of moves out of packs that are gone, or of copies in such. `there` are the hot packs from
+    before the pack that takes the others was made: that synced the folder, so the rest is gone for good.
     """
     for payload in commits:
         commit = decode_commit(payload)
@@ -215,11 +219,11 @@ def _surviving(commits: Sequence[bytes], reader: Reader, source: BlobStore) -> I
             packs = {place.pack for _, place in commit.places}
             if isinstance(commit, MoveCommit) and commit.pack:
                 packs.add(commit.pack)
-            if not any(_is_there(pack, reader, source) for pack in packs):
+            if not any(_is_there(pack, reader, there) for pack in packs):
                 continue
         yield payload
 
 
-def _is_there(pack: PackId, reader: Reader, source: BlobStore) -> bool:
+def _is_there(pack: PackId, reader: Reader, there: frozenset[PackId]) -> bool:
     """Say whether a pack still is, on whatever tier, as far as the archive knows."""
-    return source.has(pack) if tier_of(pack) == HOT else not reader.dropped(pack)
+    return pack in there if tier_of(pack) == HOT else not reader.dropped(pack)

@@ -101,6 +101,7 @@ class _File:
     durable: bytearray
     named: bool = False
     removed: bool = False
+    gone: bool = False
     pending: list[Wrote | Cut] = field(default_factory=list)
 
     def settle(self) -> None:
@@ -170,7 +171,7 @@ class Disk:
             mood = chance.choice(
                 [0.0, 0.5, 1.0, _ALL_BUT_ONE]
             )  # of some files all is written by chance
-            named = file.named or chance.random() < mood
+            named = file.named or (not file.gone and chance.random() < mood)
             if named and not (file.removed and chance.random() < mood):
                 fallen[path] = file.fall(chance, mood)
         return fallen
@@ -180,6 +181,7 @@ def _settle_names(files: dict[str, _File], folder: str) -> None:
     for file in [file for path, file in files.items() if path.startswith(f"{folder}/")]:
         # A removed file stays in the books: who has it open may still write to it.
         file.named = not file.removed
+        file.gone = file.removed
 
 
 def _do(content: bytearray, event: Wrote | Cut) -> None:
