@@ -24,17 +24,15 @@ impl Syncer {
     fn new() -> PyResult<Self> {
         let (orders, ordered) = channel::<RawFd>();
         let (done, results) = channel();
-        thread::Builder::new()
-            .name("sync".into())
-            .spawn(move || {
-                for fd in ordered {
-                    // The caller keeps the file open until it has waited.
-                    let file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
-                    if done.send(file.sync_data()).is_err() {
-                        return;
-                    }
+        thread::Builder::new().name("sync".into()).spawn(move || {
+            for fd in ordered {
+                // The caller keeps the file open until it has waited.
+                let file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
+                if done.send(file.sync_data()).is_err() {
+                    return;
                 }
-            })?;
+            }
+        })?;
         Ok(Self {
             orders,
             results: Mutex::new(results),
