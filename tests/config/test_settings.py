@@ -9,10 +9,20 @@ import pytest
 from vna.archive import (
     ArchiveSettings,
     CompactionSettings,
+    PolicySettings,
     RetentionSettings,
     ScrubSettings,
+    TieringSettings,
 )
-from vna.config import ListenSettings, ProcessSettings, load, settings_page, toml, validate
+from vna.config import (
+    ConfigError,
+    ListenSettings,
+    ProcessSettings,
+    load,
+    settings_page,
+    toml,
+    validate,
+)
 from vna.config.table import SECTIONS, TABLES
 from vna.dimse import DimseSettings
 from vna.observe import LogSettings
@@ -26,9 +36,12 @@ ROOMS = {
     "scrub": ScrubSettings,
     "compaction": CompactionSettings,
     "retention": RetentionSettings,
+    "tiering": TieringSettings,
     "dimse": DimseSettings,
     "web": WebSettings,
 }
+TIERS = "[[tier]]\nname = 'hot'\n[[tier]]\nname = 'cold'\npath = '/cold'\n"
+"""Tiers for the policy of the sample to name."""
 DERIVED = {("archive", "tiers"), ("dimse", "remotes"), ("web", "ae_title")}
 
 
@@ -53,6 +66,18 @@ def test_tiers_reach_the_archive(tmp_path):
     assert (second.bucket, second.access_key_file) == ("images", Path("/run/key"))
     assert second.path is None
     assert validate(config.document(), "again") == config
+
+
+def test_policies_name_tiers_below_the_first(tmp_path):
+    file = tmp_path / "vna.toml"
+    rule = "[[policy]]\nname = 'old'\ndays = 30.5\nmodalities = ['CT', 'MR']\nto = "
+    file.write_text(f"{TIERS}{rule}'cold'\n")
+    (policy,) = load(file).policies
+    assert policy == PolicySettings("old", "cold", 30.5, "received", ("CT", "MR"))
+    for name in ("hot", "icy"):
+        file.write_text(f"{TIERS}{rule}'{name}'\n")
+        with pytest.raises(ConfigError, match="allowed: a tier below the first: cold"):
+            load(file)
 
 
 def test_defaults_are_the_rooms_own():
@@ -90,7 +115,8 @@ def test_commented_tables_of_the_sample_are_valid(root, tmp_path, section, uniqu
     ]
     file = tmp_path / "vna.toml"
     lines = "\n".join(line.removeprefix("# ") for line in settings)
-    file.write_text(f"{head}[[{section.name}]]\n{lines}\n")
+    others = TIERS if section.name == "policy" else ""
+    file.write_text(f"{head}[[{section.name}]]\n{lines}\n{others}")
     (table,) = load(file).tables[section.name]
     assert table[unique]
     assert len(settings) == len(section.settings)

@@ -56,6 +56,8 @@ def main() -> int:
     works: list[Work] = [lambda: archive.upkeep(config.compaction, config.retention, stop)]
     if config.scrub.rate_bytes_s:
         works.append(lambda: archive.scrub(config.scrub, stop))
+    if config.policies and config.tiering.rate_bytes_s:
+        works.append(lambda: archive.follow_policies(config.policies, config.tiering, stop))
     threading.Thread(target=_follow_index, args=(archive, stop), daemon=True).start()
     try:
         with ThreadPoolExecutor(len(works)) as threads:

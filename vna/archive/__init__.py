@@ -14,6 +14,7 @@ Glossary
     recall      bringing the rest of a series into the cache when something of it is read
     relocation  copying blobs and commit records to another pack, which is then preferred
     movement    relocation of the bulk of series to another tier, in whole packs
+    policy      which series are to be on which tier
     purge       letting go of versions for good; only a new store brings them back
     compaction  relocation out of packs with much that nobody needs, which are then removed
     span        bytes of a blob that an answer needs, not read yet
@@ -32,6 +33,7 @@ from vna.archive.ingest import Identified, Ingest, Stored
 from vna.archive.inventory import TierState
 from vna.archive.lookup import StoredObject
 from vna.archive.movement import Moved
+from vna.archive.policy import PlannedMove, PolicySettings, TieringSettings
 from vna.archive.purge import Purged, RetentionSettings
 from vna.archive.quarantine import LostBlob
 from vna.archive.rebuild import Rebuilt, rebuild_index
@@ -61,6 +63,8 @@ __all__ = [
     "LostBlob",
     "Moved",
     "Outcome",
+    "PlannedMove",
+    "PolicySettings",
     "Purged",
     "Rebuilt",
     "Restored",
@@ -76,6 +80,7 @@ __all__ = [
     "StoredObject",
     "TierSettings",
     "TierState",
+    "TieringSettings",
     "Victim",
     "cut_items",
     "rebuild_index",

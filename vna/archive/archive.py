@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing, closing, suppress
@@ -36,6 +37,13 @@ from vna.archive.memory import Memory
 from vna.archive.movement import Moved, Mover
 from vna.archive.offload import Offload
 from vna.archive.pace import Pace
+from vna.archive.policy import (
+    PlannedMove,
+    PolicySettings,
+    TieringSettings,
+    follow_policies,
+    plan,
+)
 from vna.archive.prepare import IngestRoom
 from vna.archive.purge import (
     Purged,
@@ -67,6 +75,8 @@ from vna.storage import BlobStore, HotTier, WouldWait
 from vna.types import DeleteCommit, Hole, Level, Match, Query
 
 __all__ = ["Archive", "CacheState", "Health", "Load", "Stats"]
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -537,7 +547,33 @@ class Archive:
             if progress is not None:
                 progress(done, max(total, done))
 
-        mover = Mover(
+        with closing(self._mover(number, stop)) as mover:
+            return mover.move(targets, follow)
+
+    def plan(self, policies: Sequence[PolicySettings]) -> Iterator[PlannedMove]:
+        """Yield what policies would have moved now. Raises Invalid for one that names no tier."""
+        return plan(self._index, self._tiers, policies, self._clock.stamp())
+
+    def follow_policies(
+        self, policies: Sequence[PolicySettings], settings: TieringSettings, stop: threading.Event
+    ) -> None:
+        """Move what policies say, at a set rate in set hours, and reclaim tiers, until `stop`."""
+
+        def move(to: str, planned: Sequence[PlannedMove], pace: Pace) -> None:
+            series = [(each.study_uid, each.series_uid) for each in planned]
+            with closing(self._mover(self._tiers.number(to), stop, pace)) as mover:
+                moved = mover.move(series)
+            log.info("policies moved %d series to %s, %d blobs", moved.series, to, moved.blobs)
+
+        def planned() -> list[PlannedMove]:
+            return list(self.plan(policies))
+
+        follow_policies(
+            planned, move, self.reclaim, settings=settings, clock=self._clock, stop=stop
+        )
+
+    def _mover(self, number: int, stop: threading.Event | None, pace: Pace | None = None) -> Mover:
+        return Mover(
             self._data,
             self._store,
             self._index,
@@ -546,9 +582,8 @@ class Archive:
             number,
             self._tiers.names[number].codec,
             stop=stop,
+            pace=pace,
         )
-        with closing(mover):
-            return mover.move(targets, follow)
 
     def reclaim(self) -> int:
         """Remove packs of lower tiers in which nothing is needed; return how many that were.

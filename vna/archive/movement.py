@@ -155,6 +155,7 @@ class Mover:
                 follow(contents.instances)
             # What was read by now is switched to only from what the index says then.
             self._alone.leave()
+            self._pace(0)
             self._alone.take(self._stop or threading.Event())
         self._put()
         return self.done

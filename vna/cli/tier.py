@@ -93,6 +93,27 @@ def move(
     raise typer.Exit(Exit.FOUND if moved.damaged else Exit.OK)
 
 
+@app.command("plan")
+def plan(data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Say what the policies would move now; moves nothing, and works beside a running daemon.
+
+    A running daemon moves it at the rate and in the hours of [tiering].
+    """
+    settings = configure(config, {"--data": data})
+    with open_archive(settings, "tier plan") as archive:
+        moves = list(archive.plan(settings.policies))
+    if as_json:
+        print_json({"moves": moves})
+        return
+    for each in moves:
+        typer.echo(
+            f"{each.series_uid}  {each.modality:4}  {each.instances:>6}  {each.bytes:>14,}  "
+            f"{each.source} to {each.to}, policy {each.policy}"
+        )
+    total = sum(each.bytes for each in moves)
+    typer.echo(f"{len(moves)} series are to move, {total} bytes")
+
+
 @app.command("reclaim")
 def reclaim(
     data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False

@@ -9,8 +9,10 @@ from typing import Any
 from vna.archive import (
     ArchiveSettings,
     CompactionSettings,
+    PolicySettings,
     RetentionSettings,
     ScrubSettings,
+    TieringSettings,
     TierSettings,
 )
 from vna.config.model import Config, ListenSettings, ProcessSettings
@@ -41,6 +43,11 @@ def build(
         scrub=ScrubSettings(**values["scrub"]),
         compaction=CompactionSettings(**values["compaction"]),
         retention=RetentionSettings(**values["retention"]),
+        tiering=TieringSettings(**values["tiering"]),
+        policies=tuple(
+            PolicySettings(**{**each, "modalities": tuple(each["modalities"])})
+            for each in tables["policy"]
+        ),
         dimse=DimseSettings(**values["dimse"], remotes=known),
         web=WebSettings(**values["web"], ae_title=values["dimse"]["ae_title"]),
         remotes=known,

@@ -14,6 +14,7 @@ __all__ = [
     "BASE_URL",
     "BUCKET",
     "HOST",
+    "MODALITY",
     "ORIGIN",
     "PATH_PREFIX",
     "TIER_NAME",
@@ -261,6 +262,7 @@ UID = Pattern(
 )
 """A unique identifier (PS3.5 9.1)."""
 TIER_NAME = Pattern(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", "1 to 32 letters, digits, _ or -")
+MODALITY = Pattern(r"[A-Z0-9][A-Z0-9_ ]{0,15}", 'a Modality (0008,0060), such as "CT"')
 BUCKET = Pattern(r"|[A-Za-z0-9][A-Za-z0-9._-]{1,62}", "empty, or the name of a bucket")
 HOST = Pattern(r"[0-9A-Za-z._:%-]{1,253}", "a host name or IP address")
 PATH_PREFIX = Pattern(r"(/[0-9A-Za-z._~-]+)+", 'a path such as "/dicom-web", no slash at its end')

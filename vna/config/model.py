@@ -8,7 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vna.archive import ArchiveSettings, CompactionSettings, RetentionSettings, ScrubSettings
+from vna.archive import (
+    ArchiveSettings,
+    CompactionSettings,
+    PolicySettings,
+    RetentionSettings,
+    ScrubSettings,
+    TieringSettings,
+)
 from vna.dimse import DimseSettings
 from vna.observe import LogSettings
 from vna.types import Remote
@@ -64,6 +71,8 @@ class Config:
     scrub: ScrubSettings
     compaction: CompactionSettings
     retention: RetentionSettings
+    tiering: TieringSettings
+    policies: tuple[PolicySettings, ...]
     dimse: DimseSettings
     web: WebSettings
     remotes: tuple[Remote, ...]
@@ -74,7 +83,8 @@ class Config:
     def works_in_background(self) -> bool:
         """Whether there is anything to do beside serving."""
         retains = self.retention.deleted_days or self.retention.versions_days
-        return bool(self.scrub.rate_bytes_s or self.compaction.rate_bytes_s or retains)
+        moves = self.tiering.rate_bytes_s and self.policies
+        return bool(self.scrub.rate_bytes_s or self.compaction.rate_bytes_s or retains or moves)
 
     def document(self) -> dict[str, object]:
         """Return the effective settings as plain data; `validate` of it gives an equal Config."""

@@ -174,6 +174,7 @@ class _Check:
         if listen.dimse_port == listen.http_port != 0:
             self._wrong("[listen] http_port", listen.http_port, "allowed: another than dimse_port")
         self._tiers(tables["tier"])
+        self._policies(tables["policy"], [tier["name"] for tier in tables["tier"]])
         if listen.loopback:
             return
         if not listen.allow_insecure:
@@ -202,6 +203,13 @@ class _Check:
                 )
             if tier["kind"] == "directory" and number > 1 and tier["path"] is None:
                 self._wrong(f"{label} path", "", 'is missing; a tier of kind "directory" needs one')
+
+    def _policies(self, policies: list[dict[str, object]], tiers: list[object]) -> None:
+        for number, policy in enumerate(policies, 1):
+            if policy["to"] not in tiers[1:]:
+                names = ", ".join(map(str, tiers[1:])) or "there is none below the first"
+                label = f"[[policy]] {number} to"
+                self._wrong(label, policy["to"], f"allowed: a tier below the first: {names}")
 
     def _wrong(self, key: str, value: object, allowed: str) -> None:
         shown = "" if value == "" else written(value)

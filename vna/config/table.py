@@ -12,8 +12,10 @@ from typing import Any, get_args
 from vna.archive import (
     ArchiveSettings,
     CompactionSettings,
+    PolicySettings,
     RetentionSettings,
     ScrubSettings,
+    TieringSettings,
     TierSettings,
 )
 from vna.config.kinds import (
@@ -21,6 +23,7 @@ from vna.config.kinds import (
     BASE_URL,
     BUCKET,
     HOST,
+    MODALITY,
     ORIGIN,
     PATH_PREFIX,
     TIER_NAME,
@@ -93,6 +96,8 @@ tier = _from(TierSettings)
 scrub = _from(ScrubSettings)
 compaction = _from(CompactionSettings)
 retention = _from(RetentionSettings)
+tiering = _from(TieringSettings)
+policy = _from(PolicySettings)
 dimse = _from(DimseSettings)
 web = _from(WebSettings)
 PORT = Whole(0, 65_535)
@@ -343,6 +348,30 @@ SECTIONS: tuple[Section, ...] = (
         ),
     ),
     Section(
+        "tiering",
+        "Following the [[policy]] tables in the background.",
+        (
+            Setting(
+                "rate_bytes_s",
+                Whole(0, 64 * GIB),
+                tiering["rate_bytes_s"],
+                "Bytes read per second at most; 0 is no moving but by `vna tier move`.",
+            ),
+            Setting(
+                "begin_hour",
+                Whole(0, 23),
+                tiering["begin_hour"],
+                "Hour of the day, local time, from which it works.",
+            ),
+            Setting(
+                "end_hour",
+                Whole(0, 23),
+                tiering["end_hour"],
+                "Hour of the day at which it pauses; all day where it equals begin_hour.",
+            ),
+        ),
+    ),
+    Section(
         "dimse",
         "DIMSE associations (PS3.7, PS3.8).",
         (
@@ -582,5 +611,28 @@ TIER = Section(
     ),
 )
 
-TABLES: tuple[tuple[Section, str], ...] = ((REMOTE, "ae_title"), (TIER, "name"))
+POLICY = Section(
+    "policy",
+    "Which series move down, and when, one [[policy]] table for each rule. Of several that a series\n"
+    "matches, the one with the coldest tier holds. `vna tier plan` shows what they would move.",
+    (
+        Setting("name", TIER_NAME, None, "Its name, unique among the policies."),
+        Setting("to", TIER_NAME, None, "The tier to move to, as [[tier]] names it."),
+        Setting("days", Real(0, 36_500), None, "Series older than so many days move."),
+        Setting(
+            "since",
+            Word(("received", "study_date")),
+            policy["since"],
+            "What the age counts from; a series without Study Date counts from when it came.",
+        ),
+        Setting(
+            "modalities",
+            Several(MODALITY),
+            policy["modalities"],
+            "Series of these modalities only; none is any.",
+        ),
+    ),
+)
+
+TABLES: tuple[tuple[Section, str], ...] = ((REMOTE, "ae_title"), (TIER, "name"), (POLICY, "name"))
 """The sections of which there may be several tables, and the key that is unique among them."""

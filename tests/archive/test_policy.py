@@ -1,0 +1,134 @@
+"""Policies: what they plan, and that the plan is followed; a year of a small hospital."""
+
+import random
+import threading
+
+import pytest
+
+from vna.archive import (
+    Archive,
+    ArchiveSettings,
+    PolicySettings,
+    TieringSettings,
+    TierSettings,
+)
+from vna.testing.clocks import SetClock
+from vna.testing.images import ct_image
+from vna.testing.power import memory_folder
+
+DAY_NS = 86_400 * 10**9
+BEGIN = 1_767_225_600 * 10**9
+"""2026-01-01."""
+
+
+@pytest.fixture
+def folder():
+    with memory_folder() as memory:
+        yield memory
+
+
+@pytest.fixture
+def clock():
+    return SetClock(BEGIN)
+
+
+@pytest.fixture
+def archive(folder, clock):
+    tiers = (
+        TierSettings("hot", path=folder / "hot"),
+        TierSettings("warm", path=folder / "warm"),
+        TierSettings("cold", path=folder / "cold", codec="zstd"),
+    )
+    settings = ArchiveSettings(
+        data=folder / "data", index_map_bytes=4 << 20, min_free_bytes=0, tiers=tiers
+    )
+    opened = Archive.open(settings, clock=clock)
+    yield opened
+    opened.close()
+
+
+def image(number, day, modality="CT"):
+    return ct_image(
+        f"1.2.3.{number}",
+        StudyInstanceUID=f"1.2.{number}",
+        SeriesInstanceUID=f"1.2.{number}.1",
+        StudyDate=day,
+        Modality=modality,
+        Rows=1,
+        Columns=3000,
+        PixelData=random.Random(number).randbytes(6000),
+    )
+
+
+def planned(archive, *policies):
+    return [(each.study_uid, each.source, each.to, each.policy) for each in archive.plan(policies)]
+
+
+async def test_a_plan_goes_by_age_and_modality_and_the_coldest_tier_holds(archive, clock):
+    await archive.store(image(1, "20251201"), source="test")
+    await archive.store(image(2, "20251201", "MR"), source="test")
+    await archive.store(image(3, "", "CT"), source="test")
+    by_date = PolicySettings("dated", "warm", 30, "study_date")
+    assert planned(archive, by_date) == [
+        ("1.2.1", "hot", "warm", "dated"),
+        ("1.2.2", "hot", "warm", "dated"),
+    ]
+    old_ct = PolicySettings("old CT", "cold", 30, modalities=("CT",))
+    assert planned(archive, old_ct) == []
+    clock.now_ns += 31 * DAY_NS
+    assert planned(archive, old_ct, by_date) == [
+        ("1.2.1", "hot", "cold", "old CT"),
+        ("1.2.2", "hot", "warm", "dated"),
+        ("1.2.3", "hot", "cold", "old CT"),
+    ]
+    archive.move("cold", "1.2.1")
+    assert planned(archive, by_date) == [
+        ("1.2.2", "hot", "warm", "dated"),
+        ("1.2.3", "hot", "warm", "dated"),
+    ], "nothing moves up"
+
+
+async def test_a_year_of_a_hospital(archive, clock):
+    policies = [PolicySettings("month", "warm", 30), PolicySettings("season", "cold", 90)]
+    chance = random.Random(5)
+    files, came = {}, {}
+    for week in range(52):
+        for _ in range(3):
+            number = len(files)
+            files[number] = image(number, "20260101", chance.choice(["CT", "MR"]))
+            await archive.store(files[number], source="test")
+            came[number] = clock.now_ns
+        if week % 4 == 3:
+            follow_once(archive, policies)
+            archive.compact(25)
+        for number in chance.sample(sorted(files), 2):
+            (stored,) = archive.objects(f"1.2.{number}")
+            assert b"".join(archive.file(stored, "TEST")[1]) == files[number]
+        clock.now_ns += 7 * DAY_NS
+    follow_once(archive, policies)
+    archive.reclaim()
+    states = archive.tier_states()
+    age = {number: (clock.now_ns - stamp) / DAY_NS for number, stamp in came.items()}
+    assert states["cold"].objects == sum(days >= 90 for days in age.values()) > 100
+    assert states["warm"].objects == sum(30 <= days < 90 for days in age.values()) > 15
+    assert states["hot"].objects == sum(days < 30 for days in age.values()) > 5
+    assert planned(archive, *policies) == []
+    for number, file in files.items():
+        (stored,) = archive.objects(f"1.2.{number}")
+        assert b"".join(archive.file(stored, "TEST")[1]) == file
+    assert archive.check().damage == []
+
+
+def follow_once(archive, policies):
+    """Follow policies until there is nothing to do."""
+    stop = threading.Event()
+    settings = TieringSettings(rate_bytes_s=1 << 40)
+    working = threading.Thread(target=archive.follow_policies, args=(policies, settings, stop))
+    working.start()
+    for _ in range(2000):
+        if not list(archive.plan(policies)):
+            break
+        stop.wait(0.01)
+    stop.set()
+    working.join(30)
+    assert not working.is_alive()
