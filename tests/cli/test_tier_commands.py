@@ -4,6 +4,8 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -147,3 +149,39 @@ def test_a_store_that_is_away(config, bucket):
     assert code == 1
     assert status["cold"]["state"] == "away"
     assert status["cold"]["objects"] == 1
+
+
+def test_policies_are_planned_and_followed_by_the_daemon(start_daemon, config, tmp_path):
+    with config.open("a") as file:
+        file.write("[[policy]]\nname = 'all-CT'\nto = 'cold'\ndays = 0.0\nmodalities = ['CT']\n")
+    assert vna("import", CT, MR, "--config", config)[0] == 0
+    code, plan = report_of("tier", "plan", "--config", config)
+    assert code == 0
+    assert [(each["to"], each["policy"]) for each in plan["moves"]] == [("cold", "all-CT")]
+    daemon = start_daemon(tmp_path / "data", "--config", str(config), workers=1)
+    deadline = time.monotonic() + 60
+    while report_of("tier", "plan", "--config", config)[1]["moves"]:
+        assert time.monotonic() < deadline, daemon.log.read_text()
+    assert availability(daemon, dcmread(CT).StudyInstanceUID) == ["NEARLINE"]
+    assert daemon.stop() == 0
+
+
+def test_what_is_on_a_store_that_is_away_is_answered_as_such(
+    start_daemon, config, bucket, tmp_path
+):
+    vna("import", CT, MR, "--config", config)
+    ct, mr = dcmread(CT), dcmread(MR)
+    vna("tier", "move", "--to", "cold", "--study", ct.StudyInstanceUID, "--config", config)
+    vna("compact", "--dead", "1", "--config", config)
+    config.write_text(config.read_text().replace(bucket.endpoint, "http://127.0.0.1:9"))
+    daemon = start_daemon(tmp_path / "data", "--config", str(config), workers=1)
+    url = f"{daemon.dicomweb}/studies/{ct.StudyInstanceUID}/series/{ct.SeriesInstanceUID}"
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        fetched(f"{url}/instances/{ct.SOPInstanceUID}/frames/1")
+    assert refused.value.code == 503
+    assert refused.value.headers["Retry-After"]
+    fetched(f"{daemon.dicomweb}/studies/{mr.StudyInstanceUID}")
+    with pytest.raises(AssertionError):
+        got(daemon, ct)
+    assert vna("import", MR, "--config", config)[0] == 0
+    assert daemon.stop() == 0
