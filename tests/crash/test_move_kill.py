@@ -1,0 +1,101 @@
+"""A move that is killed at each of its steps: nothing is lost, and the next run finishes it."""
+
+import random
+import subprocess
+import sys
+
+import pytest
+
+from vna.archive import Archive, ArchiveSettings, TierSettings
+from vna.storage import tier_of
+from vna.testing.images import ct_image
+from vna.testing.power import memory_folder
+
+KILLED = 9
+MOVE = """
+import os, sys
+from pathlib import Path
+from vna.archive import Archive
+import vna.archive.intent, vna.archive.movement, vna.index, vna.storage
+sys.path.insert(0, sys.argv[1])
+from test_move_kill import settings
+
+module, owner, name, when = sys.argv[3:7]
+kind = getattr(sys.modules[module], owner)
+step = getattr(kind, name)
+
+def killed(*args, **others):
+    if when == "before":
+        os._exit(9)
+    step(*args, **others)
+    os._exit(9)
+
+archive = Archive.open(settings(Path(sys.argv[2])))
+setattr(kind, name, killed)
+archive.move("cold")
+"""
+STEPS = [
+    ("vna.archive.intent", "Intent", "begin", "before"),
+    ("vna.archive.intent", "Intent", "begin", "after"),
+    ("vna.storage", "BlobStore", "keep", "after"),
+    ("vna.storage", "PackWriter", "append_records", "after"),
+    ("vna.storage", "PackWriter", "sync", "after"),
+    ("vna.index", "Index", "apply", "after"),
+    ("vna.archive.intent", "Intent", "end", "before"),
+]
+
+
+def settings(folder):
+    tiers = (
+        TierSettings("hot", path=folder / "data/packs"),
+        TierSettings("cold", path=folder / "cold", codec="zstd"),
+    )
+    return ArchiveSettings(
+        data=folder / "data", index_map_bytes=1 << 20, min_free_bytes=0, tiers=tiers
+    )
+
+
+def image(number):
+    return ct_image(
+        f"1.2.3.{number}",
+        Rows=1,
+        Columns=3000,
+        PixelData=random.Random(number).randbytes(6000),
+    )
+
+
+def move_until_killed(here, folder, step):
+    command = [sys.executable, "-c", MOVE, here, folder, *step]
+    ended = subprocess.run(command, check=False, capture_output=True, timeout=120)
+    assert ended.returncode == KILLED, ended.stderr
+
+
+def content(archive, number):
+    (stored,) = archive.objects("1.2.3", None, f"1.2.3.{number}")
+    return b"".join(archive.file(stored, "TEST")[1])
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: "-".join(step[1:]))
+async def test_a_killed_move_loses_nothing_and_is_finished(step, tmp_path, request):
+    with memory_folder() as folder:
+        archive = Archive.open(settings(folder))
+        files = {number: image(number) for number in range(10)}
+        for file in files.values():
+            await archive.store(file, source="test")
+        archive.close()
+        move_until_killed(request.path.parent, folder, step)
+        archive = Archive.open(settings(folder))
+        try:
+            archive.recover()
+            assert all(content(archive, number) == file for number, file in files.items())
+            assert archive.check().damage == []
+            archive.move("cold")
+            assert archive.tier_states()["cold"].objects == len(files)
+            assert all(content(archive, number) == file for number, file in files.items())
+            with archive._index.read() as reader:
+                named = [pack for pack in reader.packs() if tier_of(pack)]
+            assert len(list((folder / "cold").glob("*.pack"))) == len(named) == 1
+            assert not (folder / "data/moving.json").exists()
+            assert archive.check().damage == []
+        finally:
+            archive.close()
