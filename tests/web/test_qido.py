@@ -7,8 +7,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from pydicom.dataset import Dataset
 
+from vna.archive.offload import Offload
 from vna.dicom.paths import parse_path
 from vna.types import Key, Level, Query
+from vna.web.routes import qido
 
 STUDY_TAGS = [
     "00080020",
@@ -280,6 +282,29 @@ async def test_c43_the_same_answers_as_the_archives_one_query(filled, query):
     found = [match.study_uid for match in filled.archive.query(asked)]
     assert found
     assert uids(await filled.json(f"/studies?{query}")) == found
+
+
+@pytest.mark.parametrize("query", ["", "?limit=1", "?limit=0", "?PatientID=P2", "?PatientID=P3"])
+async def test_a_long_answer_is_what_a_short_one_is(filled, query, monkeypatch):
+    short = await filled.get(f"/instances{query}")
+    monkeypatch.setattr(qido, "HELD", 0)
+    long = await filled.get(f"/instances{query}")
+    assert (long.status, long.body) == (short.status, short.body)
+    assert long.headers.getall("Warning", []) == short.headers.getall("Warning", [])
+
+
+async def test_a_short_answer_asks_a_thread_once(filled, monkeypatch):
+    turns = []
+    begin = Offload.begin
+
+    def counted(offload, work, *args, **kwargs):
+        turns.append(work)
+        return begin(offload, work, *args, **kwargs)
+
+    monkeypatch.setattr(Offload, "begin", counted)
+    monkeypatch.delattr(Offload, "stream")
+    assert len(await filled.json("/studies?StudyDate=20000101-")) == 2
+    assert len(turns) == 1
 
 
 async def test_answers_in_xml(filled):

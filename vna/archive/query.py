@@ -226,7 +226,7 @@ class _Walk:
             return
         if self.query.level is not Level.PATIENT:
             for study in reader.studies_of(patient.id):
-                yield from self.study(reader, study)
+                yield from self.study(reader, study, patient)
             return
         attributes = dict(patient.attributes)
         if self._wanted(NUMBER_OF_PATIENT_RELATED_SERIES, NUMBER_OF_PATIENT_RELATED_INSTANCES):
@@ -236,8 +236,10 @@ class _Walk:
         attributes[NUMBER_OF_PATIENT_RELATED_STUDIES] = [patient.studies]
         yield self._match(attributes)
 
-    def study(self, reader: Reader, study: Study) -> Iterable[Match]:
-        above = self._above_series(reader, study)
+    def study(
+        self, reader: Reader, study: Study, matched: Patient | None = None
+    ) -> Iterable[Match]:
+        above = self._above_series(reader, study, matched)
         if above is None:
             return
         if self.query.level in (Level.PATIENT, Level.STUDY):
@@ -278,8 +280,13 @@ class _Walk:
                 attributes = attributes | self._available(reader, [instance])
             yield self._match(upper | attributes, study.uid, series.uid, instance.uid)
 
-    def _above_series(self, reader: Reader, study: Study) -> Attributes | None:
-        """Return patient and study attributes, or None where they do not match."""
+    def _above_series(
+        self, reader: Reader, study: Study, matched: Patient | None = None
+    ) -> Attributes | None:
+        """Return patient and study attributes, or None where they do not match.
+
+        `matched` is the study's patient, where the walk came by it.
+        """
         attributes = study.attributes | {
             STUDY_INSTANCE_UID: [study.uid],
             NUMBER_OF_STUDY_RELATED_SERIES: [study.series],
@@ -289,9 +296,9 @@ class _Walk:
         }
         if not self.compiled.matches(Level.STUDY, attributes):
             return None
-        patient = reader.patient_by_id(study.patient_id)
+        patient = matched or reader.patient_by_id(study.patient_id)
         assert patient is not None, "a study has a patient"
-        if not self.compiled.matches(Level.PATIENT, patient.attributes):
+        if matched is None and not self.compiled.matches(Level.PATIENT, patient.attributes):
             return None
         return patient.attributes | attributes
 

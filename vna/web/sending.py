@@ -156,7 +156,8 @@ async def send_items(
     """Answer with what the items make up, read when it is their turn; see `send_runs`."""
     archive = request.app[ARCHIVE]
     length = sum(map(len, items))
-    fields = {**(headers or {}), hdrs.CONTENT_TYPE: content_type}
+    fields = CIMultiDict(headers or {})
+    fields[hdrs.CONTENT_TYPE] = content_type
     if request.method == hdrs.METH_HEAD:
         return Answer(request, (), length, status, fields)
     if length <= SMALL:

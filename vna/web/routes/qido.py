@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
 from http import HTTPStatus
 from itertools import chain, islice
@@ -26,7 +26,7 @@ from vna.web.multipart import Buffer, MultipartWriter, Part
 from vna.web.nativexml import native_xml
 from vna.web.negotiation import choose_model
 from vna.web.search import Search, parse_search
-from vna.web.sending import send
+from vna.web.sending import send, send_items
 from vna.web.settings import WebSettings
 
 __all__ = ["search"]
@@ -68,11 +68,11 @@ def search(level: Level) -> Handler:
 
 async def _answers(
     request: web.Request, asked: Search, addresses: Addresses, encode: Encode
-) -> tuple[Rows, bool]:
+) -> tuple[list[bytes] | Rows, bool]:
     """Return the answers, encoded, and whether the query has more of them than it may return.
 
     Whether it has must be known before the first byte, for the Warning header: a short list is
-    made whole, for a long one the query is asked for what follows its limit.
+    made whole, and is a list; for a long one the query is asked for what follows its limit.
     """
     archive, settings = request.app[ARCHIVE], request.app[SETTINGS]
     query = asked.query
@@ -84,24 +84,24 @@ async def _answers(
             yield encode(_attributes(match, asked, addresses, settings))
 
     every = rows()
-    head = await archive.run(_take, every)
-    if sum(map(len, head)) <= HELD:
-        return islice(head, limit), len(head) > limit
+    head, whole = await archive.run(_take, every)
+    if whole or len(head) > limit:
+        return head[:limit], len(head) > limit
     following = replace(query, offset=query.offset + limit, limit=1)
     more = await archive.run(lambda: next(archive.query(following), None) is not None)
     return islice(chain(head, every), limit), more
 
 
-def _take(rows: Rows) -> list[bytes]:
-    """Return the first rows: all of a short list, the beginning (over HELD bytes) of a long one."""
+def _take(rows: Rows) -> tuple[list[bytes], bool]:
+    """Return the first rows, and whether these are all: not if they are over HELD bytes."""
     taken: list[bytes] = []
     count = 0
     for row in rows:
         taken.append(row)
         count += len(row)
         if count > HELD:
-            break
-    return taken
+            return taken, False
+    return taken, True
 
 
 def _attributes(
@@ -133,22 +133,24 @@ def _address(match: Match, addresses: Addresses) -> str:
 
 
 async def _send(
-    request: web.Request, rows: Rows, model: str, headers: CIMultiDict[str]
+    request: web.Request, rows: list[bytes] | Rows, model: str, headers: CIMultiDict[str]
 ) -> web.StreamResponse:
-    settings, archive = request.app[SETTINGS], request.app[ARCHIVE]
-    first = await archive.run(next, rows, None)
-    if first is None and (settings.compat_204 or model == DICOM_XML):
+    """Answer with a list in one write, asking no thread again; with an iterator as it is made."""
+    if not rows and (request.app[SETTINGS].compat_204 or model == DICOM_XML):
         # A multipart message has one part at least: an empty one cannot be told from a broken one.
         return web.Response(status=HTTPStatus.NO_CONTENT, headers=headers)
-    found = chain([first], rows) if first is not None else iter(())
-    if model == DICOM_JSON:
-        return await send(request, _array(found), content_type=DICOM_JSON, headers=headers)
-    boundary = request.app[CLOCK].token(16).hex()
-    writer = MultipartWriter(DICOM_XML, boundary, (_xml_part(row) for row in found))
-    return await send(request, writer.pieces(), content_type=writer.content_type, headers=headers)
+    content_type, pieces = model, _array(rows)
+    if model == DICOM_XML:
+        boundary = request.app[CLOCK].token(16).hex()
+        writer = MultipartWriter(DICOM_XML, boundary, map(_xml_part, rows))
+        content_type, pieces = writer.content_type, writer.pieces()
+    if isinstance(rows, list):
+        body = b"".join(pieces)
+        return await send_items(request, [body], content_type=content_type, headers=headers)
+    return await send(request, pieces, content_type=content_type, headers=headers)
 
 
-def _array(rows: Rows) -> Iterator[Buffer]:
+def _array(rows: Iterable[bytes]) -> Iterator[Buffer]:
     opening = b"["
     for row in rows:
         yield opening + row
