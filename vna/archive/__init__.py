@@ -22,7 +22,7 @@ Glossary
     backup      one point in time of an archive, in another folder
 """
 
-from vna.archive.archive import Archive, CacheState, Health, Stats
+from vna.archive.archive import Archive, Health, Stats
 from vna.archive.backup import BackupReport
 from vna.archive.check import CheckReport, Damage
 from vna.archive.compact import Compacted, CompactionSettings, CompactionState, Victim
@@ -31,6 +31,7 @@ from vna.archive.from_backup import RestoredBackup, restore_backup
 from vna.archive.history import History
 from vna.archive.ingest import Identified, Ingest, Stored
 from vna.archive.inventory import TierState
+from vna.archive.keeping import CacheState
 from vna.archive.lookup import StoredObject
 from vna.archive.movement import Moved
 from vna.archive.policy import PlannedMove, PolicySettings, TieringSettings

@@ -3,70 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import aclosing, closing, suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Concatenate, Literal, ParamSpec, Self, TypeVar
 
-from vna.archive.backup import BackupReport, backup
 from vna.archive.blobs import BlobReads, PresentReads, Suspects
-from vna.archive.check import CheckReport, check
 from vna.archive.commit import Committer, Proposal
-from vna.archive.compact import (
-    COMPACTION_STATE,
-    Compacted,
-    Compaction,
-    CompactionSettings,
-    CompactionState,
-    Victim,
-    read_compaction_state,
-)
-from vna.archive.contents import series_of
 from vna.archive.flow import Flow, Run
 from vna.archive.history import History, histories, level_of
 from vna.archive.hold import Hold
 from vna.archive.identity import Identity, load_identity
 from vna.archive.ingest import Expected, Form, Ingest, Stored
-from vna.archive.inventory import TierState, tier_states
+from vna.archive.keeping import Keeping
 from vna.archive.lookup import IndexLookup, Recent, StoredObject
 from vna.archive.memory import Memory
-from vna.archive.movement import Moved, Mover
 from vna.archive.offload import Offload
-from vna.archive.pace import Pace
-from vna.archive.policy import (
-    PlannedMove,
-    PolicySettings,
-    TieringSettings,
-    follow_policies,
-    plan,
-)
 from vna.archive.prepare import IngestRoom
 from vna.archive.purge import (
     Purged,
-    RetentionSettings,
-    let_go_of,
     purge_deleted,
     purge_version,
 )
-from vna.archive.quarantine import LostBlob, Quarantine
+from vna.archive.quarantine import Quarantine
 from vna.archive.query import run_query
 from vna.archive.recall import Recalls
-from vna.archive.reclaim import reclaim
 from vna.archive.recover import Recovered, recover
 from vna.archive.restore import Restored, restore
 from vna.archive.retrieve import BlockingRetrieval, Retrieval
-from vna.archive.scrub import Scrub, ScrubSettings, ScrubState, read_scrub_state
 from vna.archive.served import counted, served
 from vna.archive.settings import ArchiveSettings
 from vna.archive.space import Space
 from vna.archive.spans import Item, Piece
 from vna.archive.tiers import open_tiers
 from vna.archive.turnstile import Turnstile
-from vna.archive.upkeep import upkeep
 from vna.clock import Clock, SystemClock
 from vna.dicom.keys import keys_of
 from vna.errors import Deleted, Invalid, NotFound, Unavailable, VnaError
@@ -74,14 +45,10 @@ from vna.index import Change, Counts, Index
 from vna.storage import BlobStore, HotTier, WouldWait
 from vna.types import DeleteCommit, Hole, Level, Match, Query
 
-__all__ = ["Archive", "CacheState", "Health", "Load", "Stats"]
-
-log = logging.getLogger(__name__)
+__all__ = ["Archive", "Health", "Load", "Stats"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-SCRUB_STATE = "scrub.json"
 
 ANSWERS = 128
 """Matches that a front gets at once."""
@@ -124,15 +91,7 @@ class Health:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CacheState:
-    """The bytes that the cache of far tiers holds, and about how many it may; 0: there is none."""
-
-    bytes: int
-    limit_bytes: int
-
-
-class Archive:
+class Archive(Keeping):
     """Stores, finds, returns and deletes DICOM objects; one per process, after any fork.
 
     Methods that are coroutines belong to the event loop. The others may wait for a disk: call
@@ -338,10 +297,6 @@ class Archive:
         """Let go for good of one version of an instance. Raises NotFound, Conflict."""
         return await self.run(purge_version, self._index, self._committer, sop_uid, version, reason)
 
-    def let_go_of(self, settings: RetentionSettings) -> Purged:
-        """Purge what has been deleted or replaced for longer than it is to be kept."""
-        return let_go_of(self._index, self._committer, self._clock, settings)
-
     def _level(self, uid: str) -> Level:
         with self._index.read() as reader:
             return level_of(reader, uid)
@@ -448,209 +403,3 @@ class Archive:
     def free_bytes(self) -> int:
         """Return the space that the file systems of packs and index have left, the smaller one."""
         return self._space.free_bytes()
-
-    def check(self, progress: Callable[[int, int], None] | None = None) -> CheckReport:
-        """Read back and verify every object; `progress(done, total)` follows it."""
-        return check(self._store, self._index, self._quarantine, progress)
-
-    def scrub(self, settings: ScrubSettings, stop: threading.Event) -> None:
-        """Read all blobs back, over and over, until `stop`; one process of an archive does."""
-        path = self._data / SCRUB_STATE
-        Scrub(self._index, self._quarantine, self._clock, path, settings).run(stop)
-
-    def scrub_state(self) -> ScrubState:
-        """Return how far the scrub was when it last noted it."""
-        return read_scrub_state(self._data / SCRUB_STATE)
-
-    def compact(
-        self, dead_percent: int, progress: Callable[[int, int], None] | None = None
-    ) -> Compacted:
-        """Write anew the packs of which at least `dead_percent` is not needed, and many small ones.
-
-        Works beside running writers and readers; `progress(done, total)` counts bytes. Raises Busy
-        while another process compacts, Full or Unavailable: what was done until then is done.
-        """
-        with closing(self._compaction()) as compaction:
-            pace = Pace(self._clock, threading.Event())
-            return compaction.run(dead_percent, pace, progress)
-
-    def compactable(self, dead_percent: int) -> list[Victim]:
-        """Return the packs that `compact` would write anew."""
-        with closing(self._compaction()) as compaction:
-            return compaction.due(dead_percent)
-
-    def upkeep(
-        self,
-        compaction: CompactionSettings,
-        retention: RetentionSettings,
-        stop: threading.Event,
-    ) -> None:
-        """Let go of versions when their time is over, and compact packs, until `stop`."""
-
-        def let_go() -> Purged:
-            return self.let_go_of(retention)
-
-        with closing(self._compaction()) as compacting:
-            upkeep(compacting, compaction, let_go, self._clock, stop)
-
-    def compaction_state(self) -> CompactionState:
-        """Return what compaction has done by now."""
-        return read_compaction_state(self._data / COMPACTION_STATE)
-
-    def let_go(self) -> None:
-        """Close packs that another process has removed: their space is free only then."""
-        self._store.let_go()
-
-    def _compaction(self) -> Compaction:
-        return Compaction(
-            self._data,
-            self._store,
-            self._index,
-            self._quarantine,
-            self._clock,
-            pack_size=self._pack_size,
-        )
-
-    # tiers ------------------------------------------------------------------------------------
-    @property
-    def tier_names(self) -> list[str]:
-        """The names of the tiers, from hot to cold."""
-        return [each.name for each in self._tiers.names.values()]
-
-    def tier_states(self) -> dict[str, TierState]:
-        """Return what is on each tier, by name, from hot to cold; looks at every instance."""
-        return tier_states(self._store, self._index, self._tiers)
-
-    def move(
-        self,
-        to: str,
-        study_uid: str | None = None,
-        series_uid: str | None = None,
-        *,
-        stop: threading.Event | None = None,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Moved:
-        """Move the bulk of a study, a series, or all to the tier named `to`; copies stay until freed.
-
-        Works beside running writers and readers; `progress(done, total)` counts instances. Raises
-        NotFound, Invalid for a name that no tier has, Busy while another process moves or compacts
-        (with `stop` it waits), Full, and Unavailable when a tier is away: what was moved until then
-        is moved.
-        """
-        number = self._tiers.number(to)
-        targets, total = self._series(study_uid, series_uid)
-        done = 0
-
-        def follow(count: int) -> None:
-            nonlocal done
-            done += count
-            if progress is not None:
-                progress(done, max(total, done))
-
-        with closing(self._mover(number, stop)) as mover:
-            return mover.move(targets, follow)
-
-    def plan(self, policies: Sequence[PolicySettings]) -> Iterator[PlannedMove]:
-        """Yield what policies would have moved now. Raises Invalid for one that names no tier."""
-        return plan(self._index, self._tiers, policies, self._clock.stamp())
-
-    def follow_policies(
-        self, policies: Sequence[PolicySettings], settings: TieringSettings, stop: threading.Event
-    ) -> None:
-        """Move what policies say, at a set rate in set hours, and reclaim tiers, until `stop`."""
-
-        def move(to: str, planned: Sequence[PlannedMove], pace: Pace) -> None:
-            series = [(each.study_uid, each.series_uid) for each in planned]
-            with closing(self._mover(self._tiers.number(to), stop, pace)) as mover:
-                moved = mover.move(series)
-            log.info("policies moved %d series to %s, %d blobs", moved.series, to, moved.blobs)
-
-        def planned() -> list[PlannedMove]:
-            return list(self.plan(policies))
-
-        follow_policies(
-            planned, move, self.reclaim, settings=settings, clock=self._clock, stop=stop
-        )
-
-    def _mover(self, number: int, stop: threading.Event | None, pace: Pace | None = None) -> Mover:
-        return Mover(
-            self._data,
-            self._store,
-            self._index,
-            self._quarantine,
-            self._clock,
-            number,
-            self._tiers.names[number].codec,
-            stop=stop,
-            pace=pace,
-        )
-
-    def reclaim(self) -> int:
-        """Remove packs of lower tiers in which nothing is needed; return how many that were.
-
-        Raises Busy while another process moves or compacts, Full, Unavailable.
-        """
-        return reclaim(self._data, self._store, self._index, self._clock)
-
-    def cache_state(self) -> CacheState:
-        """Return what the cache of far tiers holds."""
-        cache = self._tiers.cache
-        return CacheState(cache.size() if cache else 0, cache.limit if cache else 0)
-
-    def warm_cache(
-        self,
-        study_uid: str,
-        series_uid: str | None = None,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> int:
-        """Have a study, or a series, in the cache of far tiers; return the bytes fetched.
-
-        Raises NotFound, and Unavailable when a tier is away. `progress(done, total)` counts series.
-        """
-        series, _ = self._series(study_uid, series_uid)
-        try:
-            return self._recalls.warm(list(series), progress)
-        except OSError as error:
-            raise Unavailable(f"study {study_uid} cannot be fetched: {error}") from error
-
-    def drop_cache(self) -> int:
-        """Empty the cache of far tiers; return the bytes freed."""
-        return self._tiers.cache.clear() if self._tiers.cache else 0
-
-    def _series(
-        self, study_uid: str | None, series_uid: str | None
-    ) -> tuple[Iterable[tuple[str, str]], int]:
-        """Return the series meant, and their instances. Raises NotFound."""
-        if study_uid is None and series_uid is None:
-            with self._index.read() as reader:
-                return series_of(self._index), reader.counts().instances
-        with self._index.read() as reader:
-            studies = [study_uid] if study_uid else reader.studies_of_series(series_uid or "")
-        found = [each for uid in studies for each in series_of(self._index, uid, series_uid)]
-        if not found:
-            level = "study" if series_uid is None else "series"
-            raise NotFound(f"{level} {series_uid or study_uid} is not in the archive")
-        return found, sum(self._count(*each) for each in found)
-
-    def _count(self, study_uid: str, series_uid: str) -> int:
-        with self._index.read() as reader:
-            study = reader.study(study_uid)
-            series = reader.series(series_uid, study.id) if study else None
-            return series.instances if series else 0
-
-    def lost(self) -> list[LostBlob]:
-        """Return the damaged blobs that objects need: what `check` and the scrub have found so far."""
-        return self._quarantine.lost()
-
-    def backup(
-        self, folder: Path, progress: Callable[[int, int], None] | None = None
-    ) -> BackupReport:
-        """Bring the backup in `folder` to this point in time; `progress(done, total)` counts packs.
-
-        Everything acknowledged before is in it. Works beside running writers. Raises Invalid for
-        a folder that is something else, Busy while another backup runs there, Corrupt when its
-        manifest is damaged, Full or Unavailable when it cannot be written.
-        """
-        return backup(
-            self._data, self._packs, self._index, self._clock, folder=folder, progress=progress
-        )

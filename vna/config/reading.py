@@ -11,7 +11,8 @@ from pathlib import Path
 from vna.config.build import build
 from vna.config.kinds import NotAllowedError, written
 from vna.config.model import Config
-from vna.config.table import SECTIONS, TABLES, Section, Setting
+from vna.config.section import Section, Setting
+from vna.config.table import SECTIONS, TABLES
 from vna.errors import Invalid
 
 __all__ = ["ConfigError", "Problem", "load", "validate"]

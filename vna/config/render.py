@@ -7,7 +7,8 @@ from typing import cast
 
 from vna.config.kinds import written
 from vna.config.model import Config
-from vna.config.table import SECTIONS, TABLES, Setting
+from vna.config.section import Setting
+from vna.config.table import SECTIONS, TABLES
 
 __all__ = ["settings_page", "toml"]
 

@@ -1,0 +1,228 @@
+"""Settings of what is kept, and how it is kept well."""
+
+from __future__ import annotations
+
+from vna.archive import (
+    ArchiveSettings,
+    CompactionSettings,
+    RetentionSettings,
+    ScrubSettings,
+    TieringSettings,
+)
+from vna.config.kinds import (
+    Flag,
+    Folder,
+    Real,
+    Whole,
+    Word,
+)
+from vna.config.section import Section, Setting, defaults_of
+
+__all__ = ["KEEPING"]
+
+GIB = 1 << 30
+
+archive = defaults_of(ArchiveSettings)
+scrub = defaults_of(ScrubSettings)
+compaction = defaults_of(CompactionSettings)
+retention = defaults_of(RetentionSettings)
+tiering = defaults_of(TieringSettings)
+
+KEEPING: tuple[Section, ...] = (
+    Section(
+        "archive",
+        "What is kept, and how.",
+        (
+            Setting(
+                "data",
+                Folder(),
+                "data",
+                "Folder that holds everything; made when missing.",
+                "--data",
+            ),
+            Setting(
+                "duplicates",
+                Word(("keep", "replace", "reject")),
+                archive["duplicates"],
+                "An object arrives whose SOP Instance UID is stored with other bytes: keep the first\n"
+                "and say success, replace it and keep the old version, or reject the new one.",
+            ),
+            Setting(
+                "stream_threshold_bytes",
+                Whole(1 << 16, GIB),
+                archive["stream_threshold_bytes"],
+                "Objects over this size stream into a pack of their own instead of being held in memory.",
+            ),
+            Setting(
+                "memory_in_flight_bytes",
+                Whole(1 << 20, 1024 * GIB),
+                archive["memory_in_flight_bytes"],
+                "When a worker holds more than this of arriving objects, they stream earlier. One\n"
+                "association holds up to stream_threshold_bytes and [dimse] receive_ahead_bytes.",
+            ),
+            Setting(
+                "max_header_bytes",
+                Whole(1 << 16, 2 * GIB),
+                archive["max_header_bytes"],
+                "An object whose data set without bulk values is larger is refused.",
+            ),
+            Setting(
+                "threads",
+                Whole(1, 256),
+                archive["threads"],
+                "Threads of each worker that wait for disks and encode blobs.",
+            ),
+            Setting(
+                "pack_size_bytes",
+                Whole(1 << 20, 64 * GIB),
+                archive["pack_size_bytes"],
+                "A pack that has grown to this size is sealed and a new one begun.",
+            ),
+            Setting(
+                "codec",
+                Word(("raw", "zstd", "fast", "strong")),
+                archive["codec"],
+                "How chunks of blobs are stored as objects arrive: raw, which costs least, or zstd where it wins; fast and strong do as zstd here, pixels are predicted when they move.",
+            ),
+            Setting(
+                "zstd_level",
+                Whole(1, 19),
+                archive["zstd_level"],
+                "How hard zstd tries.",
+            ),
+            Setting(
+                "index_map_bytes",
+                Whole(16 << 20, 1024 * GIB),
+                archive["index_map_bytes"],
+                "Address space first given to the index; it grows by itself.",
+            ),
+            Setting(
+                "min_free_bytes",
+                Whole(0, 1024 * GIB),
+                archive["min_free_bytes"],
+                "New objects are refused (A700, 507) while less is free on the disk of the data folder;\n"
+                "reading goes on, and so do stores once there is space. Leave some for the index.",
+            ),
+            Setting(
+                "quota_bytes",
+                Whole(0, 1 << 60),
+                archive["quota_bytes"],
+                "New objects are refused likewise while those stored add up to this; 0 is no quota.",
+            ),
+            Setting(
+                "cache_bytes",
+                Whole(0, 1 << 60),
+                archive["cache_bytes"],
+                "Bytes of far tiers ([[tier]] kind s3) kept in the data folder; 0 is no cache.",
+            ),
+        ),
+    ),
+    Section(
+        "scrub",
+        "Reading everything back in the background, to find damage while it can be mended.",
+        (
+            Setting(
+                "rate_bytes_s",
+                Whole(0, 64 * GIB),
+                scrub["rate_bytes_s"],
+                "Bytes read per second at most; 0 is no scrub.",
+            ),
+            Setting(
+                "begin_hour",
+                Whole(0, 23),
+                scrub["begin_hour"],
+                "Hour of the day, local time, from which it reads.",
+            ),
+            Setting(
+                "end_hour",
+                Whole(0, 23),
+                scrub["end_hour"],
+                "Hour of the day at which it pauses; all day where it equals begin_hour.",
+            ),
+            Setting(
+                "every_days",
+                Real(0, 3650),
+                scrub["every_days"],
+                "Days from the begin of one pass to that of the next, at least.",
+            ),
+            Setting(
+                "lower_tiers",
+                Flag(),
+                scrub["lower_tiers"],
+                "Read back what is on tiers below the hot one, too.",
+            ),
+        ),
+    ),
+    Section(
+        "compaction",
+        "Freeing in the background what nobody needs any more.",
+        (
+            Setting(
+                "rate_bytes_s",
+                Whole(0, 64 * GIB),
+                compaction["rate_bytes_s"],
+                "Bytes read per second at most; 0 is no compaction but by `vna compact`.",
+            ),
+            Setting(
+                "begin_hour",
+                Whole(0, 23),
+                compaction["begin_hour"],
+                "Hour of the day, local time, from which it works.",
+            ),
+            Setting(
+                "end_hour",
+                Whole(0, 23),
+                compaction["end_hour"],
+                "Hour of the day at which it pauses; all day where it equals begin_hour.",
+            ),
+            Setting(
+                "dead_percent",
+                Whole(1, 100),
+                compaction["dead_percent"],
+                "A pack is written anew when so much of it is not needed.",
+            ),
+        ),
+    ),
+    Section(
+        "retention",
+        "How long what is deleted or replaced can be brought back; then it is purged: gone for good.",
+        (
+            Setting(
+                "deleted_days",
+                Real(0, 36_500),
+                retention["deleted_days"],
+                "Days from a delete to the purge of what it took; 0 keeps it for ever.",
+            ),
+            Setting(
+                "versions_days",
+                Real(0, 36_500),
+                retention["versions_days"],
+                "Days from the store of a new version to the purge of the old one; 0 keeps it for ever.",
+            ),
+        ),
+    ),
+    Section(
+        "tiering",
+        "Following the [[policy]] tables in the background.",
+        (
+            Setting(
+                "rate_bytes_s",
+                Whole(0, 64 * GIB),
+                tiering["rate_bytes_s"],
+                "Bytes read per second at most; 0 is no moving but by `vna tier move`.",
+            ),
+            Setting(
+                "begin_hour",
+                Whole(0, 23),
+                tiering["begin_hour"],
+                "Hour of the day, local time, from which it works.",
+            ),
+            Setting(
+                "end_hour",
+                Whole(0, 23),
+                tiering["end_hour"],
+                "Hour of the day at which it pauses; all day where it equals begin_hour.",
+            ),
+        ),
+    ),
+)
