@@ -22,6 +22,13 @@ def lanes_decode(stored: Buffer, length: int) -> bytes:
     """Return the `length` bytes that were coded as `stored`. ValueError if it is not that."""
 
 # file -------------------------------------------------------------------------------------------
+def acknowledge_now(descriptor: int) -> None:
+    """Have the kernel acknowledge at once what arrived on a TCP socket (TCP_QUICKACK).
+
+    It falls back to delayed acknowledgements by itself. Nothing where there is no such option. The
+    descriptor stays its owner's.
+    """
+
 def read_present(descriptor: int, offset: int, length: int) -> bytes | None:
     """Return `length` bytes of a file from `offset` on if the page cache has them all, else None.
 

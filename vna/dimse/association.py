@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from typing import Final, TypeAlias, cast
 
-from vna._native import Deframer, ProtocolError, pdata
+from vna._native import Deframer, ProtocolError, acknowledge_now, pdata
 from vna.dimse import commands, pdu
 from vna.dimse.commands import Command, CommandField
 from vna.dimse.machine import Data, Event, Machine, Message, Released, ReleaseRequested, State
@@ -40,7 +39,6 @@ ABORT_BY_PROVIDER: Final = (2, 0)
 UNEXPECTED_PDU: Final = (2, 2)
 WATCH_INTERVAL_S: Final = 1.0
 """Seconds between looks at the timers: which one applies changes without notice."""
-QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
 
 
 ENOUGH_BYTES: Final = 256 << 10
@@ -76,7 +74,7 @@ class Association(asyncio.BufferedProtocol):
         self._deframer = Deframer(settings.max_pdu_length_bytes)
         self._buffer = buffer
         self._transport: asyncio.Transport | None = None
-        self._socket: socket.socket | None = None
+        self._descriptor = -1
         self._inbox: deque[Event] = deque()
         self._held = 0
         self._enough = min(ENOUGH_BYTES, settings.receive_ahead_bytes)
@@ -94,8 +92,7 @@ class Association(asyncio.BufferedProtocol):
         """Start the timers."""
         # uvloop's transports are asyncio's by shape, not by class
         self._transport = transport = cast(asyncio.Transport, transport)
-        # A socket of our own for the descriptor: uvloop's stand-in makes a new one for each call.
-        self._socket = socket.socket(fileno=transport.get_extra_info("socket").fileno())
+        self._descriptor = transport.get_extra_info("socket").fileno()
         transport.set_write_buffer_limits(high=WRITE_AHEAD)
         self._watch()
 
@@ -117,11 +114,11 @@ class Association(asyncio.BufferedProtocol):
             log.warning("%s: aborted, protocol error: %s", self.label, error)
             self.abort(UNEXPECTED_PDU, f"protocol error: {error}")
             return
-        if (not found or self.machine.in_message) and self._socket is not None and QUICKACK:
+        if (not found or self.machine.in_message) and self._descriptor >= 0:
             # A sender with Nagle's algorithm on holds its last segment until the one before is
             # acknowledged; the kernel falls back to delayed acknowledgements after each read. Once
             # the message is whole our answer carries the acknowledgement.
-            self._socket.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
+            acknowledge_now(self._descriptor)
         if self._held > self._settings.receive_ahead_bytes and self._reading:
             self._reading = False
             assert self._transport is not None
@@ -157,9 +154,7 @@ class Association(asyncio.BufferedProtocol):
         """Tell the owner, whatever it waits for."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._socket is not None:
-            self._socket.detach()  # the descriptor is the transport's
-            self._socket = None
+        self._descriptor = -1
         self._end(f"connection lost: {exc}" if exc else "connection closed")
         if not self.closed.done():
             self.closed.set_result(None)

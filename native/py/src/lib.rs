@@ -12,6 +12,7 @@ mod json;
 mod loan;
 mod pdu;
 mod scan;
+mod socket;
 mod sync;
 
 use pyo3::prelude::*;
@@ -26,5 +27,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     json::register(module)?;
     pdu::register(module)?;
     scan::register(module)?;
+    socket::register(module)?;
     sync::register(module)
 }
