@@ -1,6 +1,7 @@
 """The commit protocol where it is under stress: clocks, refusals, disks that fail."""
 
 import asyncio
+import threading
 import time
 
 import pytest
@@ -62,7 +63,10 @@ async def test_a_refusal_that_was_not_told_yet_is_decided_by_recovery_for_good(
     await archive.store(ct("1.9"), source="test")  # there is a pack now
     apply = archive._index.apply
 
+    begun = threading.Event()
+
     def no_void(*args, **keywords):
+        begun.set()
         while archive._committer.waiting < len(files):  # they form one group
             time.sleep(0.001)
         files.clear()
@@ -75,9 +79,12 @@ async def test_a_refusal_that_was_not_told_yet_is_decided_by_recovery_for_good(
     # The second is refused by the index, though it is judged only after the first was stored.
     monkeypatch.setattr("vna.archive.prepare.standing", lambda *_: None)
     files = [ct(SeriesDescription=f"number {number}") for number in range(2)]
-    sent = [ct("1.8"), *files]
+    first = asyncio.create_task(archive.store(ct("1.8"), source="test"))
+    await asyncio.to_thread(begun.wait)  # its group is its own
     answers = await asyncio.gather(
-        *(archive.store(file, source="test") for file in sent), return_exceptions=True
+        first,
+        *(archive.store(file, source="test") for file in list(files)),
+        return_exceptions=True,
     )
     assert any(isinstance(answer, Unavailable) for answer in answers)
     archive.close()
