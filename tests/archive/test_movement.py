@@ -12,6 +12,7 @@ from vna.archive import Archive, ArchiveSettings, TierSettings, restore_backup
 from vna.archive.alone import Alone
 from vna.errors import Busy, Invalid, NotFound, Unavailable
 from vna.storage import DirectoryTier, tier_of
+from vna.storage.lift import codec_of
 from vna.testing.images import ct_image
 from vna.testing.power import memory_folder
 from vna.types import Key, Level, Query
@@ -111,18 +112,18 @@ def life(folder):
     opened.archive.close()
 
 
-def image(number, size=SIZE):
+def image(number, size=SIZE, **changes):
     """Two studies of two series; instance numbers run against the order of arrival."""
     study = number % 2
-    return ct_image(
-        f"1.2.3.{number}",
-        StudyInstanceUID=f"1.2.{study}",
-        SeriesInstanceUID=f"1.2.{study}.{number // 2 % 2}",
-        InstanceNumber=100 - number,
-        Rows=1,
-        Columns=size // 2,
-        PixelData=random.Random(number).randbytes(size // 2) + bytes(size // 2),
-    )
+    elements = {
+        "StudyInstanceUID": f"1.2.{study}",
+        "SeriesInstanceUID": f"1.2.{study}.{number // 2 % 2}",
+        "InstanceNumber": 100 - number,
+        "Rows": 1,
+        "Columns": size // 2,
+        "PixelData": random.Random(number).randbytes(size // 2) + bytes(size // 2),
+    }
+    return ct_image(f"1.2.3.{number}", **elements | changes)
 
 
 async def test_a_study_moves_down_and_its_hot_bytes_are_freed(life):
@@ -333,6 +334,30 @@ async def test_an_s3_store_as_the_cold_tier(folder, bucket):
         life.must_be_whole()
         life.archive.move("hot", "1.2.0")
         assert life.objects() == {"hot": 6, "warm": 0, "cold": 6}
+        life.must_be_whole()
+    finally:
+        life.archive.close()
+
+
+@pytest.mark.parametrize("codec", ["fast", "strong"])
+async def test_pixels_are_stored_as_pixels_where_the_tier_says_so(folder, codec):
+    life = Life(folder, TierSettings("cold", path=folder / "cold", codec=codec))
+    rows, columns = 96, 64
+    try:
+        for number in range(2):
+            ramp = [
+                row * 3 + column * 5 & 0xFFF for row in range(rows) for column in range(columns)
+            ]
+            pixels = b"".join(value.to_bytes(2, "little") for value in ramp)
+            life.files[number] = image(number, Rows=rows, Columns=columns, PixelData=pixels)
+            await life.archive.store(life.files[number], source="test")
+        life.archive.move("cold")
+        with life.archive._index.read() as reader:
+            pixel_data = reader.instance("1.2.3.0").version.holes[0].blob
+            place = reader.blob(pixel_data)
+        with life.archive._store._packs.pin(place.pack) as source:
+            assert codec_of(source, place) == "strong"  # what the one codec of pixels is called
+            assert place.size < place.length / 4
         life.must_be_whole()
     finally:
         life.archive.close()

@@ -6,18 +6,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vna.dicom.attributes import INSTANCE_NUMBER
+from vna.dicom.geometry import geometry_of
 from vna.index import Index, Instance, Reader, Series, Study, Tombstone
-from vna.types import StoreCommit, Version
+from vna.types import Attributes, Geometry, StoreCommit, Version
 
 __all__ = ["Bulk", "Contents", "contents_of", "series_of", "viewing_order"]
 
 
 @dataclass(frozen=True, slots=True)
 class Bulk:
-    """A blob that may move: a bulk value, or a frame table; and the header of a version with it."""
+    """A blob that may move: a bulk value, or a frame table; and the header of a version with it.
+
+    `geometry` is how its samples lie, where it is pixels that are not encapsulated.
+    """
 
     digest: bytes
     header: bytes
+    geometry: Geometry | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +74,23 @@ def contents_of(reader: Reader, study_uid: str, series_uid: str) -> Contents:
     if study is not None and series is not None:
         instances = sorted(reader.instances_of(study.id, series.id), key=viewing_order)
         for instance in instances:
-            _add(bulk, instance.version)
+            _add(bulk, instance.version, instance.attributes)
             stores[instance.version.header] = _store(reader, study, series, instance)
     every: list[Instance | Tombstone] = [*instances, *reader.tombstones_of(study_uid, series_uid)]
     for known in every:
         for version in reader.kept(known):
-            _add(bulk, version)
+            _add(bulk, version, known.attributes)
     return Contents(len(instances), list(bulk.values()), stores)
 
 
-def _add(bulk: dict[bytes, Bulk], version: Version) -> None:
-    table = version.frames.table if version.frames else None
-    for digest in [*(hole.blob for hole in version.holes), *([table] if table else [])]:
-        bulk.setdefault(digest, Bulk(digest, version.header))
+def _add(bulk: dict[bytes, Bulk], version: Version, attributes: Attributes) -> None:
+    frames = version.frames
+    for number, hole in enumerate(version.holes):
+        pixels = frames is not None and number == frames.hole
+        geometry = geometry_of(attributes, version) if pixels else None
+        bulk.setdefault(hole.blob, Bulk(hole.blob, version.header, geometry))
+    if frames is not None and frames.table is not None:
+        bulk.setdefault(frames.table, Bulk(frames.table, version.header, None))
 
 
 def _store(reader: Reader, study: Study, series: Series, instance: Instance) -> StoreCommit:

@@ -15,7 +15,7 @@ compacts at a time.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,7 +40,7 @@ from vna.storage import (
     commit_record,
     tier_of,
 )
-from vna.types import BlobPlace, CopyCommit, MoveCommit, PackId, StoreCommit
+from vna.types import BlobPlace, CopyCommit, Geometry, MoveCommit, PackId, StoreCommit
 
 __all__ = ["Moved", "Mover", "Paced"]
 
@@ -199,8 +199,9 @@ class Mover:
             self._put()
             wanted = self._wanted(contents)
         headers = {bulk.digest: bulk.header for bulk in contents.bulk}
+        geometries = {bulk.digest: bulk.geometry for bulk in contents.bulk}
         for step in _steps(wanted):
-            for (digest, _), record in self._lifted(step, self._codec):
+            for (digest, _), record in self._lifted(step, self._codec, geometries):
                 load = self._load
                 if len(load.whole) and load.whole.size + record.size > PACK_BYTES:
                     self._put()
@@ -292,11 +293,14 @@ class Mover:
 
     # both -------------------------------------------------------------------------------------
     def _lifted(
-        self, named: Sequence[Named], codec: CodecName | None
+        self,
+        named: Sequence[Named],
+        codec: CodecName | None,
+        geometries: Mapping[bytes, Geometry | None] | None = None,
     ) -> Iterator[tuple[Named, EncodedBlob | LargeBlob]]:
         """Yield blobs with their records, checked; those that are damaged are noted, and left."""
         small = [each for each in named if each[1].size <= LARGE_RECORD]
-        for each, record in zip(small, self._store.lift_run(small, codec), strict=True):
+        for each, record in zip(small, self._store.lift_run(small, codec, geometries), strict=True):
             self._pace(each[1].size)
             if isinstance(record, Corrupt):
                 self._damaged(each)

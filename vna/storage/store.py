@@ -187,11 +187,14 @@ class BlobStore:
             return lift(source, place, digest, codec, self._settings.zstd_level, geometry)
 
     def lift_run(
-        self, named: Sequence[tuple[bytes, BlobPlace]], codec: CodecName | None = None
+        self,
+        named: Sequence[tuple[bytes, BlobPlace]],
+        codec: CodecName | None = None,
+        geometries: Mapping[bytes, Geometry | None] | None = None,
     ) -> Iterator[EncodedBlob | Corrupt]:
         """Yield the records of blobs as `lift` does, what is damaged as the error.
 
-        Those that lie side by side are one read, of at most 64 MiB.
+        `geometries` says of blobs that are pixels how those lie. Those that lie side by side are one read, of at most 64 MiB.
         """
         digests = {place: digest for digest, place in named}
         for run in runs((place for _, place in named), LARGE_RECORD):
@@ -199,7 +202,10 @@ class BlobStore:
                 front = held_run(source, run)
             for place in run:
                 try:
-                    yield lift(front, place, digests[place], codec, self._settings.zstd_level)
+                    digest = digests[place]
+                    geometry = geometries.get(digest) if geometries else None
+                    level = self._settings.zstd_level
+                    yield lift(front, place, digest, codec, level, geometry)
                 except Corrupt as error:
                     yield error
 
