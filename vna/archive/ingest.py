@@ -245,10 +245,10 @@ class Ingest:
     async def _finish_streams(self, scanned: Scanned, placed: dict[bytes, BlobPlace]) -> None:
         """End the streamed values that the archive does not have; add where they are to `placed`."""
         for bulk, hole in zip(self._bulks, scanned.holes, strict=True):
-            new = hole.blob not in placed and not self._room.known(hole.blob)
-            if bulk.stream is not None and new:
-                await self._drain(bulk, bulk.stream)
-                placed[hole.blob] = await self._room.offload.run(bulk.stream.finish, hole.blob)
+            if bulk.stream is None or hole.blob in placed or self._room.known(hole.blob):
+                continue
+            await self._drain(bulk, bulk.stream)
+            placed[hole.blob] = await self._room.offload.run(bulk.stream.finish, hole.blob)
 
     def abort(self) -> None:
         """Forget the object and remove what was streamed for it. Safe at any time."""
