@@ -3,11 +3,11 @@
     1  blobs, then the commit record, are appended to this process's pack
     2  the pack is synced (fdatasync): from here on the mutation survives anything
     3  one index transaction applies the record, and with it the pack's *mark*: the offset up to
-       which its records are in the index
+       which its records are in the index. It is made while the pack is synced, and ends after that
     4  the caller is told
 
 docs/design/commit.md draws it, and says what a crash leaves at each step and what recovery makes of
-that. Mutations that wait while a group is being synced form the next group and share its syncs.
+that. Mutations that wait while a group is being synced form the next group and share its sync.
 
 After any failure past step 1 the outcome of the group is unknown here, so the committer breaks:
 it refuses everything until it has let its pack go, recovery has settled what is true, and a new

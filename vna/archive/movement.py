@@ -265,6 +265,7 @@ class Mover:
         _, mark = self._writer.append_records(records)
         self._writer.sync()
         self._index.apply([Mutation(commit) for commit in every], {mark.pack: mark.end})
+        self._writer.let_go()
 
     # up ---------------------------------------------------------------------------------------
     def _raise(self, contents: Contents) -> None:
@@ -276,7 +277,7 @@ class Mover:
                 if isinstance(record, EncodedBlob):
                     lifted.append(record)
                 else:
-                    copied = self._store.copy_large(place, digest, self._store)
+                    copied = self._store.copy_large(place, digest)
                     placed.append((digest, copied))
             with self._index.read() as reader:
                 self._stamp = self._next_stamp(reader)
@@ -287,6 +288,7 @@ class Mover:
             marks = {place.pack: place.offset + place.size for _, place in placed}
             placed += zip((blob.digest for blob in lifted), places[:-1], strict=True)
             self._index.apply([Mutation(move, placed)], {**marks, mark.pack: mark.end})
+            self._writer.let_go()
             self.done.blobs += len(placed)
             self.done.bytes_raw += sum(place.length for _, place in placed)
             self.done.bytes_stored += sum(place.size for _, place in placed)
