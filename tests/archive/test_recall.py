@@ -7,6 +7,7 @@ import pytest
 
 from vna.archive import Archive, ArchiveSettings, TierSettings
 from vna.errors import Unavailable
+from vna.testing.counting import CountingTier
 from vna.testing.images import ct_image
 from vna.testing.power import memory_folder
 
@@ -51,6 +52,8 @@ async def cold(bucket):
         archive.compact(1)
         archive.close()
         archive = Archive.open(settings)
+        (cached,) = archive._tiers.lower.values()
+        cached.inner = CountingTier(cached.inner)
         yield archive, files
         archive.close()
 
@@ -69,9 +72,8 @@ def image(number, series):
 
 def requests(archive):
     """Return GET requests and bytes of the store so far."""
-    (meter,) = archive._tiers.meters.values()
-    traffic = meter.traffic.get("read")
-    return (traffic.operations, traffic.bytes) if traffic else (0, 0)
+    (cached,) = archive._tiers.lower.values()
+    return cached.inner.asked["read"], cached.inner.moved["read"]
 
 
 def content(archive, number):

@@ -5,11 +5,14 @@ import threading
 
 import pytest
 
+from vna.observe import exposition, metrics
 from vna.storage.eviction import Entry, Queues
 from vna.storage.extents import ExtentCache
 from vna.storage.tiers.cached import EXTENT, CachedTier
 from vna.storage.tiers.directory import DirectoryTier
-from vna.storage.tiers.wrapping import MarkedTier, MeteredTier, QueuedTier
+from vna.storage.tiers.wrapping import MarkedTier, MeteredTier, QueuedTier, WrappedTier
+from vna.testing.counting import CountingTier
+from vna.testing.faulty import FaultyTier
 
 PACK = 2 << 56 | 1 << 32 | 4
 CONTENT = bytes(range(256)) * (3 * EXTENT // 256)
@@ -18,9 +21,9 @@ CONTENT = bytes(range(256)) * (3 * EXTENT // 256)
 @pytest.fixture
 def far(tmp_path):
     """A tier that counts what it is asked, with one pack."""
-    tier = MeteredTier(DirectoryTier(tmp_path / "far"))
+    tier = CountingTier(DirectoryTier(tmp_path / "far"))
     tier.put(PACK, [CONTENT])
-    tier.traffic.clear()
+    tier.asked.clear()
     return tier
 
 
@@ -31,7 +34,7 @@ def make_cached(far, tmp_path):
 
 
 def reads(far):
-    return far.traffic["read"].operations if "read" in far.traffic else 0
+    return far.asked["read"]
 
 
 def test_a_range_is_asked_for_once(make_cached, far):
@@ -40,7 +43,7 @@ def test_a_range_is_asked_for_once(make_cached, far):
         assert reader.read(1000, 5000) == CONTENT[1000:6000]
         assert reader.read(1500, 100) == CONTENT[1500:1600]
     assert reads(far) == 1
-    assert far.traffic["read"].bytes == 5000
+    assert far.moved["read"] == 5000
 
 
 def test_another_process_finds_it_too(make_cached, far):
@@ -84,7 +87,7 @@ def test_a_long_stream_is_one_request_and_stays(make_cached, far):
 def test_who_asks_meanwhile_waits_along(tmp_path, far):
     started, go_on = threading.Event(), threading.Event()
 
-    class Slow(MeteredTier):
+    class Slow(WrappedTier):
         def open(self, pack):
             reader = super().open(pack)
             read = reader.read
@@ -279,13 +282,38 @@ def test_few_at_once(tmp_path):
     assert most == 2
 
 
+def counted(line):
+    """Return what a metric stands at."""
+    text = exposition(metrics.REGISTRY, {})
+    return sum(float(each.split()[-1]) for each in text.splitlines() if each.startswith(line))
+
+
 def test_traffic_is_counted(tmp_path):
-    tier = MeteredTier(DirectoryTier(tmp_path))
+    lines = [
+        'vna_tier_operations_total{verb="put",end="answered"}',
+        'vna_tier_operations_total{verb="open",end="answered"}',
+        'vna_tier_operations_total{verb="read",end="failed"}',
+        'vna_tier_bytes_total{verb="read"}',
+    ]
+    before = [counted(line) for line in lines]
+    faulty = FaultyTier(DirectoryTier(tmp_path))
+    tier = MeteredTier(faulty)
     tier.put(PACK, [b"1234"])
     with pytest.raises(FileNotFoundError):
         tier.open(PACK + 1)
-    tier.open(PACK).read(0, 2)
-    counted = {
-        verb: (each.operations, each.bytes, each.failures) for verb, each in tier.traffic.items()
-    }
-    assert counted == {"put": (1, 4, 0), "open": (2, 0, 0), "read": (1, 2, 0)}
+    reader = tier.open(PACK)
+    reader.read(0, 2)
+    faulty.fail("read")
+    with pytest.raises(OSError, match="Input/output"):
+        reader.read(0, 2)
+    after = [counted(line) for line in lines]
+    assert [now - then for now, then in zip(after, before, strict=True)] == [1, 2, 1, 2]
+
+
+def test_look_ups_are_counted(make_cached):
+    hit, miss = (f'vna_cache_lookups_total{{found="{found}"}}' for found in ("hit", "miss"))
+    before = counted(hit), counted(miss)
+    reader = make_cached().open(PACK)
+    for _ in range(3):
+        reader.read(0, 100)
+    assert (counted(hit) - before[0], counted(miss) - before[1]) == (2, 1)

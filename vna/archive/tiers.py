@@ -72,7 +72,6 @@ class Tiers:
 
     hot: HotTier
     lower: dict[int, Tier]
-    meters: dict[int, MeteredTier]
     names: dict[int, TierSettings]
     cache: ExtentCache | None
 
@@ -117,7 +116,7 @@ def open_tiers(
     first = settings[0] if settings else TierSettings(HOT_NAME)
     far = any(each.kind == "s3" for each in settings)
     cache = ExtentCache(data / "cache", cache_bytes) if far and cache_bytes else None
-    tiers = Tiers(hot, {}, {}, {HOT: first}, cache)
+    tiers = Tiers(hot, {}, {HOT: first}, cache)
     for each in settings[1:]:
         number, known = book.entry(each.name)
         marked = MarkedTier(
@@ -126,7 +125,6 @@ def open_tiers(
         metered = MeteredTier(QueuedTier(marked, each.requests_at_once))
         cached = each.kind == "s3" and cache is not None
         tiers.lower[number] = CachedTier(metered, cache) if cached and cache else metered
-        tiers.meters[number] = metered
         tiers.names[number] = each
     return tiers
 

@@ -47,6 +47,25 @@ QUERIES: Final = _counter(
     plan=("uids", "keys", "scan"),
 )
 
+# tiers --------------------------------------------------------------------------------------------
+TIER_VERBS: Final = ("identity", "put", "open", "size", "read", "list", "remove")
+TIER_OPERATIONS: Final = _counter(
+    "vna_tier_operations_total",
+    "What lower tiers were asked, by how it ended; that a pack is not there is an answer, not a failure.",
+    verb=TIER_VERBS,
+    end=("answered", "failed"),
+)
+TIER_BYTES: Final = _counter(
+    "vna_tier_bytes_total",
+    "Bytes that were read from lower tiers, or put there.",
+    verb=("put", "read"),
+)
+CACHE_LOOKUPS: Final = _counter(
+    "vna_cache_lookups_total",
+    "Look-ups in the cache of far tiers, by whether all that was wanted was there.",
+    found=("hit", "miss"),
+)
+
 # DIMSE --------------------------------------------------------------------------------------------
 ASSOCIATIONS: Final = _counter(
     "vna_associations_total",

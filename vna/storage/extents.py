@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from vna.folders import make_folder
+from vna.observe import metrics
 from vna.storage.eviction import Entry, Queues
 from vna.storage.format import pack_name
 
@@ -37,10 +38,7 @@ _LOOK_AFTER: Final = 32
 
 
 class ExtentCache:
-    """Byte ranges of packs in `folder`, of at most about `limit_bytes`. Thread-safe.
-
-    `hits` and `misses` count look-ups of this process.
-    """
+    """Byte ranges of packs in `folder`, of at most about `limit_bytes`. Thread-safe."""
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         self._folder = folder
@@ -49,8 +47,6 @@ class ExtentCache:
         self._known: dict[PackId, list[tuple[int, int]]] = {}
         self._touched: set[str] = set()
         self._added = limit_bytes  # so that the first addition of a process looks
-        self.hits = 0
-        self.misses = 0
         make_folder(folder)
         for draft in folder.glob("*/.*"):  # of a process that was killed
             draft.unlink(missing_ok=True)
@@ -61,11 +57,7 @@ class ExtentCache:
         if data is None:
             self._forget(pack)  # another process may have fetched it
             data = self._read(pack, start, stop)
-        with self._lock:
-            if data is None:
-                self.misses += 1
-            else:
-                self.hits += 1
+        metrics.CACHE_LOOKUPS.add("hit" if data is not None else "miss")
         return data
 
     def covers(self, pack: PackId, start: int, stop: int) -> bool:

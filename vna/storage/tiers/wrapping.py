@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from vna.observe import metrics
 
 if TYPE_CHECKING:
     from vna._native import Buffer
     from vna.storage.tier import PackReader, Tier
     from vna.types import PackId
 
-__all__ = ["MarkedTier", "MeteredTier", "QueuedTier", "Traffic", "WrappedReader", "WrappedTier"]
+__all__ = ["MarkedTier", "MeteredTier", "QueuedTier", "WrappedReader", "WrappedTier"]
 
 
 class WrappedTier:
@@ -161,44 +161,23 @@ class QueuedTier(WrappedTier):
             yield
 
 
-@dataclass(slots=True)
-class Traffic:
-    """What went through a tier since the process began: operations, bytes, seconds, failures."""
-
-    operations: int = 0
-    bytes: int = 0
-    seconds: float = 0.0
-    failures: int = 0
-
-
 class MeteredTier(WrappedTier):
-    """Counts what goes through, by verb, in `traffic`."""
-
-    def __init__(self, inner: Tier) -> None:
-        super().__init__(inner)
-        self.traffic: dict[str, Traffic] = {}
-        self._lock = threading.Lock()
+    """Counts what goes through in the metrics of tiers, for all processes."""
 
     @contextmanager
     def around(self, verb: str) -> Iterator[None]:
-        """Measure one operation. A pack that is not there is an answer, not a failure."""
-        began = time.monotonic()
-        failed = 0
+        """Count one operation. A pack that is not there is an answer, not a failure."""
+        end = "answered"
         try:
             yield
         except FileNotFoundError:
             raise
         except OSError:
-            failed = 1
+            end = "failed"
             raise
         finally:
-            with self._lock:
-                traffic = self.traffic.setdefault(verb, Traffic())
-                traffic.operations += 1
-                traffic.failures += failed
-                traffic.seconds += time.monotonic() - began
+            metrics.TIER_OPERATIONS.add(verb, end)
 
     def took(self, verb: str, count: int) -> None:
         """Count bytes."""
-        with self._lock:
-            self.traffic.setdefault(verb, Traffic()).bytes += count
+        metrics.TIER_BYTES.add(verb, by=count)
