@@ -14,11 +14,8 @@ import pytest
 from vna.archive import Archive, ArchiveSettings, Outcome, RetentionSettings, restore_backup
 from vna.archive.alone import Alone
 from vna.archive.purge import purge_deleted
-from vna.archive.relocate import Relocation
 from vna.archive.turnstile import Turnstile
-from vna.clock import SystemClock
 from vna.errors import Busy, Conflict, Deleted
-from vna.storage import BlobStore, StorageSettings
 from vna.testing.clocks import SetClock
 from vna.testing.images import ct_image
 from vna.testing.power import memory_folder
@@ -397,36 +394,7 @@ async def test_backups_follow_a_compaction(life, folder):
         life.content(1)
 
 
-# other ways to move, and to let go ---------------------------------------------------------------
-async def test_blobs_move_to_another_store_in_another_codec(life, folder):
-    """As a series moves to another tier: its blobs go, the records of its commits stay."""
-    files = [image(1, size=6000), image(2, content=3, size=90_000)]
-    flat = [file[:-5000] + bytes(5000) for file in files]
-    for file in flat:
-        await life.archive.store(file, source="test")
-    archive = life.again()
-    index, store = archive._index, archive._store
-    with index.read() as reader:
-        before = {digest: place for digest, place in reader.blobs(b"", 99) if place}
-    other = BlobStore(StorageSettings(path=folder / "other", node=2))
-    relocation = Relocation(store, other, index, archive._quarantine, SystemClock(), codec="zstd")
-    relocation.move_blobs(before)
-    relocation.close()
-    assert relocation.done.blobs == len(before) == 4
-    with index.read() as reader:
-        after = {digest: reader.blob(digest) for digest in before}
-        uses = reader.packs()
-    assert {place.pack >> 32 for place in after.values()} == {2}
-    for digest, place in after.items():
-        other.verify(place, digest)
-        assert other.read(place) == store.read(before[digest])
-    assert sum(place.size for place in after.values()) < sum(p.size for p in before.values())
-    for pack in {place.pack for place in before.values()}:
-        assert (uses[pack].live, uses[pack].spare) != (0, 0)
-        assert uses[pack].live == 0
-    other.close()
-
-
+# letting go ---------------------------------------------------------------
 async def test_what_is_kept_long_enough_is_let_go_of(folder):
     day = 86_400 * 10**9
     clock = SetClock(10**18)

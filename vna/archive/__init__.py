@@ -25,7 +25,7 @@ Glossary
 from vna.archive.archive import Archive, Health, Stats
 from vna.archive.backup import BackupReport
 from vna.archive.check import CheckReport, Damage
-from vna.archive.compact import Compacted, CompactionSettings, CompactionState, Victim
+from vna.archive.compact import Compacted, CompactionSettings, Victim
 from vna.archive.flow import Run
 from vna.archive.from_backup import RestoredBackup, restore_backup
 from vna.archive.history import History
@@ -54,7 +54,6 @@ __all__ = [
     "CheckReport",
     "Compacted",
     "CompactionSettings",
-    "CompactionState",
     "Damage",
     "Health",
     "History",

@@ -12,10 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from vna.archive.alone import Alone
-from vna.archive.manifest import write_durably
 from vna.archive.pace import Pace
 from vna.archive.quarantine import Quarantine
 from vna.archive.recover import recover
@@ -30,19 +27,15 @@ from vna.storage import BlobStore, MissingPack, pack_name
 from vna.types import PackId
 
 __all__ = [
-    "COMPACTION_STATE",
     "Compacted",
     "Compaction",
     "CompactionSettings",
-    "CompactionState",
     "Victim",
     "choose",
-    "read_compaction_state",
 ]
 
 log = logging.getLogger(__name__)
 
-COMPACTION_STATE = "compact.json"
 SMALL = 16
 """A pack below this part of the pack size is small."""
 MANY = 8
@@ -79,15 +72,6 @@ class Victim:
         return pack_name(self.pack)
 
 
-class CompactionState(msgspec.Struct, frozen=True):
-    """What compaction has done by now: stamp of the last pack, packs removed, bytes freed, written."""
-
-    stamp: int = 0
-    packs: int = 0
-    freed: int = 0
-    written: int = 0
-
-
 @dataclass(slots=True)
 class Compacted:
     """What a run did: packs removed, the bytes that freed, and those written for it.
@@ -100,17 +84,6 @@ class Compacted:
     written: int
     left: int
     damaged: list[str]
-
-
-def read_compaction_state(path: Path) -> CompactionState:
-    """Return the state noted at `path`; a new one if there is none that can be read."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=CompactionState)
-    except FileNotFoundError:
-        return CompactionState()
-    except msgspec.MsgspecError as error:
-        log.warning("%s cannot be read, the counts begin anew: %s", path, error)
-        return CompactionState()
 
 
 def choose(store: BlobStore, index: Index, dead_percent: int, pack_size: int) -> list[Victim]:
@@ -157,7 +130,6 @@ class Compaction:
         pack_size: int,
     ) -> None:
         self._alone = Alone(data)
-        self._notes = data / COMPACTION_STATE
         self._turnstile = Turnstile(data)
         self._store = store
         self._index = index
@@ -192,7 +164,7 @@ class Compaction:
 
         compacted = Compacted(0, 0, 0, 0, [])
         relocation = Relocation(
-            self._store, self._store, self._index, self._quarantine, self._clock, pace=follow
+            self._store, self._index, self._quarantine, self._clock, pace=follow
         )
         try:
             for victim in victims:
@@ -235,16 +207,5 @@ class Compaction:
             compacted.freed += victim.size
             metrics.COMPACTED_PACKS.add()
             metrics.COMPACTED_BYTES.add(by=victim.size)
-            self._note(victim, written)
         log.info("pack %s compacted: %d bytes, %d needed", victim.name, victim.size, written)
         return True
-
-    def _note(self, victim: Victim, written: int) -> None:
-        state = read_compaction_state(self._notes)
-        state = CompactionState(
-            self._clock.stamp(), state.packs + 1, state.freed + victim.size, state.written + written
-        )
-        try:
-            write_durably(self._notes, msgspec.json.encode(state))
-        except OSError as error:
-            log.warning("%s cannot be written: %s", self._notes, error)

@@ -13,13 +13,10 @@ from vna.archive.backup import BackupReport, backup
 from vna.archive.check import CheckReport, check
 from vna.archive.commit import Committer
 from vna.archive.compact import (
-    COMPACTION_STATE,
     Compacted,
     Compaction,
     CompactionSettings,
-    CompactionState,
     Victim,
-    read_compaction_state,
 )
 from vna.archive.contents import series_of
 from vna.archive.inventory import TierState, tier_states
@@ -123,10 +120,6 @@ class Keeping:
 
         with closing(self._compaction()) as compacting:
             upkeep(compacting, compaction, let_go, self._clock, stop)
-
-    def compaction_state(self) -> CompactionState:
-        """Return what compaction has done by now."""
-        return read_compaction_state(self._data / COMPACTION_STATE)
 
     def let_go(self) -> None:
         """Close packs that another process has removed: their space is free only then."""

@@ -1,21 +1,20 @@
 """Relocation: blobs and commit records copied to another pack, which the index then prefers.
 
-    1  what is to move is read and checked, every byte of it, and appended to a pack of the
-       destination, with a move commit behind it that names the places it comes from
+    1  what is to move is read and checked, every byte of it, and appended to another
+       pack, with a move commit behind it that names the places it comes from
     2  that pack is synced
     3  one index transaction applies the move: the new copies are served, the old ones are spare
     4  once nothing in the old pack is needed, and nobody can begin to count on it, it is removed
 
 docs/design/compaction.md draws this, and says what a crash leaves at each step. 1 to 3 are done for
 some records at a time (a step), so that neither memory nor the index's write lock is held for long;
-every step is complete in itself. The destination is a store: the same one for compaction, another
-one to move blobs to another tier.
+every step is complete in itself. Compaction works by it; between tiers series move (movement.py).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from vna.archive.commit import encode_commit
@@ -29,7 +28,6 @@ from vna.storage import (
     LARGE_RECORD,
     BlobRecord,
     BlobStore,
-    CodecName,
     CommitRecord,
     EncodedBlob,
     PackWriter,
@@ -67,7 +65,7 @@ class Relocated:
 
 @dataclass(slots=True)
 class _Step:
-    """Records of one pack, up to `end`; or blobs from anywhere."""
+    """Records of one pack, as far as they were read."""
 
     blobs: list[Named] = field(default_factory=list)
     commits: list[bytes] = field(default_factory=list)
@@ -79,55 +77,34 @@ class _Step:
 
 
 class Relocation:
-    """Moves from one store to another, or within one; one at a time in an archive, one thread.
+    """Moves to packs of its own; one at a time in an archive, one thread. Close it: that seals the last.
 
-    `codec` says how chunks are stored anew (None: as they are). Close it: that seals its pack.
     Methods raise Full and Unavailable; what was moved before is moved, and the rest is as it was.
     """
 
     def __init__(
         self,
-        source: BlobStore,
-        destination: BlobStore,
+        store: BlobStore,
         index: Index,
         quarantine: Quarantine,
         clock: Clock,
         *,
-        codec: CodecName | None = None,
         pace: Paced | None = None,
     ) -> None:
         self.done = Relocated()
-        self._source = source
-        self._destination = destination
+        self._store = store
         self._index = index
         self._quarantine = quarantine
         self._clock = clock
-        self._codec: CodecName | None = codec
         self._pace = pace or (lambda _size: None)
-        self._writer: PackWriter = destination.writer()
+        self._writer: PackWriter = store.writer()
         self._stamp = 0
-        # Before the destination has a pack: when that is made, what is gone now is gone for good.
-        self._there = frozenset(pack.id for pack in source.packs())
+        # Before there is a pack of our own: when that is made, what is gone now is gone for good.
+        self._there = frozenset(pack.id for pack in store.packs())
 
     def close(self) -> None:
         """Seal the pack that was written. Raises Full, Unavailable; what was moved is durable."""
         self._writer.close()
-
-    def move_blobs(self, digests: Iterable[bytes]) -> None:
-        """Move blobs, wherever they are, if any version needs them; their commit records stay.
-
-        All their known copies become spare: the packs that hold those empty, and are compacted.
-        """
-        step = _Step()
-        for digest in digests:
-            with self._index.read() as reader:
-                places = reader.places(digest)
-            step.blobs += [(digest, place) for place in places]
-            step.size += sum(place.size for place in places)
-            if step.full:
-                self._take(step, 0, 0)
-                step = _Step()
-        self._take(step, 0, 0)
 
     def move_pack(self, pack: PackId) -> None:
         """Move what is needed of a complete pack: blobs served from it, and its commit records.
@@ -141,7 +118,7 @@ class Relocation:
             return
         again = use.moved >= use.mark  # what was left behind then is needed now
         start = 0 if again else use.moved
-        walk = self._source.records(pack, start)
+        walk = self._store.records(pack, start)
         step = _Step()
         for record in walk:
             if isinstance(record, BlobRecord):
@@ -163,8 +140,6 @@ class Relocation:
             self._stamp = max(self._clock.stamp(), self._stamp + 1, reader.last_stamp() + 1)
         lifted, placed, damaged = self._lift(needed)
         places = [(digest, place) for digest, place in step.blobs if digest not in damaged]
-        if not (places or commits or pack):
-            return
         move = MoveCommit(self._stamp, pack, end, places)
         records = [commit_record(commit) for commit in [*commits, encode_commit(move)]]
         # The move commit is last: what counts on it is before it.
@@ -188,12 +163,9 @@ class Relocation:
         for digest, place in needed:
             try:
                 if place.size > LARGE_RECORD:
-                    target = self._destination
-                    placed.append(
-                        (digest, self._source.copy_large(place, digest, target, self._codec))
-                    )
+                    placed.append((digest, self._store.copy_large(place, digest)))
                 else:
-                    lifted.append(self._source.lift(place, digest, self._codec))
+                    lifted.append(self._store.lift(place, digest))
             except Corrupt:
                 if reason := self._quarantine.verdict(digest, place):
                     self.done.damaged.append(reason)

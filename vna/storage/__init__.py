@@ -32,7 +32,7 @@ from vna.storage.tier import HotTier, PackFile, PackReader, Tier
 from vna.storage.tiers.cached import CachedTier, Flight
 from vna.storage.tiers.directory import DirectoryTier
 from vna.storage.tiers.s3 import S3Settings, S3Tier
-from vna.storage.tiers.wrapping import MarkedTier, MeteredTier, QueuedTier
+from vna.storage.tiers.wrapping import MarkedTier, MeteredTier, QueuedTier, WrappedTier
 from vna.storage.tierset import HOT, TierSet, tier_of
 from vna.storage.walk import BlobRecord, CommitRecord, DamagedRecord, Record, RecordWalk
 from vna.storage.whole import LargeBlob, WholePack
@@ -76,6 +76,7 @@ __all__ = [
     "TierSet",
     "WholePack",
     "WouldWait",
+    "WrappedTier",
     "commit_record",
     "copy_file",
     "digest_file",

@@ -121,7 +121,6 @@ class BlobStore:
         chunk_length: int,
         kind: BlobKind = BlobKind.BULK,
         codec: CodecName | None = None,
-        geometry: Geometry | None = None,
     ) -> BlobStream:
         """Begin a large blob in a pack of its own. Full or Unavailable."""
         settings = self._settings
@@ -134,7 +133,6 @@ class BlobStore:
             kind,
             codec=codec,
             level=settings.zstd_level,
-            geometry=geometry,
         )
 
     def read(self, place: BlobPlace, start: int = 0, stop: int | None = None) -> bytes:
@@ -174,17 +172,13 @@ class BlobStore:
         self,
         place: BlobPlace,
         digest: bytes,
-        codec: CodecName | None = None,
-        geometry: Geometry | None = None,
     ) -> EncodedBlob:
-        """Return the record of a blob, for the writer of this store or another one.
+        """Return the record of a blob, to be appended elsewhere, its chunks as they are.
 
         It is read as a whole and checked, BLAKE3 included: Corrupt unless it is as it was written.
-        Its chunks stay as they are, or are stored anew with `codec`, which for pixels wants their
-        `geometry`.
         """
         with reading(place.pack), self._uncached(place.pack) as source:
-            return lift(source, place, digest, codec, self._settings.zstd_level, geometry)
+            return lift(source, place, digest, None, self._settings.zstd_level)
 
     def lift_run(
         self,
@@ -194,7 +188,7 @@ class BlobStore:
     ) -> Iterator[EncodedBlob | Corrupt]:
         """Yield the records of blobs as `lift` does, what is damaged as the error.
 
-        `geometries` says of blobs that are pixels how those lie. Those that lie side by side are one read, of at most 64 MiB.
+        Chunks are stored anew with `codec`, if that is given. `geometries` says of blobs that are pixels how those lie. Those that lie side by side are one read, of at most 64 MiB.
         """
         digests = {place: digest for digest, place in named}
         for run in runs((place for _, place in named), LARGE_RECORD):
@@ -280,19 +274,14 @@ class BlobStore:
         self,
         place: BlobPlace,
         digest: bytes,
-        target: BlobStore,
-        codec: CodecName | None = None,
-        geometry: Geometry | None = None,
     ) -> BlobPlace:
-        """Copy a blob into a pack of its own in `target`, as `lift` does, in bounded memory.
+        """Copy a blob into a hot pack of its own, in bounded memory. Durable on return.
 
-        Durable on return. Raises Full too.
+        It is checked, BLAKE3 included: Corrupt unless it is as it was written. Raises Full too.
         """
         with reading(place.pack), self._uncached(place.pack) as source:
             record = StoredRecord.placed(source, place).header
-            stream = target.stream(
-                record.stride, BlobKind(record.kind), codec or codec_of(source, place), geometry
-            )
+            stream = self.stream(record.stride, BlobKind(record.kind), codec_of(source, place))
             try:
                 pour(source, place, digest, stream)
                 return stream.finish(digest)

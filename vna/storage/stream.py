@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from vna._native import Buffer
     from vna.storage.tier import HotTier
     from vna.storage.writer import OwnedPack
-    from vna.types import Geometry
 
 _SYNC_EVERY: Final = 64 << 20
 
@@ -41,14 +40,12 @@ class BlobStream:
         *,
         codec: CodecName,
         level: int,
-        geometry: Geometry | None = None,
     ) -> None:
         self._tier = tier
         self._pack: OwnedPack | None = pack
         self._kind = kind
         self._codec: CodecName = codec
         self._level = level
-        self._geometry = geometry
         self._stride = stride_of(chunk_length)
         self._chunk = bytearray()
         self._table = bytearray()
@@ -156,7 +153,7 @@ class BlobStream:
     def _put(self, chunk: memoryview) -> None:
         """Write one whole chunk, and see to it that unwritten pages do not pile up."""
         pack = self._open_pack()
-        codec_id, stored = encode_chunk([chunk], self._codec, self._level, self._geometry)
+        codec_id, stored = encode_chunk([chunk], self._codec, self._level)
         at = pack.end + RECORD_HEADER.size + self._stored
         try:
             end = pack.write_at(stored, at)
