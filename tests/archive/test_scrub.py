@@ -15,7 +15,7 @@ from pydicom.data import get_testdata_file
 
 from vna.archive import Archive, ArchiveSettings, Outcome, ScrubSettings
 from vna.archive import scrub as room
-from vna.archive.pace import within_hours
+from vna.archive.pace import Background
 from vna.archive.scrub import Scrub, read_scrub_state
 from vna.clock import SystemClock
 
@@ -100,7 +100,8 @@ async def test_it_keeps_to_its_rate_and_ends_when_told(archive, data, ct):
 )
 def test_hours(begin, end, hours):
     day = [datetime(2026, 1, 2, hour, 30).astimezone().timestamp() for hour in range(24)]
-    within = [hour for hour, at in enumerate(day) if within_hours(int(at * 1e9), begin, end)]
+    settings = Background(begin_hour=begin, end_hour=end)
+    within = [hour for hour, at in enumerate(day) if settings.within_hours(int(at * 1e9))]
     assert within == list(hours)
 
 

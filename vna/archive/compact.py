@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vna.archive.alone import Alone
-from vna.archive.pace import Pace
+from vna.archive.pace import Background, Pace
 from vna.archive.quarantine import Quarantine
 from vna.archive.recover import recover
 from vna.archive.relocate import Relocation
@@ -43,17 +43,9 @@ MANY = 8
 
 
 @dataclass(frozen=True, slots=True)
-class CompactionSettings:
-    """When packs are compacted in the background, and how hard.
+class CompactionSettings(Background):
+    """How hard packs are compacted in the background; one is due when `dead_percent` of it are not needed."""
 
-    `rate_bytes_s` are read at most (0: nothing is compacted), from `begin_hour` to `end_hour` of the local
-    time of day (over midnight where the first is the larger, always where they are equal). A pack
-    is due when `dead_percent` of it are not needed.
-    """
-
-    rate_bytes_s: int = 20 << 20
-    begin_hour: int = 0
-    end_hour: int = 0
     dead_percent: int = 25
 
 

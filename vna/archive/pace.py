@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from vna.clock import Clock
 
-__all__ = ["Pace", "Stopped", "within_hours"]
+__all__ = ["LONGEST_WAIT_S", "Background", "Pace", "Stopped"]
 
 LONGEST_WAIT_S = 60.0
 
@@ -16,41 +17,47 @@ class Stopped(Exception):
     """The work was told to stop."""
 
 
-def within_hours(stamp: int, begin_hour: int, end_hour: int) -> bool:
-    """Return whether a moment (ns since 1970) is in these hours of the local day.
+@dataclass(frozen=True, slots=True)
+class Background:
+    """How hard work in the background goes on.
 
-    Over midnight where `begin_hour` is the larger, always where both are equal.
+    It reads up to `rate_bytes_s` (0: not at all), from `begin_hour` to `end_hour` of the local time of
+    day: over midnight where the first is the larger, always where they are equal.
     """
-    hour = datetime.fromtimestamp(stamp // 10**9, UTC).astimezone().hour
-    if begin_hour < end_hour:
-        return begin_hour <= hour < end_hour
-    return hour >= begin_hour or hour < end_hour
+
+    rate_bytes_s: int = 20 << 20
+    begin_hour: int = 0
+    end_hour: int = 0
+
+    def within_hours(self, stamp: int) -> bool:
+        """Return whether a moment (ns since 1970) is in these hours."""
+        hour = datetime.fromtimestamp(stamp // 10**9, UTC).astimezone().hour
+        if self.begin_hour < self.end_hour:
+            return self.begin_hour <= hour < self.end_hour
+        return hour >= self.begin_hour or hour < self.end_hour
+
+
+AT_ONCE = Background(rate_bytes_s=0)
+"""For work that somebody waits for."""
 
 
 class Pace:
     """Holds one thread back."""
 
-    def __init__(
-        self,
-        clock: Clock,
-        stop: threading.Event,
-        rate_bytes_s: int = 0,
-        hours: tuple[int, int] = (0, 0),
-    ) -> None:
-        """`rate_bytes_s` 0 is as fast as it goes; `hours` are `begin_hour` and `end_hour`."""
+    def __init__(self, clock: Clock, stop: threading.Event, settings: Background = AT_ONCE) -> None:
+        """At a rate of 0 it is as fast as it goes."""
         self._clock = clock
         self._stop = stop
-        self._rate = rate_bytes_s
-        self._hours = hours
+        self._settings = settings
         self._due = clock.monotonic()
 
     def __call__(self, size: int) -> None:
         """Return when `size` bytes more may be read. Raises Stopped."""
         now = self._clock.monotonic()
-        if self._rate:
-            self._due = max(self._due, now) + size / self._rate
+        if rate := self._settings.rate_bytes_s:
+            self._due = max(self._due, now) + size / rate
             self._stop.wait(self._due - now)
-        while not self._stop.is_set() and not within_hours(self._clock.stamp(), *self._hours):
+        while not self._stop.is_set() and not self._settings.within_hours(self._clock.stamp()):
             self._stop.wait(LONGEST_WAIT_S)
         if self._stop.is_set():
             raise Stopped

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Literal
 
 from vna.archive.inventory import tier_of_version
-from vna.archive.pace import Pace, Stopped
+from vna.archive.pace import Background, Pace, Stopped
 from vna.archive.tiers import Tiers
 from vna.clock import Clock
 from vna.dicom.attributes import STUDY_DATE
@@ -48,16 +48,8 @@ class PolicySettings:
 
 
 @dataclass(frozen=True, slots=True)
-class TieringSettings:
-    """How hard policies are followed.
-
-    `rate_bytes_s` are read at most (0: they are not followed), from `begin_hour` to `end_hour` of the
-    local time of day (over midnight where the first is the larger, always where they are equal).
-    """
-
-    rate_bytes_s: int = 20 << 20
-    begin_hour: int = 0
-    end_hour: int = 0
+class TieringSettings(Background):
+    """How hard policies are followed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +101,7 @@ def follow_policies(
     stop: threading.Event,
 ) -> None:
     """Move what is planned, again and again, until `stop`; a tier that is away is tried again."""
-    pace = Pace(clock, stop, settings.rate_bytes_s, (settings.begin_hour, settings.end_hour))
+    pace = Pace(clock, stop, settings)
     due = clock.monotonic()
     pause_s = FIRST_PAUSE_S
     while not stop.is_set():

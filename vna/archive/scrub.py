@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from vna.archive.manifest import write_durably
-from vna.archive.pace import LONGEST_WAIT_S, within_hours
+from vna.archive.pace import LONGEST_WAIT_S, Background
 from vna.archive.quarantine import Quarantine
 from vna.clock import Clock
 from vna.index import Index
@@ -33,18 +33,13 @@ DAY_NS = 86_400 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
-class ScrubSettings:
+class ScrubSettings(Background):
     """How hard the scrub works.
 
-    It reads up to `rate_bytes_s` (0: there is no scrub), from `begin_hour` to `end_hour` of the
-    local time of day (over midnight where the first is the larger, always where they are equal).
     A pass over all blobs begins `every_days` after the one before began, or when that has ended.
     Copies on tiers below the hot one are read back too if `lower_tiers` says so.
     """
 
-    rate_bytes_s: int = 20 << 20
-    begin_hour: int = 0
-    end_hour: int = 0
     every_days: float = 30.0
     lower_tiers: bool = False
 
@@ -163,7 +158,7 @@ class Scrub:
     def _wait_s(self) -> float:
         """Return how long there is nothing to do, looked at again each minute at least."""
         now = self._clock.stamp()
-        if not within_hours(now, self._settings.begin_hour, self._settings.end_hour):
+        if not self._settings.within_hours(now):
             return LONGEST_WAIT_S
         if not self._state.ended:
             return 0.0

@@ -29,8 +29,7 @@ def upkeep(
     stop: threading.Event,
 ) -> None:
     """Let go of versions once a day, and compact what is due, until `stop`."""
-    hours = settings.begin_hour, settings.end_hour
-    pace = Pace(clock, stop, settings.rate_bytes_s, hours)
+    pace = Pace(clock, stop, settings)
     due = clock.monotonic()
     while not stop.is_set():
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vna.archive import (
     ArchiveSettings,
     CompactionSettings,
@@ -27,6 +29,31 @@ scrub = defaults_of(ScrubSettings)
 compaction = defaults_of(CompactionSettings)
 retention = defaults_of(RetentionSettings)
 tiering = defaults_of(TieringSettings)
+
+
+def _background(defaults: Mapping[str, object], none: str) -> tuple[Setting, ...]:
+    """Return the settings of work in the background; `none` says what a rate of 0 is."""
+    return (
+        Setting(
+            "rate_bytes_s",
+            Whole(0, 64 * GIB),
+            defaults["rate_bytes_s"],
+            f"Bytes read per second at most; {none}.",
+        ),
+        Setting(
+            "begin_hour",
+            Whole(0, 23),
+            defaults["begin_hour"],
+            "Hour of the day, local time, from which it works.",
+        ),
+        Setting(
+            "end_hour",
+            Whole(0, 23),
+            defaults["end_hour"],
+            "Hour of the day at which it pauses; all day where it equals begin_hour.",
+        ),
+    )
+
 
 KEEPING: tuple[Section, ...] = (
     Section(
@@ -80,9 +107,10 @@ KEEPING: tuple[Section, ...] = (
             ),
             Setting(
                 "codec",
-                Word(("raw", "zstd", "fast", "strong")),
+                Word(("raw", "zstd")),
                 archive["codec"],
-                "How chunks of blobs are stored as objects arrive: raw, which costs least, or zstd where it wins; fast and strong do as zstd here, pixels are predicted when they move.",
+                "How chunks of blobs are stored as objects arrive: raw, which costs least, or zstd where\n"
+                "it wins. The first [[tier]], if there is one, says so instead.",
             ),
             Setting(
                 "zstd_level",
@@ -121,24 +149,7 @@ KEEPING: tuple[Section, ...] = (
         "scrub",
         "Reading everything back in the background, to find damage while it can be mended.",
         (
-            Setting(
-                "rate_bytes_s",
-                Whole(0, 64 * GIB),
-                scrub["rate_bytes_s"],
-                "Bytes read per second at most; 0 is no scrub.",
-            ),
-            Setting(
-                "begin_hour",
-                Whole(0, 23),
-                scrub["begin_hour"],
-                "Hour of the day, local time, from which it reads.",
-            ),
-            Setting(
-                "end_hour",
-                Whole(0, 23),
-                scrub["end_hour"],
-                "Hour of the day at which it pauses; all day where it equals begin_hour.",
-            ),
+            *_background(scrub, "0 is no scrub"),
             Setting(
                 "every_days",
                 Real(0, 3650),
@@ -157,24 +168,7 @@ KEEPING: tuple[Section, ...] = (
         "compaction",
         "Freeing in the background what nobody needs any more.",
         (
-            Setting(
-                "rate_bytes_s",
-                Whole(0, 64 * GIB),
-                compaction["rate_bytes_s"],
-                "Bytes read per second at most; 0 is no compaction but by `vna compact`.",
-            ),
-            Setting(
-                "begin_hour",
-                Whole(0, 23),
-                compaction["begin_hour"],
-                "Hour of the day, local time, from which it works.",
-            ),
-            Setting(
-                "end_hour",
-                Whole(0, 23),
-                compaction["end_hour"],
-                "Hour of the day at which it pauses; all day where it equals begin_hour.",
-            ),
+            *_background(compaction, "0 is no compaction but by `vna compact`"),
             Setting(
                 "dead_percent",
                 Whole(1, 100),
@@ -204,25 +198,6 @@ KEEPING: tuple[Section, ...] = (
     Section(
         "tiering",
         "Following the [[policy]] tables in the background.",
-        (
-            Setting(
-                "rate_bytes_s",
-                Whole(0, 64 * GIB),
-                tiering["rate_bytes_s"],
-                "Bytes read per second at most; 0 is no moving but by `vna tier move`.",
-            ),
-            Setting(
-                "begin_hour",
-                Whole(0, 23),
-                tiering["begin_hour"],
-                "Hour of the day, local time, from which it works.",
-            ),
-            Setting(
-                "end_hour",
-                Whole(0, 23),
-                tiering["end_hour"],
-                "Hour of the day at which it pauses; all day where it equals begin_hour.",
-            ),
-        ),
+        (*_background(tiering, "0 is no moving but by `vna tier move`"),),
     ),
 )

@@ -88,7 +88,9 @@ TIER = Section(
             "codec",
             Word(("raw", "zstd", "fast", "strong")),
             tier["codec"],
-            "How chunks are stored when they come to this tier: as they are bytes (raw, zstd), or as pixels where they are that (fast to decode, strong to shrink).",
+            "How chunks are stored when they come to this tier: as bytes (raw, zstd), or as pixels where\n"
+            "they are that (fast to decode, strong to shrink). Objects that arrive are bytes yet: fast and\n"
+            "strong do as zstd on the first tier.",
         ),
         Setting(
             "requests_at_once",
