@@ -11,7 +11,7 @@ import pytest
 from vna.archive import Archive, ArchiveSettings, TierSettings, restore_backup
 from vna.archive.alone import Alone
 from vna.errors import Busy, Invalid, NotFound, Unavailable
-from vna.storage import DirectoryTier, tier_of
+from vna.storage import DirectoryTier, pack_name, tier_of
 from vna.storage.lift import codec_of
 from vna.testing.images import ct_image
 from vna.testing.power import memory_folder
@@ -361,3 +361,29 @@ async def test_pixels_are_stored_as_pixels_where_the_tier_says_so(folder, codec)
         life.must_be_whole()
     finally:
         life.archive.close()
+
+
+async def test_a_damaged_hot_copy_is_mended_from_the_tier_below(life):
+    await life.fill()
+    life.archive.move("cold")
+    life.archive.compact(1)
+    life.archive.move("hot")
+    assert life.objects() == {"hot": 12, "warm": 0, "cold": 0}
+    with life.archive._index.read() as reader:
+        pixels = reader.instance("1.2.3.3").version.holes[0].blob
+        hot, cold = reader.places(pixels)
+    assert (tier_of(hot.pack), tier_of(cold.pack)) == (0, 2)
+    with (life.folder / "data/packs" / f"{pack_name(hot.pack)}.pack").open("r+b") as file:
+        file.seek(hot.offset + hot.size - 100)
+        file.write(b"damaged")
+    life.again()
+    assert life.content(3) == life.files[3]  # by the copy below
+    assert life.archive.check().damage  # the pack has it; no object does
+    assert life.archive.lost() == []
+    with life.archive._index.read() as reader:
+        assert reader.places(pixels) == [cold]
+    life.archive.move("hot", "1.2.1")  # and up again
+    with life.archive._index.read() as reader:
+        assert tier_of(reader.blob(pixels).pack) == 0
+    for number, file in life.files.items():
+        assert life.content(number) == file
