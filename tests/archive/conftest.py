@@ -9,11 +9,18 @@ import pytest
 
 from vna.archive import Archive, ArchiveSettings
 from vna.testing.images import ct_image
+from vna.testing.power import memory_folder
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with memory_folder() as memory:
+        yield memory
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from vna.archive.turnstile import Turnstile
 from vna.errors import Busy, Conflict, Deleted
 from vna.testing.clocks import SetClock
 from vna.testing.images import ct_image
-from vna.testing.power import memory_folder
+from vna.testing.rebuilt import rebuilds_alike
 from vna.types import Level
 
 
@@ -67,23 +67,7 @@ class Life:
         """Nothing is damaged, and a rebuild from the packs gives the same index."""
         assert self.archive.check().damage == []
         assert self.archive.recover().damage == []
-        data, folder = self.settings.data, self.folder / "rebuilt"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        shutil.copy(data / "archive.toml", folder)
-        shutil.copytree(data / "packs", folder / "packs")
-        other = Archive.open(ArchiveSettings(data=folder, index_map_bytes=1 << 20))
-        try:
-            other.recover()
-            assert list(self.archive._index.dump()) == list(other._index.dump())
-        finally:
-            other.close()
-
-
-@pytest.fixture
-def folder():
-    with memory_folder() as memory:
-        yield memory
+        assert rebuilds_alike(self.archive, self.settings.data, self.folder / "rebuilt")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from vna.errors import Busy, Invalid, NotFound, Unavailable
 from vna.storage import DirectoryTier, pack_name, tier_of
 from vna.storage.lift import codec_of
 from vna.testing.images import ct_image
-from vna.testing.power import memory_folder
+from vna.testing.rebuilt import rebuilds_alike
 from vna.types import Key, Level, Query
 
 SIZE = 6000
@@ -86,23 +86,7 @@ class Life:
             assert self.content(number) == file
         assert self.archive.check().damage == []
         assert self.archive.recover().damage == []
-        data, other = self.settings.data, self.folder / "rebuilt"
-        shutil.rmtree(other, ignore_errors=True)
-        other.mkdir()
-        shutil.copy(data / "archive.toml", other)
-        shutil.copytree(data / "packs", other / "packs")
-        rebuilt = Archive.open(ArchiveSettings(data=other, index_map_bytes=1 << 20))
-        try:
-            rebuilt.recover()
-            assert list(self.archive._index.dump()) == list(rebuilt._index.dump())
-        finally:
-            rebuilt.close()
-
-
-@pytest.fixture
-def folder():
-    with memory_folder() as memory:
-        yield memory
+        assert rebuilds_alike(self.archive, self.settings.data, self.folder / "rebuilt")
 
 
 @pytest.fixture

@@ -14,17 +14,10 @@ from vna.archive import (
 )
 from vna.testing.clocks import SetClock
 from vna.testing.images import ct_image
-from vna.testing.power import memory_folder
 
 DAY_NS = 86_400 * 10**9
 BEGIN = 1_767_225_600 * 10**9
 """2026-01-01."""
-
-
-@pytest.fixture
-def folder():
-    with memory_folder() as memory:
-        yield memory
 
 
 @pytest.fixture
