@@ -3,7 +3,10 @@
 import os
 import stat
 
+import pytest
+
 from vna.archive import Archive, ArchiveSettings
+from vna.errors import Invalid
 
 
 def test_every_new_folder_is_durable_in_the_one_above_it(tmp_path, monkeypatch):
@@ -26,3 +29,13 @@ def test_every_new_folder_is_durable_in_the_one_above_it(tmp_path, monkeypatch):
     assert "data.mdb" in synced[(data / "index").stat().st_ino]
     left = {path.name for path in (data / "index").iterdir()}
     assert left == {"data.mdb", "lock.mdb", "checkpoint.lock"}
+
+
+@pytest.mark.parametrize("node", [0, 1 << 24, -1])
+def test_a_node_that_pack_names_have_no_room_for(data, node):
+    data.mkdir()
+    (data / "archive.toml").write_text(
+        f'format = 1\narchive = "7e7e7e7e-7e7e-4e7e-8e7e-7e7e7e7e7e7e"\nnode = {node}\n'
+    )
+    with pytest.raises(Invalid, match="node must be a number from 1 to 16777215"):
+        Archive.open(ArchiveSettings(data=data))

@@ -17,6 +17,8 @@ __all__ = ["FORMAT", "Identity", "load_identity"]
 
 FORMAT = 1
 """Version of the data folder as a whole; packs and index have their own."""
+MOST_NODES = (1 << 24) - 1
+"""A pack's name has 24 bits for the node; those above are the tier's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,8 @@ def _parse(path: Path) -> Identity:
         if fields["format"] != FORMAT:
             raise Invalid(f"{path}: format {fields['format']}, this program knows {FORMAT}")
         node = fields["node"]
-        if not isinstance(node, int) or not 1 <= node < 1 << 31:
-            raise Invalid(f"{path}: node must be a number from 1 to {(1 << 31) - 1}")
+        if not isinstance(node, int) or not 1 <= node <= MOST_NODES:
+            raise Invalid(f"{path}: node must be a number from 1 to {MOST_NODES}")
         if not re.fullmatch(r"[0-9a-f-]{36}", str(fields["archive"])):
             raise Invalid(f"{path}: archive is not a UUID")
         return Identity(uuid.UUID(fields["archive"]), node)

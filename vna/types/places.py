@@ -8,7 +8,7 @@ from typing import TypeAlias
 import msgspec
 
 PackId: TypeAlias = int
-"""`node << 32 | sequence`: unique across nodes."""
+"""`tier << 56 | node << 32 | sequence`: unique across nodes and tiers."""
 
 
 class BlobKind(IntEnum):
