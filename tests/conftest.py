@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from pynetdicom.association import Association
+from pynetdicom.transport import AssociationSocket
 
 from vna.testing.objectstore import object_store
 
@@ -85,9 +86,24 @@ class Checkpoint(threading.Event):
         return super().wait(timeout)
 
 
+class Connected:
+    """Whether pynetdicom's socket is connected; to others than its own thread, if it ever was.
+
+    A requestor looks whether the connection was made, and then for the answer. An answer that comes
+    at once, and ends the connection, is there before it looks, and would not be read.
+    """
+
+    def __get__(self, socket: AssociationSocket, _owner: object = None) -> bool:
+        own = threading.current_thread() is socket.assoc.dul
+        return any(vars(socket).get("connected", [])[-1 if own else 0 :])
+
+    def __set__(self, socket: AssociationSocket, connected: bool) -> None:
+        vars(socket).setdefault("connected", []).append(connected)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def pynetdicom_loses_no_responses() -> Iterator[None]:
-    """Give each association of pynetdicom a checkpoint that holds."""
+    """Give each association of pynetdicom a checkpoint that holds, and let it see each answer."""
     original = Association.__init__
 
     def init(self: Association, *arguments: Any, **options: Any) -> None:
@@ -97,6 +113,7 @@ def pynetdicom_loses_no_responses() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Association, "__init__", init)
+        patch.setattr(AssociationSocket, "_is_connected", Connected(), raising=False)
         yield
 
 
