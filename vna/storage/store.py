@@ -363,9 +363,17 @@ class BlobStore:
         self, place: BlobPlace, start: int, stop: int, piece_length: int
     ) -> Iterator[memoryview]:
         with reading(place.pack), self._packs.pin(place.pack) as source:
-            if isinstance(source, CachedReader):
-                source.want(place.offset, place.size, whole=stop - start > place.length // 2)
-            yield from StoredRecord.placed(source, place).pieces(start, stop, piece_length)
+            if not isinstance(source, CachedReader):
+                yield from StoredRecord.placed(source, place).pieces(start, stop, piece_length)
+                return
+            source.want(place.offset, place.size, whole=stop - start > place.length // 2)
+            try:
+                for piece in StoredRecord.placed(source, place).pieces(start, stop, piece_length):
+                    yield piece
+                    start += len(piece)
+            except Corrupt:  # as in `read`
+                source.drop(place.offset, place.size)
+                yield from StoredRecord.placed(source, place).pieces(start, stop, piece_length)
 
 
 def _bounded(place: BlobPlace, start: int, stop: int | None) -> int:
