@@ -198,9 +198,7 @@ class Folder:
 
     def take(self, value: object) -> Path:
         """Return the path, or raise NotAllowedError when something else than a folder is there."""
-        if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
-            raise NotAllowedError
-        path = Path(value).expanduser()
+        path = _path(value)
         if path.exists() and not path.is_dir():
             raise NotAllowedError
         return path
@@ -214,9 +212,7 @@ class File:
 
     def take(self, value: object) -> Path:
         """Return the path, or raise NotAllowedError when a folder is there."""
-        if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
-            raise NotAllowedError
-        path = Path(value).expanduser()
+        path = _path(value)
         if path.is_dir():
             raise NotAllowedError
         return path
@@ -249,6 +245,12 @@ class Optional:
     def take(self, value: object) -> object:
         """Return the value, None for empty text, or raise NotAllowedError."""
         return None if value in ("", None) else self.kind.take(value)
+
+
+def _path(value: object) -> Path:
+    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
+        raise NotAllowedError
+    return Path(value).expanduser()
 
 
 AE_TITLE = Pattern(
