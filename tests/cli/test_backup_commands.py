@@ -1,32 +1,16 @@
 """`vna backup` and `vna restore-backup` beside a daemon that is storing."""
 
 import io
-import json
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pydicom
 import pytest
+from command import report_of, vna
 from pydicom.data import get_testdata_file
 
-VNA = Path(sys.executable).with_name("vna")
 CT = Path(get_testdata_file("CT_small.dcm"))
-
-
-def vna(*arguments) -> tuple[int, str, str]:
-    ended = subprocess.run(
-        [VNA, *arguments], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert "Traceback" not in ended.stderr, ended.stderr
-    return ended.returncode, ended.stdout, ended.stderr
-
-
-def report_of(*arguments):
-    code, out, said = vna(*arguments, "--json")
-    assert len(out.splitlines()) == 1, said
-    return code, json.loads(out)
 
 
 def store(daemon, number: int) -> str:

@@ -5,35 +5,19 @@ import json
 import os
 import re
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pydicom
 import pytest
+from command import report_of, vna
 from pydicom.data import get_testdata_file
 
 from vna.cli import commands, commands_page
 from vna.cli.exits import EXIT_CODES
 
-VNA = Path(sys.executable).with_name("vna")
 CT = Path(get_testdata_file("CT_small.dcm"))
 MR = Path(get_testdata_file("MR_small.dcm"))
-
-
-def vna(*arguments):
-    """Run the command; return its exit code, its report, and what it says besides."""
-    ended = subprocess.run(
-        [VNA, *arguments], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert "Traceback" not in ended.stderr, ended.stderr
-    return ended.returncode, ended.stdout, ended.stderr
-
-
-def report_of(*arguments):
-    code, out, _ = vna(*arguments, "--json")
-    assert len(out.splitlines()) == 1
-    return code, json.loads(out)
 
 
 @pytest.fixture

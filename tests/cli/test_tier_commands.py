@@ -2,37 +2,21 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
+from command import report_of, vna
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, build_role, evt
 from pynetdicom.sop_class import CTImageStorage, StudyRootQueryRetrieveInformationModelGet
 
-VNA = Path(sys.executable).with_name("vna")
 CT = Path(get_testdata_file("CT_small.dcm"))
 MR = Path(get_testdata_file("MR_small.dcm"))
-
-
-def vna(*arguments):
-    ended = subprocess.run(
-        [VNA, *arguments], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert "Traceback" not in ended.stderr, ended.stderr
-    return ended.returncode, ended.stdout, ended.stderr
-
-
-def report_of(*arguments):
-    code, out, err = vna(*arguments, "--json")
-    assert len(out.splitlines()) == 1, err
-    return code, json.loads(out)
 
 
 @pytest.fixture
