@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
@@ -123,10 +124,17 @@ class Scenario(ABC):
     """Fields of Load that differ from its own defaults."""
     stock: ClassVar[dict[str, object]] = {}
     """Fields of Stock that differ from its own defaults."""
+    thinks: ClassVar[bool] = False
+    """Whether there are pauses of `think_s` on average between what a lane does."""
 
     @abstractmethod
     def lane(self, stage: Stage, number: int, tally: Tally) -> Lane:
         """Be lane `number`: get ready, pass the gate, then work while the stage is running."""
+
+    def pause(self, stage: Stage, draw: random.Random) -> Generator[Wait, None, None]:
+        """Let a person think, who never takes more than four times the mean."""
+        if self.thinks:
+            yield min(draw.expovariate(1 / stage.load.think_s), 4 * stage.load.think_s)
 
     def background(self, stage: Stage) -> list[Lane]:  # noqa: ARG002
         """Return lanes that serve the others and are not waited for."""

@@ -32,7 +32,6 @@ class Viewer(Scenario):
     name = "viewer"
     counts = "session"
     needs = frozenset({"web", "stock"})
-    thinks: ClassVar[bool] = False
 
     def lane(self, stage: Stage, number: int, tally: Tally) -> Lane:
         """Open one study after the other."""
@@ -43,8 +42,7 @@ class Viewer(Scenario):
         try:
             yield from stage.gate()
             while stage.running:
-                if self.thinks:
-                    yield min(draw.expovariate(1 / stage.load.think_s), 4 * stage.load.think_s)
+                yield from self.pause(stage, draw)
                 yield from self._session(stage, draw, clients, tally)
         finally:
             for client in clients:
@@ -92,10 +90,28 @@ class Reader(Viewer):
     thinks = True
 
 
+class Modality(Store):
+    """A modality that has one study after the other to send."""
+
+    thinks = True
+
+
+class Worklist(Find):
+    """A list that someone refreshes."""
+
+    thinks = True
+
+
+class Workstation(Get):
+    """A workstation that fetches a study when someone wants it."""
+
+    thinks = True
+
+
 class ReadingRoom(Scenario):
-    """An hour of a reading room, shortened: of eight lanes five are readers who open studies with
-    pauses of `think_s` on average, one a modality that sends, one a worklist that queries with
-    C-FIND, and one a workstation that fetches whole studies with C-GET.
+    """An hour of a reading room, shortened: of eight lanes five are readers who open studies, one a
+    modality that sends studies, one a worklist that queries with C-FIND, and one a workstation that
+    fetches whole studies with C-GET, all with pauses of `think_s` on average.
     """
 
     name = "reading-room"
@@ -104,11 +120,11 @@ class ReadingRoom(Scenario):
     defaults: ClassVar[dict[str, object]] = {"lanes": 16, "seconds": 60.0}
     parts: ClassVar[tuple[type[Scenario], ...]] = (
         Reader,
-        Store,
+        Modality,
         Reader,
-        Find,
+        Worklist,
         Reader,
-        Get,
+        Workstation,
         Reader,
         Reader,
     )

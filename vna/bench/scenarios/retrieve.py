@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import time
 from functools import partial
 from typing import ClassVar
@@ -82,11 +83,13 @@ class Get(Scenario):
         """Get one study after the other."""
         stock = stage.stock
         association: Association = yield from open_to_get(stage)
+        draw = random.Random(number)
         try:
             yield from stage.gate()
             for count in itertools.count(number):
                 if not stage.running:
                     break
+                yield from self.pause(stage, draw)
                 began = time.perf_counter()
                 got, octets, _ = yield from association.get(
                     1, whole_study(stock, count % stock.studies)

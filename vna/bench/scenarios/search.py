@@ -161,6 +161,7 @@ class Find(Scenario):
         try:
             yield from stage.gate()
             while stage.running:
+                yield from self.pause(stage, draw)
                 began = time.perf_counter()
                 if not (yield from association.find(1, asked[count % PREPARED])):
                     raise Failed("C-FIND by PatientID found nothing")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import time
 from typing import ClassVar
 
@@ -52,11 +53,14 @@ class Store(Scenario):
         )
         piecewise = load.nagle or not self.nodelay
         first = number * OWN_STUDIES + len(tally.errors)
+        draw = random.Random(number)
         try:
             yield from stage.gate()
             for count in itertools.count():
                 if not stage.running:
                     break
+                if count % load.instances == 0:
+                    yield from self.pause(stage, draw)
                 turn = count % len(messages)
                 message = messages[turn]
                 message.become(load.run, first + count // load.instances, count % load.instances)
