@@ -164,6 +164,7 @@ def test_what_is_on_a_store_that_is_away_is_answered_as_such(
         fetched(f"{url}/instances/{ct.SOPInstanceUID}/frames/1")
     assert refused.value.code == 503
     assert refused.value.headers["Retry-After"]
+    refused.value.close()
     fetched(f"{daemon.dicomweb}/studies/{mr.StudyInstanceUID}")
     with pytest.raises(AssertionError):
         got(daemon, ct)

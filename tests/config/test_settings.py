@@ -9,10 +9,8 @@ import pytest
 from vna.archive import (
     ArchiveSettings,
     CompactionSettings,
-    PolicySettings,
     RetentionSettings,
     ScrubSettings,
-    TieringSettings,
 )
 from vna.config import (
     ConfigError,
@@ -27,6 +25,7 @@ from vna.config.table import SECTIONS, TABLES
 from vna.dimse import DimseSettings
 from vna.observe import LogSettings
 from vna.web import WebSettings
+from vna.workflow import PolicySettings, TieringSettings
 
 ROOMS = {
     "listen": ListenSettings,

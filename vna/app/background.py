@@ -22,6 +22,7 @@ from vna.archive import Archive
 from vna.config import validate
 from vna.errors import VnaError
 from vna.observe import metrics, start_logging
+from vna.workflow import follow_policies
 
 __all__ = ["main"]
 
@@ -57,7 +58,7 @@ def main() -> int:
     if config.scrub.rate_bytes_s:
         works.append(lambda: archive.scrub(config.scrub, stop))
     if config.policies and config.tiering.rate_bytes_s:
-        works.append(lambda: archive.follow_policies(config.policies, config.tiering, stop))
+        works.append(lambda: follow_policies(archive, config.policies, config.tiering, stop))
     threading.Thread(target=_follow_index, args=(archive, stop), daemon=True).start()
     try:
         with ThreadPoolExecutor(len(works)) as threads:

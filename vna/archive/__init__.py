@@ -14,7 +14,7 @@ Glossary
     recall      bringing the rest of a series into the cache when something of it is read
     relocation  copying blobs and commit records to another pack, which is then preferred
     movement    relocation of the bulk of series to another tier, in whole packs
-    policy      which series are to be on which tier
+    facts       what is known of a series and of a tier when moves are planned
     purge       letting go of versions for good; only a new store brings them back
     compaction  relocation out of packs with much that nobody needs, which are then removed
     span        bytes of a blob that an answer needs, not read yet
@@ -26,6 +26,7 @@ from vna.archive.archive import Archive, Health, Stats
 from vna.archive.backup import BackupReport
 from vna.archive.check import CheckReport, Damage
 from vna.archive.compact import Compacted, CompactionSettings, Victim
+from vna.archive.facts import SeriesFacts
 from vna.archive.flow import Run
 from vna.archive.from_backup import RestoredBackup, restore_backup
 from vna.archive.history import History
@@ -34,7 +35,7 @@ from vna.archive.inventory import TierState
 from vna.archive.keeping import CacheState
 from vna.archive.lookup import StoredObject
 from vna.archive.movement import Moved
-from vna.archive.policy import PlannedMove, PolicySettings, TieringSettings
+from vna.archive.pace import Background, Pace, Stopped
 from vna.archive.purge import Purged, RetentionSettings
 from vna.archive.quarantine import LostBlob
 from vna.archive.rebuild import Rebuilt, rebuild_index
@@ -49,6 +50,7 @@ from vna.index import Outcome
 __all__ = [
     "Archive",
     "ArchiveSettings",
+    "Background",
     "BackupReport",
     "CacheState",
     "CheckReport",
@@ -63,8 +65,7 @@ __all__ = [
     "LostBlob",
     "Moved",
     "Outcome",
-    "PlannedMove",
-    "PolicySettings",
+    "Pace",
     "Purged",
     "Rebuilt",
     "Restored",
@@ -74,13 +75,14 @@ __all__ = [
     "Run",
     "ScrubSettings",
     "ScrubState",
+    "SeriesFacts",
     "Span",
     "Stats",
+    "Stopped",
     "Stored",
     "StoredObject",
     "TierSettings",
     "TierState",
-    "TieringSettings",
     "Victim",
     "cut_items",
     "rebuild_index",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -19,16 +18,10 @@ from vna.archive.compact import (
     Victim,
 )
 from vna.archive.contents import series_of
+from vna.archive.facts import SeriesFacts, series_facts
 from vna.archive.inventory import TierState, tier_states
 from vna.archive.movement import Moved, Mover
 from vna.archive.pace import Pace
-from vna.archive.policy import (
-    PlannedMove,
-    PolicySettings,
-    TieringSettings,
-    follow_policies,
-    plan,
-)
 from vna.archive.purge import (
     Purged,
     RetentionSettings,
@@ -46,8 +39,6 @@ from vna.index import Index
 from vna.storage import BlobStore
 
 __all__ = ["CacheState", "Keeping"]
-
-log = logging.getLogger(__name__)
 
 SCRUB_STATE = "scrub.json"
 
@@ -135,6 +126,11 @@ class Keeping:
             pack_size=self._pack_size,
         )
 
+    @property
+    def clock(self) -> Clock:
+        """What the archive takes time from."""
+        return self._clock
+
     # tiers ------------------------------------------------------------------------------------
     @property
     def tier_names(self) -> list[str]:
@@ -174,27 +170,22 @@ class Keeping:
         with closing(self._mover(number, stop)) as mover:
             return mover.move(targets, follow)
 
-    def plan(self, policies: Sequence[PolicySettings]) -> Iterator[PlannedMove]:
-        """Yield what policies would have moved now. Raises Invalid for one that names no tier."""
-        return plan(self._index, self._tiers, policies, self._clock.stamp())
+    def move_series(
+        self,
+        to: str,
+        series: Sequence[tuple[str, str]],
+        pace: Pace,
+    ) -> Moved:
+        """Move series, by study and series UIDs, as `move` does; waits for its turn.
 
-    def follow_policies(
-        self, policies: Sequence[PolicySettings], settings: TieringSettings, stop: threading.Event
-    ) -> None:
-        """Move what policies say, at a set rate in set hours, and reclaim tiers, until `stop`."""
+        Those that are gone are passed over. Raises Stopped as `pace` does.
+        """
+        with closing(self._mover(self._tiers.number(to), pace.stop, pace)) as mover:
+            return mover.move(series)
 
-        def move(to: str, planned: Sequence[PlannedMove], pace: Pace) -> None:
-            series = [(each.study_uid, each.series_uid) for each in planned]
-            with closing(self._mover(self._tiers.number(to), stop, pace)) as mover:
-                moved = mover.move(series)
-            log.info("policies moved %d series to %s, %d blobs", moved.series, to, moved.blobs)
-
-        def planned() -> list[PlannedMove]:
-            return list(self.plan(policies))
-
-        follow_policies(
-            planned, move, self.reclaim, settings=settings, clock=self._clock, stop=stop
-        )
+    def series_facts(self) -> Iterator[SeriesFacts]:
+        """Yield what policies go by of every series that can move, the oldest studies first."""
+        return series_facts(self._index, self._tiers)
 
     def _mover(self, number: int, stop: threading.Event | None, pace: Pace | None = None) -> Mover:
         return Mover(

@@ -47,7 +47,7 @@ class Pace:
     def __init__(self, clock: Clock, stop: threading.Event, settings: Background = AT_ONCE) -> None:
         """At a rate of 0 it is as fast as it goes."""
         self._clock = clock
-        self._stop = stop
+        self.stop = stop
         self._settings = settings
         self._due = clock.monotonic()
 
@@ -56,8 +56,8 @@ class Pace:
         now = self._clock.monotonic()
         if rate := self._settings.rate_bytes_s:
             self._due = max(self._due, now) + size / rate
-            self._stop.wait(self._due - now)
-        while not self._stop.is_set() and not self._settings.within_hours(self._clock.stamp()):
-            self._stop.wait(LONGEST_WAIT_S)
-        if self._stop.is_set():
+            self.stop.wait(self._due - now)
+        while not self.stop.is_set() and not self._settings.within_hours(self._clock.stamp()):
+            self.stop.wait(LONGEST_WAIT_S)
+        if self.stop.is_set():
             raise Stopped

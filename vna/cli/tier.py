@@ -20,6 +20,7 @@ from vna.cli.options import (
     print_json,
     progress,
 )
+from vna.workflow import planned_moves
 
 __all__ = ["app"]
 
@@ -101,7 +102,7 @@ def plan(data: DataOption = None, config: ConfigOption = None, as_json: JsonOpti
     """
     settings = configure(config, {"--data": data})
     with open_archive(settings, "tier plan") as archive:
-        moves = list(archive.plan(settings.policies))
+        moves = list(planned_moves(archive, settings.policies))
     if as_json:
         print_json({"moves": moves})
         return

@@ -9,10 +9,8 @@ from typing import Any
 from vna.archive import (
     ArchiveSettings,
     CompactionSettings,
-    PolicySettings,
     RetentionSettings,
     ScrubSettings,
-    TieringSettings,
     TierSettings,
 )
 from vna.config.model import Config, ListenSettings, ProcessSettings
@@ -20,6 +18,7 @@ from vna.dimse import DimseSettings
 from vna.observe import LogSettings
 from vna.types import Remote
 from vna.web import WebSettings
+from vna.workflow import PolicySettings, TieringSettings
 
 __all__ = ["build"]
 

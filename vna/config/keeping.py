@@ -9,7 +9,6 @@ from vna.archive import (
     CompactionSettings,
     RetentionSettings,
     ScrubSettings,
-    TieringSettings,
 )
 from vna.config.kinds import (
     Flag,
@@ -19,6 +18,7 @@ from vna.config.kinds import (
     Word,
 )
 from vna.config.section import Section, Setting, defaults_of
+from vna.workflow import TieringSettings
 
 __all__ = ["KEEPING"]
 

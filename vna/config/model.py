@@ -11,15 +11,14 @@ from pathlib import Path
 from vna.archive import (
     ArchiveSettings,
     CompactionSettings,
-    PolicySettings,
     RetentionSettings,
     ScrubSettings,
-    TieringSettings,
 )
 from vna.dimse import DimseSettings
 from vna.observe import LogSettings
 from vna.types import Remote
 from vna.web import WebSettings
+from vna.workflow import PolicySettings, TieringSettings
 
 __all__ = ["Config", "ListenSettings", "ProcessSettings"]
 

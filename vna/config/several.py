@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
-from vna.archive import PolicySettings, TierSettings
+from vna.archive import TierSettings
 from vna.config.kinds import (
     AE_TITLE,
     BASE_URL,
@@ -24,6 +24,7 @@ from vna.config.kinds import (
 )
 from vna.config.section import Section, Setting, defaults_of
 from vna.types.remote import Permission
+from vna.workflow import PolicySettings
 
 __all__ = ["TABLES"]
 

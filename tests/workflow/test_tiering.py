@@ -5,15 +5,10 @@ import threading
 
 import pytest
 
-from vna.archive import (
-    Archive,
-    ArchiveSettings,
-    PolicySettings,
-    TieringSettings,
-    TierSettings,
-)
+from vna.archive import Archive, ArchiveSettings, TierSettings
 from vna.testing.clocks import SetClock
 from vna.testing.images import ct_image
+from vna.workflow import PolicySettings, TieringSettings, follow_policies, planned_moves
 
 DAY_NS = 86_400 * 10**9
 BEGIN = 1_767_225_600 * 10**9
@@ -54,7 +49,10 @@ def image(number, day, modality="CT"):
 
 
 def planned(archive, *policies):
-    return [(each.study_uid, each.source, each.to, each.policy) for each in archive.plan(policies)]
+    return [
+        (each.study_uid, each.source, each.to, each.policy)
+        for each in planned_moves(archive, policies)
+    ]
 
 
 async def test_a_plan_goes_by_age_and_modality_and_the_coldest_tier_holds(archive, clock):
@@ -116,10 +114,10 @@ def follow_once(archive, policies):
     """Follow policies until there is nothing to do."""
     stop = threading.Event()
     settings = TieringSettings(rate_bytes_s=1 << 40)
-    working = threading.Thread(target=archive.follow_policies, args=(policies, settings, stop))
+    working = threading.Thread(target=follow_policies, args=(archive, policies, settings, stop))
     working.start()
     for _ in range(2000):
-        if not list(archive.plan(policies)):
+        if not list(planned_moves(archive, policies)):
             break
         stop.wait(0.01)
     stop.set()

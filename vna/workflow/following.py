@@ -1,0 +1,80 @@
+"""Following policies: the plan of an archive as it is, and its execution in the background."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from vna.archive import Archive, Background, Pace, Stopped
+from vna.errors import Invalid, VnaError
+from vna.workflow.tiering import PlannedMove, PolicySettings, plan
+
+__all__ = ["TieringSettings", "follow_policies", "planned_moves"]
+
+log = logging.getLogger(__name__)
+
+LOOK_AGAIN_S = 600.0
+LONGEST_PAUSE_S = 3600.0
+FIRST_PAUSE_S = 60.0
+RECLAIM_EVERY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class TieringSettings(Background):
+    """How hard policies are followed."""
+
+
+def planned_moves(archive: Archive, policies: Sequence[PolicySettings]) -> Iterator[PlannedMove]:
+    """Yield what policies would have moved now, the oldest studies first; looks at every series.
+
+    Raises Invalid for a policy that names no tier.
+    """
+    names = archive.tier_names
+    for policy in policies:
+        if policy.to not in names:
+            raise Invalid(
+                f"policy {policy.name} moves to {policy.to}; there are {', '.join(names)}"
+            )
+    if policies:
+        yield from plan(archive.series_facts(), names, policies, archive.clock.stamp())
+
+
+def follow_policies(
+    archive: Archive,
+    policies: Sequence[PolicySettings],
+    settings: TieringSettings,
+    stop: threading.Event,
+) -> None:
+    """Move what policies say, at a set rate in set hours, and reclaim tiers, until `stop`.
+
+    A tier that is away is tried again.
+    """
+    clock = archive.clock
+    pace = Pace(clock, stop, settings)
+    due = clock.monotonic()
+    pause_s = FIRST_PAUSE_S
+    while not stop.is_set():
+        wait_s = LOOK_AGAIN_S
+        try:
+            pace(0)
+            moves = sorted(planned_moves(archive, policies), key=lambda each: each.to)
+            for to, some in groupby(moves, key=lambda each: each.to):
+                _execute(archive, to, list(some), pace)
+            if clock.monotonic() >= due:
+                archive.reclaim()
+                due = clock.monotonic() + RECLAIM_EVERY_S
+            pause_s = FIRST_PAUSE_S
+        except Stopped:
+            return
+        except VnaError as error:
+            log.warning("policies wait for %g s: %s", pause_s, error)
+            wait_s, pause_s = pause_s, min(2 * pause_s, LONGEST_PAUSE_S)
+        stop.wait(wait_s)
+
+
+def _execute(archive: Archive, to: str, moves: Sequence[PlannedMove], pace: Pace) -> None:
+    moved = archive.move_series(to, [(each.study_uid, each.series_uid) for each in moves], pace)
+    log.info("policies moved %d series to %s, %d blobs", moved.series, to, moved.blobs)
