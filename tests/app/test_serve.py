@@ -31,7 +31,8 @@ def status(daemon, path):
         with urllib.request.urlopen(daemon.http + path, timeout=DEADLINE_S) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
-        return error.code
+        with error:  # it holds the connection
+            return error.code
 
 
 def workers(daemon):

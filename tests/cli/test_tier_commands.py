@@ -162,8 +162,9 @@ def test_what_is_on_a_store_that_is_away_is_answered_as_such(
     url = f"{daemon.dicomweb}/studies/{ct.StudyInstanceUID}/series/{ct.SeriesInstanceUID}"
     with pytest.raises(urllib.error.HTTPError) as refused:
         fetched(f"{url}/instances/{ct.SOPInstanceUID}/frames/1")
-    assert refused.value.code == 503
-    assert refused.value.headers["Retry-After"]
+    with refused.value as answer:  # it holds the connection
+        assert answer.code == 503
+        assert answer.headers["Retry-After"]
     refused.value.close()
     fetched(f"{daemon.dicomweb}/studies/{mr.StudyInstanceUID}")
     with pytest.raises(AssertionError):
