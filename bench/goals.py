@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from plan import many
+from plan import TIERING, many
 
 from vna.bench import Figures, Goal, Sample, figures
 
@@ -53,6 +53,7 @@ def goals(samples: list[Sample]) -> list[Goal]:
     return [
         *_stores(ratios),
         *_reads(ratios),
+        *_tiering(ratios),
         *_searches(ratios),
         *_crowds(ratios),
     ]
@@ -115,15 +116,25 @@ def _reads(r: Ratios) -> Iterator[Goal]:
     yield _at_most("frame 50,000 of 60,000: time against frame 1", far, 1.5)
 
 
+def _tiering(r: Ratios) -> Iterator[Goal]:
+    """The goals of storing and reading, while objects move to another tier in the background."""
+    for label, limit in (
+        ("C-STORE CT, 4 associations", 4),
+        ("C-STORE CT, 8 associations", 4),
+        ("WADO-RS frame, 8 connections", 10),
+        ("WADO-RS study of 500 instances", 2),
+    ):
+        text = f"{label}, with tiering in the background: rate against Orthanc"
+        yield _at_least(text, r.rate(label, us=TIERING), limit)
+    one = "C-STORE CT, 1 association"
+    text = f"{one}, with tiering in the background: rate against the floor"
+    yield _at_least(text, r.rate(one, "floor", TIERING), 0.7)
+
+
 def _searches(r: Ratios) -> Iterator[Goal]:
     for name in ("patient", "date", "name"):
         label = f"QIDO-RS by {name}"
         yield _at_least(f"{label}: rate against Orthanc", r.rate(label), 10)
-    for name in ("patient", "date", "name"):
-        grown = r.between(
-            f"qido-{name} at 1000000", f"qido-{name} at 1000", lambda found: found.p50_ms
-        )
-        yield _at_most(f"QIDO-RS by {name}: p50 at 1,000,000 studies against 1,000", grown, 1.5)
 
 
 def _crowds(r: Ratios) -> Iterator[Goal]:

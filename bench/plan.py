@@ -11,6 +11,7 @@ STOCK = Stock(run=1, modality="CT", studies=3, instances=500)
 FAR = Stock(run=2, modality="FAR", studies=1, instances=1)
 
 EVERYTHING = ("vna", "orthanc")
+TIERING = "vna-tiering"
 RECEIVERS = ("vna", "orthanc", "storescp", "pynetdicom", "dcmqrscp", "floor")
 WEB = ("vna", "orthanc", "nginx", "vna-1")
 RETRIEVERS = ("vna", "orthanc", "dcmqrscp")
@@ -45,20 +46,23 @@ def _steps() -> Iterator[Step]:
     yield Step("1,000 idle associations", "idle", ("vna",), alone)
     yield Step("metadata of 500 instances, cold", "metadata-cold")
     yield Step("metadata of 500 instances, warm", "metadata-warm", load={"lanes": 1})
-    yield Step("WADO-RS study of 500 instances", "study", WEB, {"lanes": 1})
+    yield Step("WADO-RS study of 500 instances", "study", (*WEB, TIERING), {"lanes": 1})
     yield Step("C-GET of 500 instances", "get", RETRIEVERS, {"lanes": 1})
     yield Step("C-MOVE of 500 instances", "move", RETRIEVERS, {"lanes": 1})
     yield Step("C-GET of 500 instances with getscu", "get", dcmtk=True)
     yield Step("C-MOVE of 500 instances with movescu", "move", dcmtk=True)
     for lanes in (1, 8, 32):
-        yield Step(f"WADO-RS frame, {many(lanes, 'connection')}", "frame", WEB, {"lanes": lanes})
+        servers = (*WEB, TIERING) if lanes == 8 else WEB
+        yield Step(
+            f"WADO-RS frame, {many(lanes, 'connection')}", "frame", servers, {"lanes": lanes}
+        )
     yield Step("WADO-RS instance, 8 connections", "instance", WEB, {"lanes": 8})
     for name in ("patient", "date", "name", "pages"):
         yield Step(f"QIDO-RS by {name}", f"qido-{name}", load={"lanes": 8})
     yield Step("C-FIND, 4 associations", "find", RETRIEVERS, {"lanes": 4})
     yield Step("viewer sessions, 2 readers", "viewer", load={"lanes": 2})
     for lanes in (1, 4, 8, 16, 64):
-        servers = RECEIVERS if lanes in {1, 4, 8} else EVERYTHING
+        servers = (*RECEIVERS, TIERING) if lanes in {1, 4, 8} else EVERYTHING
         yield Step(f"C-STORE CT, {many(lanes, 'association')}", "store", servers, {"lanes": lanes})
     for mix in ("MR", "DX", "US", "WSI", "MIX"):
         servers = ("vna", "orthanc", "storescp")

@@ -229,6 +229,7 @@ def ask(connection: http.client.HTTPConnection, search: Mapping[str, str]) -> fl
 def measure(archives: Mapping[int, Path], searches: int) -> dict[str, dict[str, float]]:
     """Search archives of so many studies in turns; return rows of figures."""
     rows: dict[str, dict[str, float]] = {}
+    smallest = min(archives)
     with ExitStack() as stack:
         daemons = {studies: stack.enter_context(served(data)) for studies, data in archives.items()}
         for name, search in SEARCHES.items():
@@ -243,8 +244,10 @@ def measure(archives: Mapping[int, Path], searches: int) -> dict[str, dict[str, 
                         took[studies] += times
                         cpu[studies] += cpu_seconds(supervisor) - before
             for studies, times in took.items():
+                middle = statistics.median(times)
                 rows[f"{name}, {studies} studies"] = {
-                    "p50_ms": round(statistics.median(times) * 1e3, 3),
+                    "p50_ms": round(middle * 1e3, 3),
+                    "p50_against_smallest": round(middle / statistics.median(took[smallest]), 2),
                     "p99_ms": round(statistics.quantiles(times, n=100)[98] * 1e3, 3),
                     "cpu_ms": round(cpu[studies] / len(times) * 1e3, 3),
                 }

@@ -6,7 +6,7 @@ from peers.nginx import Nginx
 from peers.orthanc import Orthanc, OrthancStock
 from peers.pynetdicom import Pynetdicom
 from peers.server import Server
-from peers.vna import Vna, VnaOneWorker
+from peers.vna import Vna, VnaOneWorker, VnaTiering
 
 __all__ = ["PEERS", "Server"]
 
@@ -19,5 +19,6 @@ PEERS: tuple[type[Server], ...] = (
     Pynetdicom,
     Nginx,
     VnaOneWorker,
+    VnaTiering,
     Floor,
 )
