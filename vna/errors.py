@@ -14,6 +14,8 @@
 
 Each front keeps one table from kind to its own status; a test proves that every kind is mapped.
 A message names the object and the reason, and carries no patient data beyond UIDs.
+
+`WouldWait` is none of them: it never leaves the archive, which asks a thread then.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ __all__ = [
     "Unavailable",
     "Unsupported",
     "VnaError",
+    "WouldWait",
 ]
 
 
@@ -75,3 +78,7 @@ class Unavailable(VnaError):
 
 class Corrupt(VnaError):
     """Stored bytes failed a check; they are never served."""
+
+
+class WouldWait(Exception):
+    """An answer needs a disk, a lock or a core for longer than an event loop may stand still."""

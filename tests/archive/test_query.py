@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from vna.archive.query import SORTED_CANDIDATES, run_query
+from vna.archive.query import SORTED_CANDIDATES, PlannedQuery
 from vna.dicom.attributes import TABLE
 from vna.dicom.keys import keys_of
 from vna.index import Index, IndexSettings, Mutation
@@ -42,7 +42,7 @@ def index(tmp_path_factory):
 def find(index, level=Level.STUDY, **keys):
     items = [(name, str(value)) for name, value in keys.items()]
     query = parse_search(level, {}, items, 10_000).query
-    return [match.study_uid for match in run_query(index, query)]
+    return [match.study_uid for match in PlannedQuery.of(query).matches(index)]
 
 
 def number_of(uid):

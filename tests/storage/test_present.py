@@ -3,8 +3,7 @@
 import pytest
 
 from vna._native import read_present
-from vna.errors import Corrupt, Unavailable
-from vna.storage import WouldWait
+from vna.errors import Corrupt, Unavailable, WouldWait
 
 STRIDE = 65536
 

@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from pydicom.dataset import Dataset
 
+from vna.archive import glances
 from vna.archive.offload import Offload
 from vna.dicom.paths import parse_path
 from vna.types import Key, Level, Query
@@ -293,7 +294,7 @@ async def test_a_long_answer_is_what_a_short_one_is(filled, query, monkeypatch):
     assert long.headers.getall("Warning", []) == short.headers.getall("Warning", [])
 
 
-async def test_a_short_answer_asks_a_thread_once(filled, monkeypatch):
+async def test_a_short_answer_asks_no_thread(filled, monkeypatch):
     turns = []
     begin = Offload.begin
 
@@ -303,6 +304,9 @@ async def test_a_short_answer_asks_a_thread_once(filled, monkeypatch):
 
     monkeypatch.setattr(Offload, "begin", counted)
     monkeypatch.delattr(Offload, "stream")
+    assert len(await filled.json("/studies?StudyDate=20000101-")) == 2
+    assert not turns
+    monkeypatch.setattr(glances, "ROWS", 2)
     assert len(await filled.json("/studies?StudyDate=20000101-")) == 2
     assert len(turns) == 1
 

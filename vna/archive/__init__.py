@@ -38,6 +38,7 @@ from vna.archive.movement import Moved
 from vna.archive.pace import Background, Pace, Stopped
 from vna.archive.purge import Purged, RetentionSettings
 from vna.archive.quarantine import LostBlob
+from vna.archive.query import PlannedQuery
 from vna.archive.rebuild import Rebuilt, rebuild_index
 from vna.archive.restore import Restored
 from vna.archive.retrieve import Retrieval
@@ -66,6 +67,7 @@ __all__ = [
     "Moved",
     "Outcome",
     "Pace",
+    "PlannedQuery",
     "Purged",
     "Rebuilt",
     "Restored",

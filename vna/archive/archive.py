@@ -12,6 +12,7 @@ from typing import Concatenate, Literal, ParamSpec, Self, TypeVar
 from vna.archive.blobs import BlobReads, PresentReads, Suspects
 from vna.archive.commit import Committer, Proposal
 from vna.archive.flow import Flow, Run
+from vna.archive.glances import Glances
 from vna.archive.history import History, histories, level_of
 from vna.archive.hold import Hold
 from vna.archive.identity import Identity, load_identity
@@ -27,7 +28,7 @@ from vna.archive.purge import (
     purge_version,
 )
 from vna.archive.quarantine import Quarantine
-from vna.archive.query import run_query
+from vna.archive.query import PlannedQuery
 from vna.archive.recall import Recalls
 from vna.archive.recover import Recovered, recover
 from vna.archive.restore import Restored, restore
@@ -40,9 +41,9 @@ from vna.archive.tiers import open_tiers
 from vna.archive.turnstile import Turnstile
 from vna.clock import Clock, SystemClock
 from vna.dicom.keys import keys_of
-from vna.errors import Deleted, Invalid, NotFound, Unavailable, VnaError
+from vna.errors import Deleted, Invalid, NotFound, Unavailable, VnaError, WouldWait
 from vna.index import Change, Counts, Index
-from vna.storage import BlobStore, HotTier, WouldWait
+from vna.storage import BlobStore, HotTier
 from vna.types import DeleteCommit, Hole, Level, Match, Query
 
 __all__ = ["Archive", "Health", "Load", "Stats"]
@@ -140,6 +141,7 @@ class Archive(Keeping):
         blobs = BlobReads(self._store, self._index, self._suspects, self._recalls)
         present = PresentReads(self._store.present)
         recent = Recent(self._index, RECENT_OBJECTS)
+        self._glances = Glances(self._index, clock)
         self._present = Retrieval(present, recent)
         self._retrieval = BlockingRetrieval(
             blobs, IndexLookup(self._index, recent, self._recalls), MAX_EXPANDED_BYTES
@@ -318,11 +320,34 @@ class Archive(Keeping):
     # find -------------------------------------------------------------------------------------
     def query(self, query: Query) -> Iterator[Match]:
         """Yield what matches, in arrival order. Raises Invalid for a key that cannot be matched."""
-        return run_query(self._index, query, tiered=bool(self._tiers.lower))
+        return self.planned(query).matches(self._index)
+
+    def planned(self, query: Query) -> PlannedQuery:
+        """Return a query ready to be asked, by one of the two below. Raises as `query`."""
+        return PlannedQuery.of(query, tiered=bool(self._tiers.lower))
+
+    def matches(self, planned: PlannedQuery) -> Iterator[Match]:
+        """Yield what matches, as `query` does."""
+        return planned.matches(self._index)
+
+    def at_once(self, planned: PlannedQuery) -> list[Match] | None:
+        """Return all that matches if that needs no waiting, and few rows; None if a thread must look.
+
+        Belongs to the event loop.
+        """
+        try:
+            return self._glances.read(lambda glance: list(planned.matches(glance)))
+        except WouldWait:
+            return None
 
     async def answers(self, query: Query) -> AsyncIterator[list[Match]]:
-        """Yield the matches of a query in batches, found off the event loop."""
-        matches = self.query(query)
+        """Yield the matches of a query in batches."""
+        planned = self.planned(query)
+        if (few := self.at_once(planned)) is not None:
+            if few:
+                yield few
+            return
+        matches = self.matches(planned)
         while batch := await self.run(lambda: list(islice(matches, ANSWERS))):
             yield batch
 

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from vna.archive.quarantine import Quarantine
 from vna.archive.recall import Recalls
 from vna.clock import Clock
-from vna.errors import Corrupt, Unavailable
+from vna.errors import Corrupt, Unavailable, WouldWait
 from vna.index import Index
 from vna.observe import metrics
-from vna.storage import BlobStore, PresentBlobs, WouldWait
+from vna.storage import BlobStore, PresentBlobs
 from vna.types import BlobPlace
 
 __all__ = ["BlobReads", "PresentReads", "Suspects"]

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from vna.archive.blobs import BlobReads, PresentReads
 from vna.archive.offload import Offload
 from vna.archive.spans import Item, Piece, Span
-from vna.storage import WouldWait
+from vna.errors import WouldWait
 
 __all__ = ["RUN", "Flow", "Run"]
 

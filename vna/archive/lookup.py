@@ -14,9 +14,8 @@ from itertools import islice
 from typing import Protocol
 
 from vna.archive.recall import Recalls
-from vna.errors import Corrupt, Deleted, NotFound
+from vna.errors import Corrupt, Deleted, NotFound, WouldWait
 from vna.index import Index, Instance, Reader, Series, Study
-from vna.storage import WouldWait
 from vna.types import BlobPlace, Version
 
 __all__ = ["IndexLookup", "Lookup", "Recent", "StoredObject"]

@@ -16,7 +16,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from vna.archive.inventory import ONLINE, availability
 from vna.dicom.attributes import (
@@ -37,11 +37,11 @@ from vna.dicom.attributes import (
 )
 from vna.dicom.keys import Plan, keys_of, plan
 from vna.dicom.matching import CompiledQuery, compile_query
-from vna.index import EntityId, Index, Instance, Patient, Reader, Series, Study
+from vna.index import EntityId, Instance, Patient, Reader, Series, Snapshots, Study
 from vna.observe import metrics
 from vna.types import Attributes, Level, Match, Query
 
-__all__ = ["run_query"]
+__all__ = ["PlannedQuery"]
 
 log = logging.getLogger(__name__)
 
@@ -55,26 +55,44 @@ Found: TypeAlias = tuple[bytes, EntityId]
 """A secondary key, and the ids of an entity that has it."""
 
 
-def run_query(index: Index, query: Query, *, tiered: bool = False) -> Iterator[Match]:
-    """Yield the matches of `query` from its offset on, at most its limit.
+@dataclass(frozen=True, slots=True)
+class PlannedQuery:
+    """A query that is understood: what to look at, and what matches. May be asked more than once."""
 
-    Raises Invalid for a key that cannot be matched. Blocking: LMDB pages may come from disk.
-    """
-    compiled = compile_query(query)
-    walk = _Walk(query, compiled, tiered)
-    matches = _candidates(index, query, walk)
-    stop = None if query.limit is None else query.offset + query.limit
-    yield from islice(matches, query.offset, stop)
+    query: Query
+    path: Plan
+    walk: _Walk
+
+    @classmethod
+    def of(cls, query: Query, *, tiered: bool = False) -> Self:
+        """Plan a query, and count it. Raises Invalid for a key that cannot be matched."""
+        compiled = compile_query(query)
+        path = plan(query)
+        kind = "scan" if path.scan else "uids" if path.uids else "keys"
+        metrics.QUERIES.add(kind)
+        level = logging.INFO if path.scan else logging.DEBUG
+        log.log(level, "query level=%s plan=%s: %s", query.level.name, kind, path.reason)
+        return cls(query, path, _Walk(query, compiled, tiered))
+
+    @property
+    def unsupported(self) -> tuple[int, ...]:
+        """Keys with a value that is not matched on."""
+        return self.walk.compiled.unsupported
+
+    def matches(self, index: Snapshots) -> Iterator[Match]:
+        """Yield the matches from the query's offset on, at most its limit.
+
+        Blocking, unless `index` is a glance: LMDB pages may come from disk.
+        """
+        query = self.query
+        stop = None if query.limit is None else query.offset + query.limit
+        return islice(_candidates(index, self), query.offset, stop)
 
 
-def _candidates(index: Index, query: Query, walk: _Walk) -> Iterator[Match]:
-    path = plan(query)
-    kind = "scan" if path.scan else "uids" if path.uids else "keys"
-    metrics.QUERIES.add(kind)
-    level = logging.INFO if path.scan else logging.DEBUG
-    log.log(level, "query level=%s plan=%s: %s", query.level.name, kind, path.reason)
+def _candidates(index: Snapshots, planned: PlannedQuery) -> Iterator[Match]:
+    path, walk = planned.path, planned.walk
     if path.scan:
-        yield from _scan(index, query, walk)
+        yield from _scan(index, planned.query, walk)
         return
     if path.uids:
         with index.read() as reader:
@@ -88,7 +106,7 @@ def _candidates(index: Index, query: Query, walk: _Walk) -> Iterator[Match]:
         yield from _streamed(index, path, walk)
 
 
-def _few(index: Index, path: Plan) -> list[EntityId] | None:
+def _few(index: Snapshots, path: Plan) -> list[EntityId] | None:
     """Return all candidates in the order of arrival; None if there are too many to sort."""
     with index.read() as reader:
         ids = chain.from_iterable(reader.ids(path.level, low, high) for low, high in path.ranges)
@@ -96,7 +114,9 @@ def _few(index: Index, path: Plan) -> list[EntityId] | None:
     return sorted(set(found)) if len(found) <= SORTED_CANDIDATES else None
 
 
-def _listed(index: Index, level: Level, ids: Sequence[EntityId], walk: _Walk) -> Iterator[Match]:
+def _listed(
+    index: Snapshots, level: Level, ids: Sequence[EntityId], walk: _Walk
+) -> Iterator[Match]:
     at = 0
     for count in _snapshots():
         with index.read() as reader:
@@ -108,7 +128,7 @@ def _listed(index: Index, level: Level, ids: Sequence[EntityId], walk: _Walk) ->
             return
 
 
-def _streamed(index: Index, path: Plan, walk: _Walk) -> Iterator[Match]:
+def _streamed(index: Snapshots, path: Plan, walk: _Walk) -> Iterator[Match]:
     """Go through many candidates, range by range, in the order of keys.
 
     An entity with several keys in the ranges is taken at the first of them.
@@ -167,7 +187,7 @@ def _named(reader: Reader, level: Level, uid: str) -> Iterator[tuple[int, ...]]:
         yield instance.study_id, instance.series_id, instance.id
 
 
-def _scan(index: Index, query: Query, walk: _Walk) -> Iterator[Match]:
+def _scan(index: Snapshots, query: Query, walk: _Walk) -> Iterator[Match]:
     """Look at every patient or every study: the last resort, still in bounded snapshots."""
     after = 0
     for count in _snapshots():

@@ -18,8 +18,7 @@ from vna.archive.spans import Item, Piece, Span
 from vna.dicom.part10 import file_prefix
 from vna.dicom.paths import bulk_path
 from vna.dicom.scan import header_json
-from vna.errors import Corrupt, NotFound
-from vna.storage import WouldWait
+from vna.errors import Corrupt, NotFound, WouldWait
 from vna.types import BlobPlace, FrameKind, Hole
 
 __all__ = ["Blobs", "BlockingRetrieval", "BulkPath", "Retrieval"]

@@ -12,6 +12,7 @@ Glossary
     keyer       the function that gives an entity's secondary keys
     mark        the offset of a pack up to which its commit records are applied
     feed        all visible changes, numbered without gaps
+    glance      snapshots for an event loop: a few rows, none of them waited for
     content     the bytes of an instance: digest and transfer syntax
 """
 
@@ -29,6 +30,7 @@ from vna.index.entities import (
     Study,
     Tombstone,
 )
+from vna.index.glance import Glance, Snapshots
 from vna.index.index import Index
 from vna.index.layout import EntityId
 from vna.index.ledger import blobs_of
@@ -46,6 +48,7 @@ __all__ = [
     "Damaged",
     "Difference",
     "EntityId",
+    "Glance",
     "Index",
     "IndexSettings",
     "Instance",
@@ -57,6 +60,7 @@ __all__ = [
     "Purge",
     "Reader",
     "Series",
+    "Snapshots",
     "Study",
     "Tombstone",
     "blobs_of",

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import lmdb
 import msgspec
 
-from vna.errors import Busy, Full, Unavailable
+from vna.errors import Busy, Full, Unavailable, WouldWait
 from vna.folders import make_folder, sync_folder
 from vna.index.apply import leap_feed
 from vna.index.checkpoints import Checkpoints
@@ -196,21 +196,36 @@ class Environment:
         while True:
             self._gate.enter()
             try:
-                return Transaction(self._env.begin(), self._tables)
+                return self._begin_read()
             except lmdb.MapResizedError:
-                self._gate.leave()
                 self._remap(0)
             except lmdb.ReadersFullError as error:
-                self._gate.leave()
                 if swept:
                     raise Busy(f"index {self.file}: all reader slots are taken") from error
                 swept = True
                 self._env.reader_check()
-            except BaseException as error:
-                self._gate.leave()
-                if isinstance(error, lmdb.Error):
-                    raise self._failed(error) from error
+
+    def begin_read_at_once(self) -> Transaction:
+        """Begin a snapshot as `begin_read` does, without waiting. Raises WouldWait."""
+        self._check_process()
+        if not self._gate.try_enter():
+            raise WouldWait
+        try:
+            return self._begin_read()
+        except (lmdb.MapResizedError, lmdb.ReadersFullError):
+            raise WouldWait from None
+
+    def _begin_read(self) -> Transaction:
+        """Begin a snapshot behind the gate, which is left again if that fails."""
+        try:
+            return Transaction(self._env.begin(), self._tables)
+        except BaseException as error:
+            self._gate.leave()
+            if isinstance(error, lmdb.MapResizedError | lmdb.ReadersFullError):
                 raise
+            if isinstance(error, lmdb.Error):
+                raise self._failed(error) from error
+            raise
 
     def end_read(self, txn: Transaction) -> None:
         """End a snapshot."""

@@ -9,6 +9,7 @@ from typing import Self
 from vna.index.apply import apply_group, forget, load_state
 from vna.index.dump import Line, dump_lines
 from vna.index.environment import Environment
+from vna.index.glance import Glance
 from vna.index.mutation import Applied, Mutation
 from vna.index.reader import Reader
 from vna.index.secondary import SecondaryKeys
@@ -95,7 +96,11 @@ class Index:
 
     def read(self) -> Reader:
         """Return a snapshot to be used in a `with` statement."""
-        return Reader(self._environment)
+        return Reader(self._environment, self._environment.begin_read)
+
+    def glance(self, spend: Callable[[], None]) -> Glance:
+        """Return snapshots that never wait, and call `spend` before each row that they read."""
+        return Glance(self._environment, spend)
 
     @property
     def generation(self) -> int | None:

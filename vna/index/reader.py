@@ -71,11 +71,12 @@ class Reader:
 
     _txn: Transaction
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, begin: Callable[[], Transaction]) -> None:
         self._environment = environment
+        self._begin = begin
 
     def __enter__(self) -> Self:
-        self._txn = self._environment.begin_read()
+        self._txn = self._begin()
         return self
 
     def __exit__(

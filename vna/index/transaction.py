@@ -28,6 +28,11 @@ class Transaction:
         return self._txn
 
     @property
+    def tables(self) -> Mapping[Table, Any]:
+        """LMDB's own tables by name."""
+        return self._tables
+
+    @property
     def generation(self) -> int:
         """Number of the transaction whose state this one reads."""
         return self._txn.id()

@@ -21,7 +21,7 @@ from vna.storage.codecs import CodecName
 from vna.storage.copies import CopiedPack, PackFolder, copy_file, digest_file
 from vna.storage.encode import EncodedBlob, digest_of, encode_blob
 from vna.storage.extents import ExtentCache
-from vna.storage.faults import MissingPack, WouldWait, write_error
+from vna.storage.faults import MissingPack, write_error
 from vna.storage.format import pack_name
 from vna.storage.lift import LARGE_RECORD
 from vna.storage.orphan import OrphanPack
@@ -75,7 +75,6 @@ __all__ = [
     "Tier",
     "TierSet",
     "WholePack",
-    "WouldWait",
     "WrappedTier",
     "commit_record",
     "copy_file",

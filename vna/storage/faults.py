@@ -32,10 +32,6 @@ def write_error(error: OSError, what: str) -> Full | Unavailable:
     return kind(f"{what}: {error.strerror or error}")
 
 
-class WouldWait(Exception):
-    """An answer needs a disk, a lock or a core for longer than an event loop may stand still."""
-
-
 @contextmanager
 def reading(pack: PackId) -> Iterator[None]:
     """Turn an OSError of reading `pack` into Unavailable, MissingPack where there is none."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vna.storage.faults import WouldWait
+from vna.errors import WouldWait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

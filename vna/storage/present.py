@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vna.storage.faults import WouldWait, reading
+from vna.errors import WouldWait
+from vna.storage.faults import reading
 from vna.storage.read import StoredRecord
 
 if TYPE_CHECKING:

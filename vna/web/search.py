@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from vna.dicom.attributes import (
@@ -14,7 +15,7 @@ from vna.dicom.attributes import (
     STUDY_INSTANCE_UID,
     TABLE,
 )
-from vna.dicom.matching import TIMEZONE_OFFSET_FROM_UTC, compile_query
+from vna.dicom.matching import TIMEZONE_OFFSET_FROM_UTC
 from vna.dicom.paths import describe, parse_path
 from vna.errors import Invalid
 from vna.types import Key, Level, Query
@@ -83,7 +84,8 @@ def parse_search(
 ) -> Search:
     """Return the search for entities of `level` below `parents` (UIDs from the path, by path key).
 
-    The query's limit is never above `max_results`. Raises Invalid (400), naming the parameter.
+    The query's limit is never above `max_results`. Raises Invalid (400), naming the parameter;
+    whether the values can be matched is found out when the query is planned.
     """
     values: dict[str, list[str]] = {}
     for name, value in parameters:
@@ -95,7 +97,7 @@ def parse_search(
             if key.path in keys:
                 raise Invalid(f"{name}: {describe(key.path)} is given twice")
             keys[key.path] = key
-    required, returned = _defaults(level, parents)
+    required, returned = _defaults(level, frozenset(parents))
     returned |= _included(level, values.get("includefield", []))
     returned |= keys.keys() & BY_PATH.keys()
     limit = _number(values, "limit")
@@ -113,16 +115,13 @@ def parse_search(
         for name in ("emptyvaluematching", "multiplevaluematching")
         if _flag(values, name)
     ]
-    notes += [
-        f"{describe(path)} is not supported for matching at this level and was ignored"
-        for path in compile_query(query).unsupported
-    ]
     if TIMEZONE_OFFSET_FROM_UTC in keys:
         notes.append("TimezoneOffsetFromUTC was ignored: dates and times match as they are written")
     return Search(query, required, tuple(notes))
 
 
-def _defaults(level: Level, parents: Mapping[int, str]) -> tuple[Paths, Paths]:
+@lru_cache
+def _defaults(level: Level, parents: Paths) -> tuple[Paths, Paths]:
     """Return what answers always have, and what they have where it is known.
 
     A list of all series or instances carries the attributes of the levels above that the path

@@ -11,6 +11,7 @@ from typing import Final
 from aiohttp import web
 from multidict import CIMultiDict
 
+from vna.archive import PlannedQuery
 from vna.dicom.attributes import (
     RETRIEVE_AE_TITLE,
     RETRIEVE_URL,
@@ -18,6 +19,7 @@ from vna.dicom.attributes import (
     STUDY_INSTANCE_UID,
 )
 from vna.dicom.json import attributes_json, attributes_json_bytes
+from vna.dicom.paths import describe
 from vna.types import Attributes, Level, Match
 from vna.web.addresses import Addresses
 from vna.web.context import ARCHIVE, CLOCK, SETTINGS
@@ -33,6 +35,8 @@ __all__ = ["search"]
 
 HELD: Final = 1 << 20
 """Answers up to this size are complete before the first byte leaves."""
+ENCODED_AT_ONCE: Final = 32
+"""More matches than this are encoded in a thread."""
 MAX_NOTES: Final = 8
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -54,10 +58,13 @@ def search(level: Level) -> Handler:
             if name in request.match_info
         }
         asked = parse_search(level, parents, request.query.items(), settings.qido_max_results)
+        assert asked.query.limit is not None, "every search has a limit"
+        planned = request.app[ARCHIVE].planned(replace(asked.query, limit=asked.query.limit + 1))
         encode = _json if model == DICOM_JSON else _xml
-        rows, more = await _answers(request, asked, addresses, encode)
+        rows, more = await _answers(request, asked, planned, addresses, encode)
         headers = CIMultiDict({"Vary": "Accept"})
-        for note in asked.notes[:MAX_NOTES]:
+        notes = [*asked.notes, *map(_ignored, planned.unsupported)]
+        for note in notes[:MAX_NOTES]:
             headers.add("Warning", f'299 vna "{note}"')
         if more:
             headers.add("Warning", '299 vna "There are additional results that can be requested"')
@@ -66,8 +73,16 @@ def search(level: Level) -> Handler:
     return handler
 
 
+def _ignored(path: int) -> str:
+    return f"{describe(path)} is not supported for matching at this level and was ignored"
+
+
 async def _answers(
-    request: web.Request, asked: Search, addresses: Addresses, encode: Encode
+    request: web.Request,
+    asked: Search,
+    planned: PlannedQuery,
+    addresses: Addresses,
+    encode: Encode,
 ) -> tuple[list[bytes] | Rows, bool]:
     """Return the answers, encoded, and whether the query has more of them than it may return.
 
@@ -79,11 +94,15 @@ async def _answers(
     assert query.limit is not None, "every search has a limit"
     limit = query.limit
 
-    def rows() -> Rows:
-        for match in archive.query(replace(query, limit=limit + 1)):
-            yield encode(_attributes(match, asked, addresses, settings))
+    def encoded(match: Match) -> bytes:
+        return encode(_attributes(match, asked, addresses, settings))
 
-    every = rows()
+    few = archive.at_once(planned)
+    if few is not None:
+        several = len(few) > ENCODED_AT_ONCE
+        made = map(encoded, few[:limit])
+        return await archive.run(list, made) if several else list(made), len(few) > limit
+    every = map(encoded, archive.matches(planned))
     head, whole = await archive.run(_take, every)
     if whole or len(head) > limit:
         return head[:limit], len(head) > limit
