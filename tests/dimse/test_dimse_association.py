@@ -307,12 +307,15 @@ def test_c07_a_data_set_cut_short_leaves_nothing(
     assert node.archive.stats().counts.instances == 0
 
 
-def test_c08_the_asynchronous_window_is_one(node: Any, associate: Callable[..., Any]) -> None:
+@pytest.mark.parametrize(("asked", "answered"), [(1, 1), (5, 5), (500, 16), (0, 16)])
+def test_c08_the_asynchronous_window_is_negotiated(
+    node: Any, associate: Callable[..., Any], asked: int, answered: int
+) -> None:
     window = AsynchronousOperationsWindowNegotiation()
-    window.maximum_number_operations_invoked = 5
+    window.maximum_number_operations_invoked = asked
     window.maximum_number_operations_performed = 5
     association = associate(node, ext_neg=[window])
-    assert association.acceptor.asynchronous_operations == (1, 1)
+    assert association.acceptor.asynchronous_operations == (answered, 1)
 
 
 def test_c08_requests_sent_ahead_are_answered_in_turn(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from vna.dimse.commands import CommandField, name_of
 from vna.dimse.machine import Message
 from vna.dimse.negotiation import REJECT_LOCAL_LIMIT, Negotiated, negotiate
 from vna.dimse.operation import Operation
+from vna.dimse.outstanding import Outstanding
 from vna.dimse.pdu import AssociateReject, AssociateRequest
 from vna.dimse.services.echo import echo
 from vna.dimse.services.find import find
@@ -57,8 +59,7 @@ class Acceptor:
         try:
             negotiated = await self._negotiate(association)
             if negotiated is not None:
-                while (message := await association.message()) is not None:
-                    await self._serve(association, negotiated, message)
+                await self._serve_all(association, negotiated)
                 log.info("%s: released", association.label)
             metrics.ASSOCIATIONS.add("released" if negotiated is not None else "rejected")
         except AssociationLost as lost:
@@ -103,21 +104,51 @@ class Acceptor:
         )
         return answer
 
+    async def _serve_all(self, association: Association, negotiated: Negotiated) -> None:
+        """Serve requests until the peer releases the association and all have been answered."""
+        outstanding = Outstanding(negotiated.window)
+        try:
+            while (message := await association.message()) is not None:
+                await self._serve(association, negotiated, outstanding, message)
+        finally:
+            await outstanding.settle()
+        association.write(association.machine.release_reply())
+
     async def _serve(
-        self, association: Association, negotiated: Negotiated, message: Message
+        self,
+        association: Association,
+        negotiated: Negotiated,
+        outstanding: Outstanding,
+        message: Message,
     ) -> None:
         command = message.command
         if command.is_response:
             raise ProtocolError(f"response {command.field:04X} to nothing")
         context = negotiated.contexts[message.context]
+        ahead = command.field == CommandField.C_STORE and outstanding.window > 1
+        turn = asyncio.get_running_loop().create_future() if ahead else None
         operation = Operation(
-            self.archive, self.settings, association, negotiated, context, command
+            self.archive, self.settings, association, negotiated, context, command, turn
         )
         association.busy = True
         try:
-            await self._answer(operation)
+            if turn is not None:
+                await outstanding.begin(self._answer_meanwhile(operation), turn)
+            else:
+                await outstanding.settle()
+                await self._answer(operation)
         finally:
             association.busy = False
+
+    async def _answer_meanwhile(self, operation: Operation) -> None:
+        """Answer an operation beside others; never raises."""
+        try:
+            await self._answer(operation)
+        except AssociationLost:
+            pass  # whoever reads the association is told
+        except Exception:
+            log.exception("%s: aborted, internal error", operation.association.label)
+            operation.association.abort(why="internal error")
 
     async def _answer(self, operation: Operation) -> None:
         try:
@@ -153,5 +184,6 @@ class Acceptor:
             answer.status,
             why,
         )
-        await association.skip_data()
+        if operation.holds_turn:
+            await association.skip_data()
         operation.respond(answer.status, answer.comment, answer.offending)

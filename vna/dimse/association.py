@@ -259,14 +259,13 @@ class Association(asyncio.BufferedProtocol):
         return event
 
     async def message(self) -> Message | None:
-        """Return the next message, or None when the peer released the association.
+        """Return the next message, or None when the peer wants to release the association.
 
         What was not read of the last message's data set is dropped.
         """
         await self.skip_data()
         event = await self.event()
         if isinstance(event, ReleaseRequested):
-            self.write(self.machine.release_reply())
             return None
         if not isinstance(event, Message):
             raise ProtocolError(f"unexpected {type(event).__name__}")

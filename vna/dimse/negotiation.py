@@ -54,6 +54,9 @@ PLAIN_SYNTAXES: Final = frozenset(
 )
 """Transfer syntaxes of contexts whose data sets are identifiers."""
 
+MAX_WINDOW: Final = 16
+"""Operations that one association may have under way (PS3.7 D.3.3.3); each holds memory."""
+
 STORAGE_ROOT: Final = "1.2.840.10008.5.1.4.1.1."
 DICOM_ROOT: Final = "1.2.840.10008."
 
@@ -96,6 +99,11 @@ class Negotiated:
     max_pdu_length: int
     find: dict[str, FindOptions] = field(default_factory=dict)
 
+    @property
+    def window(self) -> int:
+        """How many operations the requestor may have under way."""
+        return (self.accept.user.window or (1, 1))[0]
+
 
 def negotiate(request: AssociateRequest, settings: DimseSettings) -> Negotiated | AssociateReject:
     """Return what an association request is answered with (PS3.8 7.1.1, PS3.7 D.3)."""
@@ -125,12 +133,18 @@ def negotiate(request: AssociateRequest, settings: DimseSettings) -> Negotiated 
     extended, find = _extended(request.user.extended, contexts)
     user = UserInformation(
         max_pdu_length=settings.max_pdu_length_bytes,
-        window=(1, 1) if request.user.window is not None else None,
+        window=None if request.user.window is None else (_window(request), 1),
         roles=roles,
         extended=extended,
     )
     accept = AssociateAccept(request.called_ae, request.calling_ae, tuple(results), user)
     return Negotiated(request.calling_ae, accept, contexts, request.user.max_pdu_length, find)
+
+
+def _window(request: AssociateRequest) -> int:
+    """Return how many operations the requestor may invoke at once; it says 0 for any number."""
+    invoked, _performed = request.user.window or (1, 1)
+    return min(invoked or MAX_WINDOW, MAX_WINDOW)
 
 
 def is_storage(sop_class: str, settings: DimseSettings) -> bool:

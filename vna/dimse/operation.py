@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +29,18 @@ class Operation:
     negotiated: Negotiated
     context: Context
     request: Command
+    turn: asyncio.Future[None] | None = None
+    """Done when the next request may be read while this one goes on; None: when it has ended."""
+
+    @property
+    def holds_turn(self) -> bool:
+        """Whether what comes next on the association is this operation's."""
+        return self.turn is None or not self.turn.done()
+
+    def pass_turn(self) -> None:
+        """Let the next request be read, if the peer may send one: this one's data set has been."""
+        if self.turn is not None:
+            self.turn.set_result(None)
 
     @property
     def cancelled(self) -> bool:

@@ -57,6 +57,7 @@ async def _take(operation: Operation, ingest: Ingest) -> Stored:
             except VnaError as error:
                 refusal = error
                 ingest.abort()
+    operation.pass_turn()
     if refusal is not None:
         raise refusal
     return await ingest.commit()
