@@ -1,5 +1,6 @@
 """The table of settings, the sample file and the page agree with the rooms and with each other."""
 
+import re
 import tomllib
 from dataclasses import fields
 from pathlib import Path
@@ -77,6 +78,47 @@ def test_policies_name_tiers_below_the_first(tmp_path):
         file.write_text(f"{TIERS}{rule}'{name}'\n")
         with pytest.raises(ConfigError, match="allowed: a tier below the first: cold"):
             load(file)
+
+
+@pytest.mark.parametrize(
+    ("tables", "problem"),
+    [
+        (
+            "high_watermark_percent = 90\n{cold}",
+            "[[tier]] 1 low_watermark_percent = 0.0; allowed: more than 0 and less than high",
+        ),
+        (
+            "high_watermark_percent = 80\nlow_watermark_percent = 80\n{cold}",
+            "[[tier]] 1 low_watermark_percent = 80.0; allowed: more than 0 and less than high",
+        ),
+        (
+            "{cold}high_watermark_percent = 90\nlow_watermark_percent = 80\n",
+            "[[tier]] 2 high_watermark_percent = 90.0; allowed: 0; there is no tier below",
+        ),
+        (
+            "[[tier]]\nname = 's3'\nkind = 's3'\nbucket = 'b12'\nhigh_watermark_percent = 9\n{cold}",
+            "[[tier]] 2 high_watermark_percent = 9.0; allowed: 0; an S3 store is never full",
+        ),
+        ("copies = 0\n{cold}", "[[tier]] 1 copies = 0; allowed: a whole number from 1 to 127"),
+        (
+            "{cold}{policy}min_bytes = 10\nmax_bytes = 9\n",
+            "[[policy]] 1 max_bytes = 9; allowed: 0, or min_bytes and more",
+        ),
+        (
+            "{cold}{policy}since = 'accessed'\n[archive]\naccess_log_bytes = 0\n",
+            '[[policy]] 1 since = "accessed"; allowed: another, or [archive] access_log_bytes above 0',
+        ),
+        ("{cold}{policy}departments = 'ER'\n", '[[policy]] 1 departments = "ER"; allowed: a list'),
+        ("{cold}{policy}age = 3\n", "[[policy]] 1 age = 3; unknown; known here: name, to, days"),
+    ],
+)
+def test_policies_and_watermarks_that_cannot_be_say_why(tmp_path, tables, problem):
+    cold = "[[tier]]\nname = 'cold'\npath = '/cold'\n"
+    policy = "[[policy]]\nname = 'old'\nto = 'cold'\ndays = 3\n"
+    file = tmp_path / "vna.toml"
+    file.write_text("[[tier]]\nname = 'hot'\n" + tables.format(cold=cold, policy=policy))
+    with pytest.raises(ConfigError, match=re.escape(problem)):
+        load(file)
 
 
 def test_defaults_are_the_rooms_own():

@@ -3,9 +3,11 @@
 import random
 import threading
 
+import psutil
 import pytest
 
 from vna.archive import Archive, ArchiveSettings, TierSettings
+from vna.errors import Invalid
 from vna.testing.clocks import SetClock
 from vna.testing.images import ct_image
 from vna.workflow import PolicySettings, TieringSettings, follow_policies, planned_moves
@@ -123,3 +125,79 @@ def follow_once(archive, policies):
     stop.set()
     working.join(30)
     assert not working.is_alive()
+
+
+async def test_a_tier_keeps_its_copy_until_enough_tiers_below_have_one(folder, clock):
+    tiers = (
+        TierSettings("hot", path=folder / "hot", copies=2),
+        TierSettings("warm", path=folder / "warm", copies=2),
+        TierSettings("cold", path=folder / "cold", codec="zstd"),
+    )
+    settings = ArchiveSettings(
+        data=folder / "data", index_map_bytes=4 << 20, min_free_bytes=0, tiers=tiers
+    )
+    archive = Archive.open(settings, clock=clock)
+    file = image(1, "20260101")
+    await archive.store(file, source="test")
+    warm, cold = PolicySettings("month", "warm", 30), PolicySettings("season", "cold", 90)
+    held = []
+    for _ in range(4):
+        follow_once(archive, [warm, cold])
+        archive.compact(1)
+        archive.reclaim()
+        (facts,) = archive.series_facts()
+        held.append((facts.tier, sorted(facts.tiers)))
+        (stored,) = archive.objects("1.2.1")
+        assert b"".join(archive.file(stored, "TEST")[1]) == file
+        clock.now_ns += 40 * DAY_NS
+    both = ["hot", "warm"]
+    assert held == [
+        ("hot", ["hot"]),
+        ("hot", both),
+        ("hot", both),
+        ("warm", ["cold", "warm"]),
+    ]
+    assert archive.check().damage == []
+    archive.close()
+    for pack in (folder / "warm").glob("*.pack"):
+        pack.unlink()
+    archive = Archive.open(settings, clock=clock)
+    (stored,) = archive.objects("1.2.1")
+    assert b"".join(archive.file(stored, "TEST")[1]) == file, "from the other copy"
+    archive.close()
+
+
+async def test_a_full_disk_is_emptied_into_the_tier_below(folder, clock):
+    tiers = (
+        TierSettings(
+            "hot", path=folder / "hot", high_watermark_percent=1e-6, low_watermark_percent=1e-7
+        ),
+        TierSettings("cold", path=folder / "cold"),
+    )
+    settings = ArchiveSettings(
+        data=folder / "data", index_map_bytes=4 << 20, min_free_bytes=0, tiers=tiers
+    )
+    archive = Archive.open(settings, clock=clock)
+    for number in (1, 2):
+        await archive.store(image(number, "20260101"), source="test")
+        clock.now_ns += DAY_NS
+    (stored,) = archive.objects("1.2.1")
+    archive.frame(stored, 1)
+    space = psutil.disk_usage(str(folder))
+    hot, cold = archive.tier_facts()
+    assert hot.total_bytes == space.used + space.free
+    assert 0 < hot.used_bytes <= hot.total_bytes
+    assert cold.total_bytes == 0, "nothing of it was seen yet"
+    assert planned(archive) == [
+        ("1.2.2", "hot", "cold", "watermark of hot"),
+        ("1.2.1", "hot", "cold", "watermark of hot"),
+    ], "the one that was read goes last"
+    follow_once(archive, [])
+    assert [each.objects for each in archive.tier_states().values()] == [0, 2]
+    assert archive.tier_facts()[1].total_bytes == hot.total_bytes
+    archive.close()
+
+
+def test_a_policy_that_names_no_tier(archive):
+    with pytest.raises(Invalid, match="policy old moves to icy; there are hot, warm, cold"):
+        planned(archive, PolicySettings("old", "icy", 30))

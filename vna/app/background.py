@@ -57,7 +57,7 @@ def main() -> int:
     works: list[Work] = [lambda: archive.upkeep(config.compaction, config.retention, stop)]
     if config.scrub.rate_bytes_s:
         works.append(lambda: archive.scrub(config.scrub, stop))
-    if config.policies and config.tiering.rate_bytes_s:
+    if config.moves:
         works.append(lambda: follow_policies(archive, config.policies, config.tiering, stop))
     threading.Thread(target=_follow_index, args=(archive, stop), daemon=True).start()
     try:

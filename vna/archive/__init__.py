@@ -2,6 +2,7 @@
 
 Glossary
     ingest      one object on its way in
+    access      a read of an object that was asked for by a front
     commit      a mutation that is durable in a pack and applied to the index
     proposal    a mutation on its way to being a commit
     history     the versions of an instance, and whether it is deleted
@@ -22,17 +23,19 @@ Glossary
     backup      one point in time of an archive, in another folder
 """
 
+from vna.archive.access import Access, moment_of
 from vna.archive.archive import Archive, Health, Stats
 from vna.archive.backup import BackupReport
 from vna.archive.check import CheckReport, Damage
 from vna.archive.compact import Compacted, CompactionSettings, Victim
-from vna.archive.facts import SeriesFacts
+from vna.archive.facts import SeriesFacts, TierFacts
 from vna.archive.flow import Run
 from vna.archive.from_backup import RestoredBackup, restore_backup
 from vna.archive.history import History
 from vna.archive.ingest import Identified, Ingest, Stored
 from vna.archive.inventory import TierState
 from vna.archive.keeping import CacheState
+from vna.archive.leave import leaving
 from vna.archive.lookup import StoredObject
 from vna.archive.movement import Moved
 from vna.archive.pace import Background, Pace, Stopped
@@ -49,6 +52,7 @@ from vna.archive.tiers import TierSettings
 from vna.index import Outcome
 
 __all__ = [
+    "Access",
     "Archive",
     "ArchiveSettings",
     "Background",
@@ -83,10 +87,13 @@ __all__ = [
     "Stopped",
     "Stored",
     "StoredObject",
+    "TierFacts",
     "TierSettings",
     "TierState",
     "Victim",
     "cut_items",
+    "leaving",
+    "moment_of",
     "rebuild_index",
     "restore_backup",
 ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Concatenate, Literal, ParamSpec, Self, TypeVar
 
+from vna.archive.access import Accesses, AccessLog
 from vna.archive.blobs import BlobReads, PresentReads, Suspects
 from vna.archive.commit import Committer, Proposal
 from vna.archive.flow import Flow, Run
@@ -33,7 +34,6 @@ from vna.archive.recall import Recalls
 from vna.archive.recover import Recovered, recover
 from vna.archive.restore import Restored, restore
 from vna.archive.retrieve import BlockingRetrieval, Retrieval
-from vna.archive.served import counted, served
 from vna.archive.settings import ArchiveSettings
 from vna.archive.space import Space
 from vna.archive.spans import Item, Piece
@@ -142,10 +142,12 @@ class Archive(Keeping):
         present = PresentReads(self._store.present)
         recent = Recent(self._index, RECENT_OBJECTS)
         self._glances = Glances(self._index, clock)
-        self._present = Retrieval(present, recent)
-        self._retrieval = BlockingRetrieval(
-            blobs, IndexLookup(self._index, recent, self._recalls), MAX_EXPANDED_BYTES
-        )
+        names = {number: each.name for number, each in self._tiers.names.items()}
+        self._access = AccessLog(settings.data, names, clock, settings.access_log_bytes)
+        self._accesses = Accesses(settings.data)
+        self._present = Retrieval(present, recent, self._access)
+        lookup = IndexLookup(self._index, recent, self._recalls)
+        self._retrieval = BlockingRetrieval(blobs, lookup, self._access, MAX_EXPANDED_BYTES)
         self._flow = Flow(blobs, present, self._offload)
 
     @classmethod
@@ -178,6 +180,7 @@ class Archive(Keeping):
     def close(self) -> None:
         """Finish what was accepted, seal this process's pack, let go of everything."""
         self._suspects.close()
+        self._access.close()
         self._committer.close()
         self._recalls.close()
         self._offload.close()
@@ -364,14 +367,16 @@ class Archive(Keeping):
 
     def dataset(self, stored: StoredObject) -> Iterator[Piece]:
         """Yield the data set exactly as received, in bounded pieces."""
-        return counted("dataset", self._retrieval.pieces(self._retrieval.dataset(stored)))
+        items = self._retrieval.dataset(stored)
+        self._retrieval.note("dataset", stored, items)
+        return self._retrieval.pieces(items)
 
     async def dataset_runs(self, stored: StoredObject) -> AsyncGenerator[Run, None]:
         """Yield the data set exactly as received, in runs of about 1 MiB, read a run ahead."""
 
         async def items() -> AsyncIterator[Iterable[Item]]:
             found = await self.soon(Retrieval.dataset, stored)
-            served("dataset", sum(map(len, found)))
+            self._retrieval.note("dataset", stored, found)
             yield found
 
         async with aclosing(self._flow.runs(items())) as runs:
@@ -393,9 +398,7 @@ class Archive(Keeping):
 
     def frame(self, stored: StoredObject, number: int) -> Piece:
         """Return a frame's bytes, as stored; frames count from 1."""
-        frame = self._retrieval.frame(stored, number)
-        served("frame", len(frame))
-        return frame
+        return self._retrieval.frame(stored, number)
 
     def bulk(self, stored: StoredObject, path: tuple[int, ...]) -> Hole:
         """Return what the bulk value at `path` is. Raises NotFound."""
@@ -405,7 +408,7 @@ class Archive(Keeping):
         self, stored: StoredObject, hole: Hole, start: int, stop: int
     ) -> Iterator[Piece]:
         """Yield bytes `[start, stop)` of a bulk value as stored."""
-        return counted("bulk", self._retrieval.bulk_range(stored, hole, start, stop))
+        return self._retrieval.bulk_range(stored, hole, start, stop)
 
     def metadata(self, stored: StoredObject, bulk_uri: str) -> bytes:
         """Return the object's DICOM JSON; `bulk_uri` is the stem of its BulkDataURIs."""

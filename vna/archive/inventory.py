@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from vna.archive.access import TierReads
 from vna.archive.every import living_instances
 from vna.archive.tiers import Tiers
 from vna.errors import VnaError
@@ -13,9 +14,10 @@ from vna.index import Index, Instance, Reader
 from vna.storage import HOT, BlobStore, tier_of
 from vna.types import Version
 
-__all__ = ["ONLINE", "TierState", "availability", "tier_states"]
+__all__ = ["ONLINE", "TierState", "availability", "largest_bulk", "tier_states"]
 
 ONLINE, NEARLINE = "ONLINE", "NEARLINE"
+DAY_S = 86_400
 
 
 @dataclass(slots=True)
@@ -24,8 +26,9 @@ class TierState:
 
     `objects` have data sets of `bytes_raw`, and records of `bytes_stored`. `oldest` and `newest` are
     when they were received (ISO 8601, UTC), or None. Its `packs` have `bytes_packs`, copies and what
-    is not needed any more included; -1 while the tier is away. `state` is "ready" or "away", and
-    `reason` says why.
+    is not needed any more included; -1 while the tier is away. `reads` from it were noted in the
+    access log in the last day, `bytes_read_s` bytes a second on average. `state` is "ready" or
+    "away", and `reason` says why.
     """
 
     kind: str
@@ -36,12 +39,19 @@ class TierState:
     newest: str | None = None
     packs: int = 0
     bytes_packs: int = 0
+    reads: int = 0
+    bytes_read_s: float = 0.0
     state: str = "ready"
     reason: str = ""
 
 
-def tier_states(store: BlobStore, index: Index, tiers: Tiers) -> dict[str, TierState]:
-    """Return what is on each tier, by its name, from hot to cold. Looks at every instance."""
+def tier_states(
+    store: BlobStore, index: Index, tiers: Tiers, reads: Mapping[str, TierReads]
+) -> dict[str, TierState]:
+    """Return what is on each tier, by its name, from hot to cold. Looks at every instance.
+
+    `reads` are those of the last day, by tier.
+    """
     states = {
         number: TierState(each.kind) for number, each in sorted(tiers.names.items(), key=_order)
     }
@@ -66,14 +76,24 @@ def tier_states(store: BlobStore, index: Index, tiers: Tiers) -> dict[str, TierS
             state.oldest, state.newest = map(_when, spans[number])
         _ask(store, number, state)
     names = {number: each.name for number, each in tiers.names.items()}
-    return {names.get(number, f"tier {number}"): state for number, state in states.items()}
+    named = {names.get(number, f"tier {number}"): state for number, state in states.items()}
+    for name, read in reads.items():
+        if name in named:
+            named[name].reads, named[name].bytes_read_s = read.reads, read.bytes / DAY_S
+    return named
 
 
 def tier_of_version(reader: Reader, version: Version) -> int:
     """Return the number of the tier that serves the largest bulk value; without any, the hot one."""
-    largest = max(version.holes, key=lambda hole: hole.length, default=None)
-    place = reader.blob(largest.blob) if largest is not None else None
+    bulk = largest_bulk(version)
+    place = reader.blob(bulk) if bulk is not None else None
     return tier_of(place.pack) if place is not None else HOT
+
+
+def largest_bulk(version: Version) -> bytes | None:
+    """Return the digest of the largest bulk value, None without any."""
+    largest = max(version.holes, key=lambda hole: hole.length, default=None)
+    return largest.blob if largest is not None else None
 
 
 def availability(reader: Reader, instances: Iterable[Instance]) -> str:

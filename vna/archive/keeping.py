@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from vna.archive.access import Access, Accesses, AccessLog
 from vna.archive.backup import BackupReport, backup
 from vna.archive.check import CheckReport, check
 from vna.archive.commit import Committer
@@ -18,7 +19,7 @@ from vna.archive.compact import (
     Victim,
 )
 from vna.archive.contents import series_of
-from vna.archive.facts import SeriesFacts, series_facts
+from vna.archive.facts import SeriesFacts, TierFacts, series_facts, tier_facts
 from vna.archive.inventory import TierState, tier_states
 from vna.archive.movement import Moved, Mover
 from vna.archive.pace import Pace
@@ -41,6 +42,7 @@ from vna.storage import BlobStore
 __all__ = ["CacheState", "Keeping"]
 
 SCRUB_STATE = "scrub.json"
+DAY_NS = 86_400 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class Keeping:
     _committer: Committer
     _quarantine: Quarantine
     _recalls: Recalls
+    _access: AccessLog
+    _accesses: Accesses
 
     def check(self, progress: Callable[[int, int], None] | None = None) -> CheckReport:
         """Read back and verify every object; `progress(done, total)` follows it."""
@@ -139,7 +143,9 @@ class Keeping:
 
     def tier_states(self) -> dict[str, TierState]:
         """Return what is on each tier, by name, from hot to cold; looks at every instance."""
-        return tier_states(self._store, self._index, self._tiers)
+        self._access.flush()
+        reads = self._accesses.by_tier(self._clock.stamp() - DAY_NS)
+        return tier_states(self._store, self._index, self._tiers, reads)
 
     def move(
         self,
@@ -185,7 +191,17 @@ class Keeping:
 
     def series_facts(self) -> Iterator[SeriesFacts]:
         """Yield what policies go by of every series that can move, the oldest studies first."""
-        return series_facts(self._index, self._tiers)
+        self._access.flush()
+        return series_facts(self._index, self._tiers, self._accesses.last())
+
+    def tier_facts(self) -> list[TierFacts]:
+        """Return what policies go by of each tier, from hot to cold."""
+        return tier_facts(self._index, self._tiers)
+
+    def accesses(self, since: int = 0) -> Iterator[Access]:
+        """Yield the access log from `since` on (ns since 1970), roughly in order."""
+        self._access.flush()
+        return self._accesses.since(since)
 
     def _mover(self, number: int, stop: threading.Event | None, pace: Pace | None = None) -> Mover:
         return Mover(
@@ -196,6 +212,7 @@ class Keeping:
             self._clock,
             number,
             self._tiers.names[number].codec,
+            self._tiers.copies,
             stop=stop,
             pace=pace,
         )

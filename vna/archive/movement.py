@@ -23,6 +23,7 @@ from vna.archive.alone import Alone
 from vna.archive.commit import encode_commit
 from vna.archive.contents import Contents, contents_of
 from vna.archive.intent import Intent
+from vna.archive.leave import leaving
 from vna.archive.quarantine import Quarantine
 from vna.archive.recover import recover
 from vna.clock import Clock
@@ -106,11 +107,15 @@ class Mover:
         clock: Clock,
         number: int,
         codec: CodecName,
+        copies: Mapping[int, int],
         *,
         stop: threading.Event | None = None,
         pace: Paced | None = None,
     ) -> None:
-        """Move to tier `number`, which stores chunks with `codec`."""
+        """Move to tier `number`, which stores chunks with `codec`.
+
+        A tier above lets go when as many tiers below it keep a blob as `copies` says of it.
+        """
         self.done = Moved()
         self._store = store
         self._index = index
@@ -118,6 +123,7 @@ class Mover:
         self._clock = clock
         self._number = number
         self._codec: CodecName = codec
+        self._copies = copies
         self._stop = stop
         self._pace = pace or (lambda _size: None)
         self._alone = Alone(data)
@@ -251,11 +257,8 @@ class Mover:
             stamp = self._next_stamp(reader)
             known = [each for each in there if each[1] in reader.places(each[0])]
             for digest, new in [*named, *known]:
-                moved += [
-                    (digest, old)
-                    for old in reader.places(digest)
-                    if _yields(old, new, header=digest in headers) and not reader.moved(digest, old)
-                ]
+                places = self._set_back(reader, digest, new, header=digest in headers)
+                moved += [(digest, place) for place in places]
         if not named and not moved:
             return
         commits = [CopyCommit(stamp, list(named))] if named else []
@@ -266,6 +269,24 @@ class Mover:
         self._writer.sync()
         self._index.apply([Mutation(commit) for commit in every], {mark.pack: mark.end})
         self._writer.let_go()
+
+    def _set_back(
+        self, reader: Reader, digest: bytes, new: BlobPlace, *, header: bool
+    ) -> list[BlobPlace]:
+        """Return the copies of a blob that are not needed for the new one.
+
+        Headers stay on the hot tier; their copies elsewhere leave with the bulk.
+        """
+        places = [each for each in reader.places(digest) if not reader.moved(digest, each)]
+        if header:
+            return [old for old in places if tier_of(old.pack) != HOT and old.pack != new.pack]
+        gone = leaving({tier_of(each.pack) for each in places}, self._number, self._copies)
+        return [
+            old
+            for old in places
+            if (old.pack, old.offset) < (new.pack, new.offset)
+            and tier_of(old.pack) in {self._number, *gone}
+        ]
 
     # up ---------------------------------------------------------------------------------------
     def _raise(self, contents: Contents) -> None:
@@ -323,16 +344,6 @@ class Mover:
 
     def _next_stamp(self, reader: Reader) -> int:
         return max(self._clock.stamp(), self._stamp + 1, reader.last_stamp() + 1)
-
-
-def _yields(old: BlobPlace, new: BlobPlace, *, header: bool) -> bool:
-    """Say whether a copy has to be set back so that the new one is preferred.
-
-    Headers stay on the hot tier; their copies elsewhere leave with the bulk.
-    """
-    if header:
-        return tier_of(old.pack) != HOT and old.pack != new.pack
-    return (old.pack, old.offset) < (new.pack, new.offset)
 
 
 def _steps(named: Sequence[Named]) -> Iterator[list[Named]]:

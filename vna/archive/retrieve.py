@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol, TypeAlias, TypeVar
 
+from vna.archive.access import AccessKind, AccessLog
 from vna.archive.blobs import BlobReads
 from vna.archive.expand import Expanded
 from vna.archive.frames import cut_frame
 from vna.archive.lookup import Lookup, StoredObject
-from vna.archive.served import served
 from vna.archive.spans import Item, Piece, Span
 from vna.dicom.part10 import file_prefix
 from vna.dicom.paths import bulk_path
 from vna.dicom.scan import header_json
 from vna.errors import Corrupt, NotFound, WouldWait
+from vna.observe import metrics
+from vna.storage import HOT, tier_of
 from vna.types import BlobPlace, FrameKind, Hole
 
 __all__ = ["Blobs", "BlockingRetrieval", "BulkPath", "Retrieval"]
@@ -41,9 +43,10 @@ class Blobs(Protocol):
 class Retrieval:
     """Reads objects: the look-up says where the blobs are, `blobs` gives their bytes."""
 
-    def __init__(self, blobs: Blobs, lookup: Lookup) -> None:
+    def __init__(self, blobs: Blobs, lookup: Lookup, access: AccessLog) -> None:
         self._blobs = blobs
         self._lookup = lookup
+        self._access = access
 
     def objects(
         self, study_uid: str, series_uid: str | None = None, sop_uid: str | None = None
@@ -79,7 +82,7 @@ class Retrieval:
                 ae_title=ae_title,
             )
         items = [prefix, *dataset]
-        served("dataset", sum(map(len, items)))
+        self.note("dataset", stored, items)
         return items
 
     def files(self, objects: Iterable[StoredObject], ae_title: str) -> list[list[Item]]:
@@ -114,6 +117,7 @@ class Retrieval:
         A native frame that does not begin on a byte is shifted so that it does. Raises NotFound
         for a number outside the object.
         """
+        tier = HOT
         if stored.version.deflated:
             expanded = self._expanded(stored)
             frames, pixels = expanded.frames, expanded.pixels
@@ -122,18 +126,26 @@ class Retrieval:
             blob = stored.version.holes[frames.hole].blob if frames else b""
 
             def pixels(start: int, stop: int) -> bytes:
-                return self._read(stored, blob, start, stop)
+                nonlocal tier
+                span = self._span(stored, blob, start, stop)
+                tier = tier_of(span.place.pack)
+                return self._blobs.read(blob, span.place, span.start, span.stop)
 
         def table(start: int, stop: int) -> bytes:
-            return self._read(stored, (frames and frames.table) or b"", start, stop)
+            span = self._span(stored, (frames and frames.table) or b"", start, stop)
+            return self._blobs.read(span.digest, span.place, span.start, span.stop)
 
-        return cut_frame(frames, number, pixels, table, stored.sop_uid)
+        frame = cut_frame(frames, number, pixels, table, stored.sop_uid)
+        self._served("frame", stored, tier, len(frame))
+        return frame
 
     def frame_item(self, stored: StoredObject, number: int) -> Item:
         """Return frame `number`, or where it is when its bytes lie in a row as they are."""
-        item = self._frame_span(stored, number) or self.frame(stored, number)
-        served("frame", len(item))
-        return item
+        span = self._frame_span(stored, number)
+        if span is None:
+            return self.frame(stored, number)
+        self.note("frame", stored, [span])
+        return span
 
     def _frame_span(self, stored: StoredObject, number: int) -> Span | None:
         frames = stored.version.frames
@@ -159,9 +171,13 @@ class Retrieval:
 
     def bulk_span(self, stored: StoredObject, hole: Hole) -> Span:
         """Return where a bulk value is; of an object that is not deflated."""
-        (place,) = self._lookup.places([(stored, hole.blob)])
-        span = Span(hole.blob, place, 0, place.length)
-        return _part(stored, span, 0, hole.length)
+        return self._span(stored, hole.blob, 0, hole.length)
+
+    def bulk_item(self, stored: StoredObject, hole: Hole, start: int, stop: int) -> Span:
+        """Return where bytes `[start, stop)` of a bulk value are; of an object that is not deflated."""
+        span = self.bulk_span(stored, hole)[start:stop]
+        self.note("bulk", stored, [span])
+        return span
 
     def metadata(self, stored: StoredObject, bulk_uri: str) -> bytes:
         """Return the DICOM JSON of the object without its bulk values (PS3.18 F.2), as UTF-8.
@@ -183,16 +199,27 @@ class Retrieval:
                 header = self._blobs.read(version.header, place, 0, place.length)
                 syntax, holes = version.transfer_syntax, version.holes
                 text = header_json(header, version.prefix, syntax, holes, uri)
-            served("metadata", len(text))
+            _count("metadata", len(text))
             found.append(text)
         return found
 
     # inside -----------------------------------------------------------------------------------
-    def _read(self, stored: StoredObject, digest: bytes, start: int, stop: int) -> bytes:
+    def note(self, kind: AccessKind, stored: StoredObject, items: Iterable[Item]) -> None:
+        """Count that items of an object are read to be sent."""
+        size, longest, tier = 0, 0, HOT
+        for item in items:
+            size += len(item)
+            if isinstance(item, Span) and len(item) > longest:
+                longest, tier = len(item), tier_of(item.place.pack)
+        self._served(kind, stored, tier, size)
+
+    def _served(self, kind: AccessKind, stored: StoredObject, tier: int, size: int) -> None:
+        _count(kind, size)
+        self._access.note(stored.study_uid, stored.series_uid, kind, tier, size)
+
+    def _span(self, stored: StoredObject, digest: bytes, start: int, stop: int) -> Span:
         (place,) = self._lookup.places([(stored, digest)])
-        span = Span(digest, place, 0, place.length)
-        wanted = _part(stored, span, start, stop)
-        return self._blobs.read(digest, place, wanted.start, wanted.stop)
+        return _part(stored, Span(digest, place, 0, place.length), start, stop)
 
     def _bytes(self, item: Item) -> Piece:
         if isinstance(item, Span):
@@ -207,9 +234,11 @@ class Retrieval:
 class BlockingRetrieval(Retrieval):
     """Reads objects, waiting for disks; call it through `Archive.run`."""
 
-    def __init__(self, blobs: BlobReads, lookup: Lookup, max_expanded_bytes: int) -> None:
+    def __init__(
+        self, blobs: BlobReads, lookup: Lookup, access: AccessLog, max_expanded_bytes: int
+    ) -> None:
         """A deflated data set that inflates to more than `max_expanded_bytes` is not looked into."""
-        super().__init__(blobs, lookup)
+        super().__init__(blobs, lookup, access)
         self._pieces = blobs.pieces
         self._max_expanded = max_expanded_bytes
 
@@ -228,15 +257,21 @@ class BlockingRetrieval(Retrieval):
         self, stored: StoredObject, hole: Hole, start: int, stop: int
     ) -> Iterator[Piece]:
         """Yield bytes `[start, stop)` of a bulk value as stored."""
-        if stored.version.deflated:
-            return self._expanded(stored).value(hole, start, stop)
-        return self.pieces([_part(stored, self.bulk_span(stored, hole), start, stop)])
+        if not stored.version.deflated:
+            return self.pieces([self.bulk_item(stored, hole, start, stop)])
+        self._served("bulk", stored, HOT, stop - start)
+        return self._expanded(stored).value(hole, start, stop)
 
     def _expanded(self, stored: StoredObject) -> Expanded:
         """Return a deflated object parted as if it were not."""
         return Expanded(
             lambda: self.pieces(self.dataset(stored)), self._max_expanded, stored.sop_uid
         )
+
+
+def _count(resource: str, size: int) -> None:
+    metrics.RETRIEVED.add(resource)
+    metrics.RETRIEVED_BYTES.add(resource, by=size)
 
 
 def _part(stored: StoredObject, whole: Whole, start: int, stop: int) -> Whole:

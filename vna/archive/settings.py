@@ -26,7 +26,8 @@ class ArchiveSettings:
     objects are refused while less than `min_free_bytes` are free where the archive is, or while
     its data sets add up to `quota_bytes` (0: any number).
     `tiers` go from hot to cold; without any, all packs are in the data folder. What is read from
-    S3 stores is kept in the data folder, up to `cache_bytes`.
+    S3 stores is kept in the data folder, up to `cache_bytes`, and the log of what was read up to
+    `access_log_bytes` (0: there is none).
     """
 
     data: Path
@@ -42,6 +43,7 @@ class ArchiveSettings:
     min_free_bytes: int = 1 << 30
     quota_bytes: int = 0
     cache_bytes: int = 10 << 30
+    access_log_bytes: int = 256 << 20
     tiers: tuple[TierSettings, ...] = ()
 
     @property

@@ -47,6 +47,9 @@ class TierSettings:
 
     The key files hold a credential each, on one line. `requests_at_once` bounds the operations
     under way; a hard disk is fastest with few. `codec` is how chunks are stored when they come.
+    It lets go of a blob when `copies` tiers below it keep the blob. When its disk is fuller than
+    `high_watermark_percent` (0: never), series that were not read for longest go one tier down,
+    until it is at `low_watermark_percent`.
     """
 
     name: str
@@ -64,16 +67,28 @@ class TierSettings:
     kms_key_id: str = ""
     codec: CodecName = "raw"
     requests_at_once: int = 16
+    copies: int = 1
+    high_watermark_percent: float = 0.0
+    low_watermark_percent: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Tiers:
-    """The tiers of an archive: the hot one, and those below it by number, as `names` has them."""
+    """The tiers of an archive: the hot one, and those below it by number, as `names` has them.
+
+    `folders` are those of the tiers that are directories.
+    """
 
     hot: HotTier
     lower: dict[int, Tier]
     names: dict[int, TierSettings]
+    folders: dict[int, Path]
     cache: ExtentCache | None
+
+    @property
+    def copies(self) -> dict[int, int]:
+        """How many tiers below a tier must keep what it lets go of."""
+        return {number: settings.copies for number, settings in self.names.items()}
 
     def number(self, name: str) -> int:
         """Return the number of a tier. Raises Invalid, with the names there are."""
@@ -116,7 +131,7 @@ def open_tiers(
     first = settings[0] if settings else TierSettings(HOT_NAME)
     far = any(each.kind == "s3" for each in settings)
     cache = ExtentCache(data / "cache", cache_bytes) if far and cache_bytes else None
-    tiers = Tiers(hot, {}, {HOT: first}, cache)
+    tiers = Tiers(hot, {}, {HOT: first}, {HOT: path}, cache)
     for each in settings[1:]:
         number, known = book.entry(each.name)
         marked = MarkedTier(
@@ -126,6 +141,8 @@ def open_tiers(
         cached = each.kind == "s3" and cache is not None
         tiers.lower[number] = CachedTier(metered, cache) if cached and cache else metered
         tiers.names[number] = each
+        if each.kind == "directory" and each.path is not None:
+            tiers.folders[number] = data / each.path
     return tiers
 
 

@@ -34,8 +34,9 @@ def status(
     """Say what is on each tier, from hot to cold; works beside a running daemon.
 
     An object counts where its bulk is served from. Stored bytes are those of the records that are
-    needed there; packs hold copies besides, and what compaction is going to free. With --json the
-    tiers are members by name. Exits with 1 when a tier is away.
+    needed there; packs hold copies besides, and what compaction is going to free. Reads are those of
+    the last day that the access log has. With --json the tiers are members by name. Exits with 1
+    when a tier is away.
     """
     with open_archive(configure(config, {"--data": data}), "tier status") as archive:
         states = archive.tier_states()
@@ -96,9 +97,10 @@ def move(
 
 @app.command("plan")
 def plan(data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Say what the policies would move now; moves nothing, and works beside a running daemon.
+    """Say what the policies would move now, and why; moves nothing, works beside a running daemon.
 
-    A running daemon moves it at the rate and in the hours of [tiering].
+    Each series comes with the policy that asks for it, or the watermark of the tier that is too full.
+    A running daemon moves them at the rate and in the hours of [tiering].
     """
     settings = configure(config, {"--data": data})
     with open_archive(settings, "tier plan") as archive:
@@ -109,7 +111,7 @@ def plan(data: DataOption = None, config: ConfigOption = None, as_json: JsonOpti
     for each in moves:
         typer.echo(
             f"{each.series_uid}  {each.modality:4}  {each.instances:>6}  {each.bytes:>14,}  "
-            f"{each.source} to {each.to}, policy {each.policy}"
+            f"{each.source} to {each.to}, {each.policy}"
         )
     total = sum(each.bytes for each in moves)
     typer.echo(f"{len(moves)} series are to move, {total} bytes")
@@ -138,6 +140,8 @@ def _table(states: dict[str, TierState]) -> Table:
         table.add_column(name)
     for name in ("objects", "raw bytes", "stored bytes", "packs", "bytes of packs"):
         table.add_column(name, justify="right")
+    for name in ("reads a day", "bytes read/s"):
+        table.add_column(name, justify="right")
     for name in ("oldest", "newest", "state"):
         table.add_column(name)
     for name, state in states.items():
@@ -148,6 +152,8 @@ def _table(states: dict[str, TierState]) -> Table:
             state.kind,
             *(f"{number:,}" for number in numbers),
             *(f"{number:,}" if number >= 0 else "?" for number in packs),
+            f"{state.reads:,}",
+            f"{state.bytes_read_s:,.0f}",
             state.oldest or "",
             state.newest or "",
             state.state,

@@ -43,10 +43,7 @@ def build(
         compaction=CompactionSettings(**values["compaction"]),
         retention=RetentionSettings(**values["retention"]),
         tiering=TieringSettings(**values["tiering"]),
-        policies=tuple(
-            PolicySettings(**{**each, "modalities": tuple(each["modalities"])})
-            for each in tables["policy"]
-        ),
+        policies=tuple(PolicySettings(**policy) for policy in tables["policy"]),
         dimse=DimseSettings(**values["dimse"], remotes=known),
         web=WebSettings(**values["web"], ae_title=values["dimse"]["ae_title"]),
         remotes=known,

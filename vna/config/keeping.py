@@ -143,6 +143,12 @@ KEEPING: tuple[Section, ...] = (
                 archive["cache_bytes"],
                 "Bytes of far tiers ([[tier]] kind s3) kept in the data folder; 0 is no cache.",
             ),
+            Setting(
+                "access_log_bytes",
+                Whole(0, 1 << 40),
+                archive["access_log_bytes"],
+                "Bytes kept of the log of what was read, by day (docs/format/access.md); 0 is no log.",
+            ),
         ),
     ),
     Section(

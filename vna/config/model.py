@@ -82,8 +82,15 @@ class Config:
     def works_in_background(self) -> bool:
         """Whether there is anything to do beside serving."""
         retains = self.retention.deleted_days or self.retention.versions_days
-        moves = self.tiering.rate_bytes_s and self.policies
-        return bool(self.scrub.rate_bytes_s or self.compaction.rate_bytes_s or retains or moves)
+        return bool(
+            self.scrub.rate_bytes_s or self.compaction.rate_bytes_s or retains or self.moves
+        )
+
+    @property
+    def moves(self) -> bool:
+        """Whether anything is moved between tiers in the background."""
+        full = any(tier.high_watermark_percent for tier in self.archive.tiers)
+        return bool(self.tiering.rate_bytes_s and (self.policies or full))
 
     def document(self) -> dict[str, object]:
         """Return the effective settings as plain data; `validate` of it gives an equal Config."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vna.archive import TierSettings
 from vna.config.build import build
 from vna.config.kinds import NotAllowedError, written
 from vna.config.model import Config
@@ -171,11 +172,12 @@ class _Check:
 
     def whole(self, values: Values, tables: Tables) -> None:
         """Check what concerns several settings."""
-        listen = build(values, tables).listen
+        config = build(values, tables)
+        listen = config.listen
         if listen.dimse_port == listen.http_port != 0:
             self._wrong("[listen] http_port", listen.http_port, "allowed: another than dimse_port")
-        self._tiers(tables["tier"])
-        self._policies(tables["policy"], [tier["name"] for tier in tables["tier"]])
+        self._tiers(config.archive.tiers)
+        self._policies(config)
         if listen.loopback:
             return
         if not listen.allow_insecure:
@@ -193,24 +195,48 @@ class _Check:
                 "and a [[remote]] table for each AE title that may call",
             )
 
-    def _tiers(self, tiers: list[dict[str, object]]) -> None:
+    def _tiers(self, tiers: Sequence[TierSettings]) -> None:
         for number, tier in enumerate(tiers, 1):
             label = f"[[tier]] {number}"
-            if tier["kind"] == "s3" and not tier["bucket"]:
+            if tier.kind == "s3" and not tier.bucket:
                 self._wrong(f"{label} bucket", "", 'is missing; a tier of kind "s3" needs one')
-            if tier["kind"] == "s3" and number == 1:
-                self._wrong(
-                    f"{label} kind", tier["kind"], 'allowed: "directory" for the first tier'
-                )
-            if tier["kind"] == "directory" and number > 1 and tier["path"] is None:
+            if tier.kind == "s3" and number == 1:
+                self._wrong(f"{label} kind", tier.kind, 'allowed: "directory" for the first tier')
+            if tier.kind == "directory" and number > 1 and tier.path is None:
                 self._wrong(f"{label} path", "", 'is missing; a tier of kind "directory" needs one')
+            self._watermarks(label, tier, last=number == len(tiers))
 
-    def _policies(self, policies: list[dict[str, object]], tiers: list[object]) -> None:
-        for number, policy in enumerate(policies, 1):
-            if policy["to"] not in tiers[1:]:
-                names = ", ".join(map(str, tiers[1:])) or "there is none below the first"
-                label = f"[[policy]] {number} to"
-                self._wrong(label, policy["to"], f"allowed: a tier below the first: {names}")
+    def _watermarks(self, label: str, tier: TierSettings, *, last: bool) -> None:
+        high, low = tier.high_watermark_percent, tier.low_watermark_percent
+        if not high and not low:
+            return
+        if tier.kind == "s3" or last:
+            why = "an S3 store is never full" if tier.kind == "s3" else "there is no tier below"
+            self._wrong(f"{label} high_watermark_percent", high, f"allowed: 0; {why}")
+        elif not 0 < low < high:
+            self._wrong(
+                f"{label} low_watermark_percent",
+                low,
+                "allowed: more than 0 and less than high_watermark_percent",
+            )
+
+    def _policies(self, config: Config) -> None:
+        lower = [tier.name for tier in config.archive.tiers[1:]]
+        for number, policy in enumerate(config.policies, 1):
+            label = f"[[policy]] {number}"
+            if policy.to not in lower:
+                names = ", ".join(lower) or "there is none below the first"
+                self._wrong(f"{label} to", policy.to, f"allowed: a tier below the first: {names}")
+            if 0 < policy.max_bytes < policy.min_bytes:
+                self._wrong(
+                    f"{label} max_bytes", policy.max_bytes, "allowed: 0, or min_bytes and more"
+                )
+            if policy.since == "accessed" and not config.archive.access_log_bytes:
+                self._wrong(
+                    f"{label} since",
+                    policy.since,
+                    "allowed: another, or [archive] access_log_bytes above 0",
+                )
 
     def _wrong(self, key: str, value: object, allowed: str) -> None:
         shown = "" if value == "" else written(value)

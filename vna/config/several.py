@@ -24,7 +24,7 @@ from vna.config.kinds import (
 )
 from vna.config.section import Section, Setting, defaults_of
 from vna.types.remote import Permission
-from vna.workflow import PolicySettings
+from vna.workflow import PolicySettings, Since
 
 __all__ = ["TABLES"]
 
@@ -99,6 +99,26 @@ TIER = Section(
             tier["requests_at_once"],
             "Operations under way at once; a hard disk is fastest with few, say 2.",
         ),
+        Setting(
+            "copies",
+            Whole(1, 127),
+            tier["copies"],
+            "It lets go of an object only when so many tiers below it have it, and keep it. 2 on each\n"
+            "tier but the last means: once there are two copies, there always are.",
+        ),
+        Setting(
+            "high_watermark_percent",
+            Real(0, 100),
+            tier["high_watermark_percent"],
+            "When its disk is fuller than this, series whose study was not read for longest go one tier\n"
+            "down, before any policy asks for it; 0 is never. For directories that have a tier below.",
+        ),
+        Setting(
+            "low_watermark_percent",
+            Real(0, 100),
+            tier["low_watermark_percent"],
+            "So many go that it is not fuller than this.",
+        ),
     ),
 )
 
@@ -112,15 +132,41 @@ POLICY = Section(
         Setting("days", Real(0, 36_500), None, "Series older than so many days move."),
         Setting(
             "since",
-            Word(("received", "study_date")),
+            Word(get_args(Since)),
             policy["since"],
-            "What the age counts from; a series without Study Date counts from when it came.",
+            "What the age counts from: when the last instance came, the Study Date, or the last read of\n"
+            "something in the study. Without Study Date or read it counts from when it came.",
         ),
         Setting(
             "modalities",
             Several(MODALITY),
             policy["modalities"],
             "Series of these modalities only; none is any.",
+        ),
+        Setting(
+            "departments",
+            Several(Text()),
+            policy["departments"],
+            "Series with one of these as Institutional Department Name (0008,1040), in letters of any\n"
+            "case; none is any.",
+        ),
+        Setting(
+            "stations",
+            Several(Text()),
+            policy["stations"],
+            "Likewise with Station Name (0008,1010).",
+        ),
+        Setting(
+            "min_bytes",
+            Whole(0, 1 << 60),
+            policy["min_bytes"],
+            "Series with at least so many bytes of data sets only.",
+        ),
+        Setting(
+            "max_bytes",
+            Whole(0, 1 << 60),
+            policy["max_bytes"],
+            "Series with at most so many; 0 is any number.",
         ),
     ),
 )

@@ -28,7 +28,7 @@ class TieringSettings(Background):
 
 
 def planned_moves(archive: Archive, policies: Sequence[PolicySettings]) -> Iterator[PlannedMove]:
-    """Yield what policies would have moved now, the oldest studies first; looks at every series.
+    """Yield what policies and watermarks would have moved now; looks at every series.
 
     Raises Invalid for a policy that names no tier.
     """
@@ -38,8 +38,7 @@ def planned_moves(archive: Archive, policies: Sequence[PolicySettings]) -> Itera
             raise Invalid(
                 f"policy {policy.name} moves to {policy.to}; there are {', '.join(names)}"
             )
-    if policies:
-        yield from plan(archive.series_facts(), names, policies, archive.clock.stamp())
+    yield from plan(archive.series_facts(), archive.tier_facts(), policies, archive.clock.stamp())
 
 
 def follow_policies(
@@ -63,7 +62,7 @@ def follow_policies(
             moves = sorted(planned_moves(archive, policies), key=lambda each: each.to)
             for to, some in groupby(moves, key=lambda each: each.to):
                 _execute(archive, to, list(some), pace)
-            if clock.monotonic() >= due:
+            if clock.monotonic() >= due or _frees_below(archive, moves):
                 archive.reclaim()
                 due = clock.monotonic() + RECLAIM_EVERY_S
             pause_s = FIRST_PAUSE_S
@@ -73,6 +72,12 @@ def follow_policies(
             log.warning("policies wait for %g s: %s", pause_s, error)
             wait_s, pause_s = pause_s, min(2 * pause_s, LONGEST_PAUSE_S)
         stop.wait(wait_s)
+
+
+def _frees_below(archive: Archive, moves: Sequence[PlannedMove]) -> bool:
+    """Say whether a tier below the hot one is to have more space: it has once it is reclaimed."""
+    low = {tier.name for tier in archive.tier_facts()[1:] if tier.high_watermark_percent}
+    return any(move.source in low for move in moves)
 
 
 def _execute(archive: Archive, to: str, moves: Sequence[PlannedMove], pace: Pace) -> None:

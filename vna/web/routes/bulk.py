@@ -75,10 +75,10 @@ async def retrieve_bulk(request: web.Request) -> web.StreamResponse:
         closing = b"\r\n" + writer.closing()
     swapped = is_big_endian(stored.transfer_syntax) and hole.vr in WORDS
     if not (swapped or stored.version.deflated):
-        span = await archive.soon(Retrieval.bulk_span, stored, hole)
+        span = await archive.soon(Retrieval.bulk_item, stored, hole, wanted.start, wanted.stop)
         return await send_items(
             request,
-            [opening, span[wanted.start : wanted.stop], closing],
+            [opening, span, closing],
             content_type=content_type,
             status=wanted.status,
             headers=headers,
