@@ -1,11 +1,11 @@
-"""Folders that survive a power loss: a new name is durable once the folder that holds it is synced."""
+"""Names that survive a power loss: one is durable once the folder that holds it is synced."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-__all__ = ["make_folder", "sync_folder"]
+__all__ = ["make_folder", "sync_folder", "write_durably"]
 
 
 def make_folder(path: Path) -> None:
@@ -24,3 +24,14 @@ def sync_folder(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Replace a file as a whole; durable on return, its name too."""
+    draft = path.with_name(f"{path.name}.draft")
+    with draft.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    sync_folder(path.parent)

@@ -103,8 +103,11 @@ def test_moving_beside_a_daemon(start_daemon, config, tmp_path):
     assert [status[name]["objects"] for name in status] == [1, 1]
     assert status["cold"]["bytes_stored"] < status["cold"]["bytes_raw"]
     assert status["cold"]["oldest"] == status["cold"]["newest"] is not None
+    assert availability(daemon, ct.StudyInstanceUID) == ["NEARLINE"]
     assert fetched(url) == before
     assert got(daemon, ct) == [ct.PixelData]
+    assert availability(daemon, ct.StudyInstanceUID) == ["ONLINE"], "it is in the cache"
+    assert vna("cache", "drop", "--config", config)[0] == 0
     assert availability(daemon, ct.StudyInstanceUID) == ["NEARLINE"]
     assert availability(daemon, dcmread(MR).StudyInstanceUID) == ["ONLINE"]
     assert vna("tier", "move", "--to", "hot", "--all", "--config", config)[0] == 0

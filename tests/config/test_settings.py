@@ -26,7 +26,7 @@ from vna.config.table import SECTIONS, TABLES
 from vna.dimse import DimseSettings
 from vna.observe import LogSettings
 from vna.web import WebSettings
-from vna.workflow import PolicySettings, TieringSettings
+from vna.workflow import PolicySettings, PrefetchingSettings, PrefetchRule, TieringSettings
 
 ROOMS = {
     "listen": ListenSettings,
@@ -37,6 +37,7 @@ ROOMS = {
     "compaction": CompactionSettings,
     "retention": RetentionSettings,
     "tiering": TieringSettings,
+    "prefetching": PrefetchingSettings,
     "dimse": DimseSettings,
     "web": WebSettings,
 }
@@ -78,6 +79,26 @@ def test_policies_name_tiers_below_the_first(tmp_path):
         file.write_text(f"{TIERS}{rule}'{name}'\n")
         with pytest.raises(ConfigError, match="allowed: a tier below the first: cold"):
             load(file)
+
+
+def test_prefetch_rules_send_to_remotes_that_take_it(tmp_path):
+    file = tmp_path / "vna.toml"
+    file.write_text(
+        "[[remote]]\nae_title = 'WS'\nhost = 'ws'\nport = 104\n"
+        "[[remote]]\nae_title = 'CT'\nhost = 'ct'\nport = 104\nmay = ['store']\n"
+        "[[prefetch]]\nname = 'chest'\nmodalities = ['CT']\nprior_modalities = ['same', 'CR']\n"
+        "[[prefetch]]\nname = 'any'\nsend_to = 'WS'\nat_most = 1\n"
+    )
+    config = load(file)
+    assert config.prefetches == (
+        PrefetchRule("chest", ("CT",), prior_modalities=("same", "CR")),
+        PrefetchRule("any", send_to="WS", at_most=1),
+    )
+    assert config.prefetches_in_background
+    assert validate(config.document(), "again") == config
+    file.write_text(file.read_text().replace("send_to = 'WS'", "send_to = 'CT'"))
+    with pytest.raises(ConfigError, match=r"send_to = \"CT\"; allowed: a \[\[remote\]\] .*: WS"):
+        load(file)
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,12 @@ from typing import TypeAlias
 import psutil
 
 from vna.app.order import READY, decode_order
+from vna.app.sending import sender
 from vna.archive import Archive
 from vna.config import validate
 from vna.errors import VnaError
 from vna.observe import metrics, start_logging
-from vna.workflow import follow_policies
+from vna.workflow import Prefetch, follow_policies
 
 __all__ = ["main"]
 
@@ -59,6 +60,12 @@ def main() -> int:
         works.append(lambda: archive.scrub(config.scrub, stop))
     if config.moves:
         works.append(lambda: follow_policies(archive, config.policies, config.tiering, stop))
+    if config.prefetches_in_background:
+        send = sender(archive, config.dimse, stop)
+        prefetch = Prefetch(
+            archive, config.archive.data, config.prefetches, config.prefetching, send, stop
+        )
+        works += [prefetch.recall, prefetch.deliver]
     threading.Thread(target=_follow_index, args=(archive, stop), daemon=True).start()
     try:
         with ThreadPoolExecutor(len(works)) as threads:

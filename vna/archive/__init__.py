@@ -39,6 +39,7 @@ from vna.archive.leave import leaving
 from vna.archive.lookup import StoredObject
 from vna.archive.movement import Moved
 from vna.archive.pace import Background, Pace, Stopped
+from vna.archive.patient import PatientStudy
 from vna.archive.purge import Purged, RetentionSettings
 from vna.archive.quarantine import LostBlob
 from vna.archive.query import PlannedQuery
@@ -71,6 +72,7 @@ __all__ = [
     "Moved",
     "Outcome",
     "Pace",
+    "PatientStudy",
     "PlannedQuery",
     "Purged",
     "Rebuilt",

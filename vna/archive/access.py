@@ -20,9 +20,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from vna.archive.manifest import write_durably
 from vna.clock import Clock
-from vna.folders import make_folder
+from vna.folders import make_folder, write_durably
 
 __all__ = [
     "ACCESS_FOLDER",

@@ -22,6 +22,7 @@ from vna.archive.keeping import Keeping
 from vna.archive.lookup import IndexLookup, Recent, StoredObject
 from vna.archive.memory import Memory
 from vna.archive.offload import Offload
+from vna.archive.patient import PatientStudy, patient_studies, study_known
 from vna.archive.prepare import IngestRoom
 from vna.archive.purge import (
     Purged,
@@ -327,7 +328,7 @@ class Archive(Keeping):
 
     def planned(self, query: Query) -> PlannedQuery:
         """Return a query ready to be asked, by one of the two below. Raises as `query`."""
-        return PlannedQuery.of(query, tiered=bool(self._tiers.lower))
+        return PlannedQuery.of(query, self._store.at_hand if self._tiers.lower else None)
 
     def matches(self, planned: PlannedQuery) -> Iterator[Match]:
         """Yield what matches, as `query` does."""
@@ -339,7 +340,7 @@ class Archive(Keeping):
         Belongs to the event loop.
         """
         try:
-            return self._glances.read(lambda glance: list(planned.matches(glance)))
+            return self._glances.read(lambda glance: list(planned.waitless.matches(glance)))
         except WouldWait:
             return None
 
@@ -357,6 +358,14 @@ class Archive(Keeping):
     def histories(self, uid: str) -> Iterator[History]:
         """Yield the versions of an instance, or of all in a series or study. Raises NotFound."""
         return histories(self._index, uid)
+
+    def study(self, uid: str) -> PatientStudy | None:
+        """Return what is known of a study; None where nothing of it is alive."""
+        return study_known(self._index, uid)
+
+    def patient_studies(self, patient: str) -> list[PatientStudy]:
+        """Return the studies of a patient, named by `dicom.attributes.patient_key`."""
+        return patient_studies(self._index, patient)
 
     # out --------------------------------------------------------------------------------------
     def objects(
@@ -419,6 +428,11 @@ class Archive(Keeping):
         """Return up to `limit` changes that follow number `after`, without gaps."""
         with self._index.read() as reader:
             return reader.changes(after, limit)
+
+    def last_change(self) -> Change | None:
+        """Return the newest change, None where there was none yet."""
+        with self._index.read() as reader:
+            return next(iter(reader.changes(reader.last_change() - 1, 1)), None)
 
     def stats(self) -> Stats:
         """Return how much the archive holds."""

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vna.archive.manifest import Copy, Manifest, read_manifest, write_durably
+from vna.archive.manifest import Copy, Manifest, read_manifest
 from vna.archive.tiers import TIERS_FILE
 from vna.errors import Conflict, Unavailable
-from vna.folders import make_folder, sync_folder
+from vna.folders import make_folder, sync_folder, write_durably
 from vna.storage import PackFolder, copy_file
 
 __all__ = ["RestoredBackup", "restore_backup"]

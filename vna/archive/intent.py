@@ -11,9 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from vna.archive.manifest import write_durably
 from vna.errors import Unavailable
-from vna.folders import sync_folder
+from vna.folders import sync_folder, write_durably
 from vna.index import Index
 from vna.storage import BlobStore, pack_name, write_error
 from vna.types import PackId

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,7 +12,7 @@ from vna.archive.tiers import Tiers
 from vna.errors import VnaError
 from vna.index import Index, Instance, Reader
 from vna.storage import HOT, BlobStore, tier_of
-from vna.types import Version
+from vna.types import BlobPlace, Version
 
 __all__ = ["ONLINE", "TierState", "availability", "largest_bulk", "tier_states"]
 
@@ -96,11 +96,16 @@ def largest_bulk(version: Version) -> bytes | None:
     return largest.blob if largest is not None else None
 
 
-def availability(reader: Reader, instances: Iterable[Instance]) -> str:
-    """Return the Instance Availability (PS3.3 C.4.23.1.1) of the least available of instances."""
-    if any(tier_of_version(reader, instance.version) != HOT for instance in instances):
-        return NEARLINE
-    return ONLINE
+def availability(
+    reader: Reader, instances: Iterable[Instance], at_hand: Callable[[BlobPlace], bool]
+) -> str:
+    """Return the Instance Availability (PS3.3 C.4.23.1.1) of the least available of instances.
+
+    `at_hand` says whether a blob is on the hot tier, or in the cache.
+    """
+    bulk = (largest_bulk(instance.version) for instance in instances)
+    places = (reader.blob(digest) for digest in bulk if digest is not None)
+    return ONLINE if all(place is None or at_hand(place) for place in places) else NEARLINE
 
 
 def _ask(store: BlobStore, number: int, state: TierState) -> None:

@@ -234,14 +234,17 @@ class Keeping:
         study_uid: str,
         series_uid: str | None = None,
         progress: Callable[[int, int], None] | None = None,
+        *,
+        pace: Pace | None = None,
     ) -> int:
         """Have a study, or a series, in the cache of far tiers; return the bytes fetched.
 
-        Raises NotFound, and Unavailable when a tier is away. `progress(done, total)` counts series.
+        Raises NotFound, Unavailable when a tier is away, and Stopped as `pace` does.
+        `progress(done, total)` counts series.
         """
         series, _ = self._series(study_uid, series_uid)
         try:
-            return self._recalls.warm(list(series), progress)
+            return self._recalls.warm(list(series), progress, pace)
         except OSError as error:
             raise Unavailable(f"study {study_uid} cannot be fetched: {error}") from error
 

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from vna.errors import Corrupt, NotFound, Unsupported
-from vna.folders import sync_folder
+from vna.folders import write_durably
 from vna.index import Counts
 from vna.storage import digest_of
 
@@ -21,7 +21,6 @@ __all__ = [
     "counts_of",
     "read_manifest",
     "read_progress",
-    "write_durably",
     "write_manifest",
 ]
 
@@ -100,14 +99,3 @@ def add_progress(folder: Path, copy: Copy) -> None:
         file.write(b"\n%b\n" % msgspec.json.encode(copy))
         file.flush()
         os.fsync(file.fileno())
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Replace a file as a whole; durable on return, its name too."""
-    draft = path.with_name(f"{path.name}.draft")
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    sync_folder(path.parent)

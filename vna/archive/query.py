@@ -13,8 +13,8 @@ all for the first page. Either order stays as it is while objects arrive elsewhe
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Self, TypeAlias
 
@@ -37,9 +37,11 @@ from vna.dicom.attributes import (
 )
 from vna.dicom.keys import Plan, keys_of, plan
 from vna.dicom.matching import CompiledQuery, compile_query
+from vna.errors import WouldWait
 from vna.index import EntityId, Instance, Patient, Reader, Series, Snapshots, Study
 from vna.observe import metrics
-from vna.types import Attributes, Level, Match, Query
+from vna.storage import HOT, tier_of
+from vna.types import Attributes, BlobPlace, Level, Match, Query
 
 __all__ = ["PlannedQuery"]
 
@@ -53,6 +55,7 @@ SORTED_CANDIDATES = 64
 
 Found: TypeAlias = tuple[bytes, EntityId]
 """A secondary key, and the ids of an entity that has it."""
+AtHand: TypeAlias = Callable[[BlobPlace], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +67,30 @@ class PlannedQuery:
     walk: _Walk
 
     @classmethod
-    def of(cls, query: Query, *, tiered: bool = False) -> Self:
-        """Plan a query, and count it. Raises Invalid for a key that cannot be matched."""
+    def of(cls, query: Query, at_hand: AtHand | None = None) -> Self:
+        """Plan a query, and count it. Raises Invalid for a key that cannot be matched.
+
+        `at_hand` says of blobs whether they are ONLINE; without it all are.
+        """
         compiled = compile_query(query)
         path = plan(query)
         kind = "scan" if path.scan else "uids" if path.uids else "keys"
         metrics.QUERIES.add(kind)
         level = logging.INFO if path.scan else logging.DEBUG
         log.log(level, "query level=%s plan=%s: %s", query.level.name, kind, path.reason)
-        return cls(query, path, _Walk(query, compiled, tiered))
+        return cls(query, path, _Walk(query, compiled, at_hand))
 
     @property
     def unsupported(self) -> tuple[int, ...]:
         """Keys with a value that is not matched on."""
         return self.walk.compiled.unsupported
+
+    @property
+    def waitless(self) -> Self:
+        """This query, raising WouldWait where only a look at the cache can say what is ONLINE."""
+        if self.walk.at_hand is None:
+            return self
+        return replace(self, walk=replace(self.walk, at_hand=_on_hot_tier))
 
     def matches(self, index: Snapshots) -> Iterator[Match]:
         """Yield the matches from the query's offset on, at most its limit.
@@ -213,8 +226,8 @@ class _Walk:
 
     query: Query
     compiled: CompiledQuery
-    tiered: bool
-    """Whether there may be anything that is not ONLINE."""
+    at_hand: AtHand | None
+    """Says whether a blob is ONLINE; None where all are."""
 
     def from_id(self, reader: Reader, level: Level, ids: tuple[int, ...]) -> Iterable[Match]:
         """Walk from the entity with these ids, unless it has gone since they were read."""
@@ -331,12 +344,12 @@ class _Walk:
 
     @property
     def _looks(self) -> bool:
-        return self.tiered and self._wanted(INSTANCE_AVAILABILITY)
+        return self.at_hand is not None and self._wanted(INSTANCE_AVAILABILITY)
 
-    @staticmethod
-    def _available(reader: Reader, instances: Iterable[Instance]) -> Attributes:
+    def _available(self, reader: Reader, instances: Iterable[Instance]) -> Attributes:
         """Return the availability of the least available: of a series its first instance tells it."""
-        return {INSTANCE_AVAILABILITY: [availability(reader, instances)]}
+        assert self.at_hand is not None, "it looks"
+        return {INSTANCE_AVAILABILITY: [availability(reader, instances, self.at_hand)]}
 
     def _wanted(self, *paths: int) -> bool:
         returned = self.query.returned
@@ -350,3 +363,9 @@ class _Walk:
         if returned is not None:
             attributes = {path: v for path, v in attributes.items() if path in returned}
         return Match(self.query.level, attributes, study_uid, series_uid, sop_uid)
+
+
+def _on_hot_tier(place: BlobPlace) -> bool:
+    if tier_of(place.pack) != HOT:
+        raise WouldWait
+    return True

@@ -78,14 +78,25 @@ class Recalls:
             self._threads.submit(self._fly_then, flights, series)
 
     def warm(
-        self, series: Sequence[SeriesName], follow: Callable[[int, int], None] | None = None
+        self,
+        series: Sequence[SeriesName],
+        follow: Callable[[int, int], None] | None = None,
+        pace: Callable[[int], None] | None = None,
     ) -> int:
-        """Have series in the cache on return; return the bytes fetched. Raises OSError."""
+        """Have series in the cache on return; return the bytes fetched, as fast as `pace` lets.
+
+        Raises OSError, and what `pace` raises.
+        """
         done = 0
         for number, each in enumerate(series):
-            for flight in self._begin(each):
-                flight.fly(self._stop)
-                done += flight.stop - flight.start
+            flights = self._begin(each)
+            try:
+                for flight in flights:
+                    flight.fly(self._stop, pace)
+                    done += flight.stop - flight.start
+            finally:
+                for flight in flights:
+                    flight.land()
             if follow is not None:
                 follow(number + 1, len(series))
         return done

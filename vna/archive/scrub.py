@@ -15,10 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from vna.archive.manifest import write_durably
 from vna.archive.pace import LONGEST_WAIT_S, Background
 from vna.archive.quarantine import Quarantine
 from vna.clock import Clock
+from vna.folders import write_durably
 from vna.index import Index
 from vna.storage import HOT, tier_of
 from vna.types import BlobPlace

@@ -26,7 +26,7 @@ class ArchiveSettings:
     objects are refused while less than `min_free_bytes` are free where the archive is, or while
     its data sets add up to `quota_bytes` (0: any number).
     `tiers` go from hot to cold; without any, all packs are in the data folder. What is read from
-    S3 stores is kept in the data folder, up to `cache_bytes`, and the log of what was read up to
+    far tiers is kept in the data folder, up to `cache_bytes`, and the log of what was read up to
     `access_log_bytes` (0: there is none).
     """
 

@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from vna.archive.manifest import write_durably
 from vna.errors import Invalid, Unavailable
+from vna.folders import write_durably
 from vna.storage import (
     HOT,
     CachedTier,
@@ -50,6 +50,7 @@ class TierSettings:
     It lets go of a blob when `copies` tiers below it keep the blob. When its disk is fuller than
     `high_watermark_percent` (0: never), series that were not read for longest go one tier down,
     until it is at `low_watermark_percent`.
+    What is read from a bucket is kept in the cache, from a directory if it is `cached`.
     """
 
     name: str
@@ -70,6 +71,12 @@ class TierSettings:
     copies: int = 1
     high_watermark_percent: float = 0.0
     low_watermark_percent: float = 0.0
+    cached: bool = False
+
+    @property
+    def far(self) -> bool:
+        """Whether the cache is before it."""
+        return self.kind == "s3" or self.cached
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +136,7 @@ def open_tiers(
             raise Unavailable(f"the pack directory {path} cannot be used: {error}") from error
         book.meet(HOT_NAME, hot.identity)
     first = settings[0] if settings else TierSettings(HOT_NAME)
-    far = any(each.kind == "s3" for each in settings)
+    far = any(each.far for each in settings[1:])
     cache = ExtentCache(data / "cache", cache_bytes) if far and cache_bytes else None
     tiers = Tiers(hot, {}, {HOT: first}, {HOT: path}, cache)
     for each in settings[1:]:
@@ -138,8 +145,7 @@ def open_tiers(
             partial(_opened, data, each, new=not known), known, partial(book.meet, each.name)
         )
         metered = MeteredTier(QueuedTier(marked, each.requests_at_once))
-        cached = each.kind == "s3" and cache is not None
-        tiers.lower[number] = CachedTier(metered, cache) if cached and cache else metered
+        tiers.lower[number] = CachedTier(metered, cache) if each.far and cache else metered
         tiers.names[number] = each
         if each.kind == "directory" and each.path is not None:
             tiers.folders[number] = data / each.path

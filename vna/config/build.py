@@ -18,7 +18,7 @@ from vna.dimse import DimseSettings
 from vna.observe import LogSettings
 from vna.types import Remote
 from vna.web import WebSettings
-from vna.workflow import PolicySettings, TieringSettings
+from vna.workflow import PolicySettings, PrefetchingSettings, PrefetchRule, TieringSettings
 
 __all__ = ["build"]
 
@@ -44,6 +44,11 @@ def build(
         retention=RetentionSettings(**values["retention"]),
         tiering=TieringSettings(**values["tiering"]),
         policies=tuple(PolicySettings(**policy) for policy in tables["policy"]),
+        prefetching=PrefetchingSettings(**values["prefetching"]),
+        prefetches=tuple(
+            PrefetchRule(**{**each, "send_to": each["send_to"] or ""})
+            for each in tables["prefetch"]
+        ),
         dimse=DimseSettings(**values["dimse"], remotes=known),
         web=WebSettings(**values["web"], ae_title=values["dimse"]["ae_title"]),
         remotes=known,

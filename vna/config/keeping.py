@@ -18,7 +18,7 @@ from vna.config.kinds import (
     Word,
 )
 from vna.config.section import Section, Setting, defaults_of
-from vna.workflow import TieringSettings
+from vna.workflow import PrefetchingSettings, TieringSettings
 
 __all__ = ["KEEPING"]
 
@@ -29,6 +29,7 @@ scrub = defaults_of(ScrubSettings)
 compaction = defaults_of(CompactionSettings)
 retention = defaults_of(RetentionSettings)
 tiering = defaults_of(TieringSettings)
+prefetching = defaults_of(PrefetchingSettings)
 
 
 def _background(defaults: Mapping[str, object], none: str) -> tuple[Setting, ...]:
@@ -141,7 +142,8 @@ KEEPING: tuple[Section, ...] = (
                 "cache_bytes",
                 Whole(0, 1 << 60),
                 archive["cache_bytes"],
-                "Bytes of far tiers ([[tier]] kind s3) kept in the data folder; 0 is no cache.",
+                "Bytes of far tiers (buckets, and directories that are `cached`) kept in the data folder; 0 is no\n"
+                "cache.",
             ),
             Setting(
                 "access_log_bytes",
@@ -205,5 +207,29 @@ KEEPING: tuple[Section, ...] = (
         "tiering",
         "Following the [[policy]] tables in the background.",
         (*_background(tiering, "0 is no moving but by `vna tier move`"),),
+    ),
+    Section(
+        "prefetching",
+        "Making priors hot in the background, as the [[prefetch]] tables choose them.",
+        (
+            Setting(
+                "rate_bytes_s",
+                Whole(0, 64 * GIB),
+                prefetching["rate_bytes_s"],
+                "Bytes recalled per second at most; 0 is no prefetching but by `vna prefetch --wait`.",
+            ),
+            Setting(
+                "arrived_within_days",
+                Real(0, 36_500),
+                prefetching["arrived_within_days"],
+                "A study that arrives with an older Study Date is history, and asks for no priors; 0: all do.",
+            ),
+            Setting(
+                "ahead_hours",
+                Real(0, 10_000),
+                prefetching["ahead_hours"],
+                "Hours before an ordered study is scheduled from which its priors are made hot.",
+            ),
+        ),
     ),
 )

@@ -12,11 +12,15 @@ from typing import Protocol
 __all__ = [
     "AE_TITLE",
     "BASE_URL",
+    "BODY_PART",
+    "BODY_PART_OR_SAME",
     "BUCKET",
     "HOST",
     "MODALITY",
+    "MODALITY_OR_SAME",
     "ORIGIN",
     "PATH_PREFIX",
+    "STATION",
     "TIER_NAME",
     "UID",
     "Address",
@@ -265,6 +269,17 @@ UID = Pattern(
 """A unique identifier (PS3.5 9.1)."""
 TIER_NAME = Pattern(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", "1 to 32 letters, digits, _ or -")
 MODALITY = Pattern(r"[A-Z0-9][A-Z0-9_ ]{0,15}", 'a Modality (0008,0060), such as "CT"')
+MODALITY_OR_SAME = Pattern(
+    r"same|[A-Z0-9][A-Z0-9_ ]{0,15}", 'a Modality (0008,0060), or "same" as that which arrives'
+)
+BODY_PART = Pattern(
+    r"[A-Z0-9][A-Z0-9_ ]{0,15}", 'a Body Part Examined (0018,0015), such as "CHEST"'
+)
+BODY_PART_OR_SAME = Pattern(
+    r"same|[A-Z0-9][A-Z0-9_ ]{0,15}",
+    'a Body Part Examined (0018,0015), or "same" as of that which arrives',
+)
+STATION = Pattern(r"[^\\\x00-\x1f]{1,16}", "a Station Name (0008,1010)")
 BUCKET = Pattern(r"|[A-Za-z0-9][A-Za-z0-9._-]{1,62}", "empty, or the name of a bucket")
 HOST = Pattern(r"[0-9A-Za-z._:%-]{1,253}", "a host name or IP address")
 PATH_PREFIX = Pattern(r"(/[0-9A-Za-z._~-]+)+", 'a path such as "/dicom-web", no slash at its end')

@@ -18,7 +18,7 @@ from vna.dimse import DimseSettings
 from vna.observe import LogSettings
 from vna.types import Remote
 from vna.web import WebSettings
-from vna.workflow import PolicySettings, TieringSettings
+from vna.workflow import PolicySettings, PrefetchingSettings, PrefetchRule, TieringSettings
 
 __all__ = ["Config", "ListenSettings", "ProcessSettings"]
 
@@ -72,6 +72,8 @@ class Config:
     retention: RetentionSettings
     tiering: TieringSettings
     policies: tuple[PolicySettings, ...]
+    prefetching: PrefetchingSettings
+    prefetches: tuple[PrefetchRule, ...]
     dimse: DimseSettings
     web: WebSettings
     remotes: tuple[Remote, ...]
@@ -83,7 +85,11 @@ class Config:
         """Whether there is anything to do beside serving."""
         retains = self.retention.deleted_days or self.retention.versions_days
         return bool(
-            self.scrub.rate_bytes_s or self.compaction.rate_bytes_s or retains or self.moves
+            self.scrub.rate_bytes_s
+            or self.compaction.rate_bytes_s
+            or retains
+            or self.moves
+            or self.prefetches_in_background
         )
 
     @property
@@ -91,6 +97,11 @@ class Config:
         """Whether anything is moved between tiers in the background."""
         full = any(tier.high_watermark_percent for tier in self.archive.tiers)
         return bool(self.tiering.rate_bytes_s and (self.policies or full))
+
+    @property
+    def prefetches_in_background(self) -> bool:
+        """Whether priors are made hot by themselves."""
+        return bool(self.prefetching.rate_bytes_s and self.prefetches)
 
     def document(self) -> dict[str, object]:
         """Return the effective settings as plain data; `validate` of it gives an equal Config."""

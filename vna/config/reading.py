@@ -178,6 +178,7 @@ class _Check:
             self._wrong("[listen] http_port", listen.http_port, "allowed: another than dimse_port")
         self._tiers(config.archive.tiers)
         self._policies(config)
+        self._prefetches(config)
         if listen.loopback:
             return
         if not listen.allow_insecure:
@@ -237,6 +238,14 @@ class _Check:
                     policy.since,
                     "allowed: another, or [archive] access_log_bytes above 0",
                 )
+
+    def _prefetches(self, config: Config) -> None:
+        known = [each.ae_title for each in config.remotes if "move_destination" in each.may]
+        for number, rule in enumerate(config.prefetches, 1):
+            if rule.send_to and rule.send_to not in known:
+                names = ", ".join(known) or "there is none"
+                allowed = f"allowed: a [[remote]] that may be a move_destination: {names}"
+                self._wrong(f"[[prefetch]] {number} send_to", rule.send_to, allowed)
 
     def _wrong(self, key: str, value: object, allowed: str) -> None:
         shown = "" if value == "" else written(value)

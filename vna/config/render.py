@@ -17,6 +17,7 @@ EXAMPLES: Mapping[str, Mapping[str, object]] = {
     "remote": {"ae_title": "WORKSTATION", "host": "127.0.0.1", "port": 11113},
     "tier": {"name": "hot", "path": "packs"},
     "policy": {"name": "old", "to": "cold", "days": 365.0},
+    "prefetch": {"name": "priors"},
 }
 """What a file of settings shows, as a comment, where there is no such table."""
 

@@ -8,9 +8,13 @@ from vna.archive import TierSettings
 from vna.config.kinds import (
     AE_TITLE,
     BASE_URL,
+    BODY_PART,
+    BODY_PART_OR_SAME,
     BUCKET,
     HOST,
     MODALITY,
+    MODALITY_OR_SAME,
+    STATION,
     TIER_NAME,
     File,
     Flag,
@@ -24,12 +28,13 @@ from vna.config.kinds import (
 )
 from vna.config.section import Section, Setting, defaults_of
 from vna.types.remote import Permission
-from vna.workflow import PolicySettings, Since
+from vna.workflow import PolicySettings, PrefetchRule, Since
 
 __all__ = ["TABLES"]
 
 tier = defaults_of(TierSettings)
 policy = defaults_of(PolicySettings)
+prefetch = defaults_of(PrefetchRule)
 
 REMOTE = Section(
     "remote",
@@ -119,6 +124,13 @@ TIER = Section(
             tier["low_watermark_percent"],
             "So many go that it is not fuller than this.",
         ),
+        Setting(
+            "cached",
+            Flag(),
+            tier["cached"],
+            "Keep what is read from a directory below the first in the cache, as of a bucket: for a hard\n"
+            "disk, so that series that are looked at, and priors, are on the SSD.",
+        ),
     ),
 )
 
@@ -171,5 +183,77 @@ POLICY = Section(
     ),
 )
 
-TABLES: tuple[tuple[Section, str], ...] = ((REMOTE, "ae_title"), (TIER, "name"), (POLICY, "name"))
+PREFETCH = Section(
+    "prefetch",
+    "Which priors are made hot when a study arrives or is ordered, one [[prefetch]] table for each rule.\n"
+    "What is not known of a study excludes nothing. `vna prefetch --dry-run` shows what is chosen.",
+    (
+        Setting("name", TIER_NAME, None, "Its name, unique among the rules."),
+        Setting(
+            "modalities",
+            Several(MODALITY),
+            prefetch["modalities"],
+            "For studies with one of these modalities; none is any.",
+        ),
+        Setting(
+            "body_parts",
+            Several(BODY_PART),
+            prefetch["body_parts"],
+            "For studies of these parts of the body; none is any.",
+        ),
+        Setting(
+            "procedure",
+            Text(),
+            prefetch["procedure"],
+            "For studies with such a Study Description, procedure code or description: a pattern with *\n"
+            "and ?, in upper or lower case; empty is any.",
+        ),
+        Setting(
+            "stations",
+            Several(STATION),
+            prefetch["stations"],
+            "For studies made at one of these stations; none is any.",
+        ),
+        Setting(
+            "prior_modalities",
+            Several(MODALITY_OR_SAME),
+            prefetch["prior_modalities"],
+            "Priors with one of these modalities; none is any.",
+        ),
+        Setting(
+            "prior_body_parts",
+            Several(BODY_PART_OR_SAME),
+            prefetch["prior_body_parts"],
+            "Priors of these parts of the body; none is any.",
+        ),
+        Setting(
+            "prior_procedure",
+            Text(),
+            prefetch["prior_procedure"],
+            "Priors with such a description or code: a pattern, or same; empty is any.",
+        ),
+        Setting(
+            "at_most", Whole(1, 1000), prefetch["at_most"], "So many of them, the newest first."
+        ),
+        Setting(
+            "newer_than_days",
+            Real(0, 36_500),
+            prefetch["newer_than_days"],
+            "Priors no older than so many days; 0 is of any age.",
+        ),
+        Setting(
+            "send_to",
+            Optional(AE_TITLE),
+            "",
+            "The [[remote]] to which they are sent besides, a workstation; empty sends nothing.",
+        ),
+    ),
+)
+
+TABLES: tuple[tuple[Section, str], ...] = (
+    (REMOTE, "ae_title"),
+    (TIER, "name"),
+    (POLICY, "name"),
+    (PREFETCH, "name"),
+)
 """The sections of which there may be several tables, and the key that is unique among them."""

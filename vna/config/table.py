@@ -23,6 +23,7 @@ _ORDER = (
     "compaction",
     "retention",
     "tiering",
+    "prefetching",
     "dimse",
     "web",
 )

@@ -15,7 +15,8 @@ is the asyncio around them, `server` and `acceptor` the SCP, `scu` the SCU.
 """
 
 from vna.dimse.scu import Scu
+from vna.dimse.sending import send_objects
 from vna.dimse.server import DimseServer, serve
 from vna.dimse.settings import DimseSettings
 
-__all__ = ["DimseServer", "DimseSettings", "Scu", "serve"]
+__all__ = ["DimseServer", "DimseSettings", "Scu", "send_objects", "serve"]

@@ -66,6 +66,22 @@ CACHE_LOOKUPS: Final = _counter(
     found=("hit", "miss"),
 )
 
+# prefetch -----------------------------------------------------------------------------------------
+PREFETCH_STUDIES: Final = _counter(
+    "vna_prefetch_studies_total",
+    "Studies for which priors were chosen: those that arrived, and those that were ordered.",
+    trigger=("arrived", "ordered"),
+)
+PREFETCHED: Final = _counter(
+    "vna_prefetch_priors_total",
+    "Priors by how it went: recalled into the cache, present already, sent to a workstation; gone, when"
+    " the study was deleted meanwhile; postponed, each time that a tier or receiver was away; failed,"
+    " when that went on for a day.",
+    end=("recalled", "present", "sent", "gone", "postponed", "failed"),
+)
+PREFETCHED_BYTES: Final = _counter("vna_prefetch_bytes_total", "Bytes recalled of priors.")
+PREFETCH_WAITING: Final = _gauge("vna_prefetch_waiting", "Priors that wait to be recalled or sent.")
+
 # DIMSE --------------------------------------------------------------------------------------------
 ASSOCIATIONS: Final = _counter(
     "vna_associations_total",

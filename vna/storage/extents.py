@@ -62,9 +62,10 @@ class ExtentCache:
 
     def covers(self, pack: PackId, start: int, stop: int) -> bool:
         """Say whether bytes `[start, stop)` of a pack are here."""
-        if self._extents(pack, start, stop) is None:
-            self._forget(pack)
-        return self._extents(pack, start, stop) is not None
+        if self._there(pack, start, stop):
+            return True
+        self._forget(pack)  # another process may have fetched it, or dropped it
+        return self._there(pack, start, stop)
 
     def add(self, pack: PackId, start: int, data: Buffer) -> None:
         """Keep an extent. A full or failing disk is no error: it is a cache."""
@@ -190,6 +191,10 @@ class ExtentCache:
             chosen.append(best)
             at = best[1]
         return chosen
+
+    def _there(self, pack: PackId, start: int, stop: int) -> bool:
+        extents = self._extents(pack, start, stop)
+        return extents is not None and all(self._path(pack, *each).exists() for each in extents)
 
     def _listed(self, pack: PackId) -> list[tuple[int, int]]:
         try:

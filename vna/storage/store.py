@@ -248,6 +248,13 @@ class BlobStore:
         """Whether there is a cache before any tier."""
         return any(isinstance(tier, CachedTier) for tier in self.tiers.lower.values())
 
+    def at_hand(self, place: BlobPlace) -> bool:
+        """Return whether a record is on the hot tier, or all of it in the cache."""
+        tier = self.tiers.lower.get(tier_of(place.pack))
+        if isinstance(tier, CachedTier):
+            return tier.cache.covers(place.pack, place.offset, place.offset + place.size)
+        return tier_of(place.pack) == HOT
+
     def begin_recall(self, places: Sequence[BlobPlace]) -> list[Flight]:
         """Return flights that bring records into the cache, in runs as they come in `places`.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from vna.archive import StoredObject
 from vna.dimse.association import AssociationLost
 from vna.dimse.operation import Operation
 from vna.dimse.retrieval import Ahead, SubOperations, begin
-from vna.dimse.scu import MAX_CONTEXTS, Scu
+from vna.dimse.scu import Scu
+from vna.dimse.sending import contexts_of, pair_of
 from vna.dimse.statuses import Refused, Status
 from vna.errors import VnaError
 from vna.types import Remote
@@ -46,13 +46,13 @@ async def _send_some(
     operation: Operation, work: SubOperations, destination: Remote, ahead: Ahead
 ) -> None:
     """Send as many of the waiting instances as one association has contexts for."""
-    contexts = _contexts(work)
+    contexts = contexts_of(work.waiting)
     assert operation.request.message_id is not None, "checked by the decoder"
     originator = (operation.negotiated.calling_ae, operation.request.message_id)
     async with Scu(destination, operation.settings, ((cls, (ts,)) for cls, ts in contexts)) as scu:
-        while work.waiting and _pair(work.waiting[0]) in contexts and not work.stopped:
+        while work.waiting and pair_of(work.waiting[0]) in contexts and not work.stopped:
             stored = work.waiting[0]
-            if scu.context(*_pair(stored)) is None:
+            if scu.context(*pair_of(stored)) is None:
                 work.waiting.popleft()
                 why = f"{destination.ae_title} does not accept {stored.sop_class} in {stored.transfer_syntax}"
                 work.count(stored, None, why)
@@ -71,17 +71,3 @@ async def _send_some(
             work.count(stored, status, why)
             if scu.lost:
                 return  # it broke off in the middle of that instance; the rest gets another try
-
-
-def _contexts(work: SubOperations) -> set[tuple[str, str]]:
-    """Return what to propose for the first of the waiting instances, up to the limit of 128."""
-    contexts: set[tuple[str, str]] = set()
-    for stored in work.waiting:
-        contexts.add(_pair(stored))
-        if len(contexts) == MAX_CONTEXTS:
-            break
-    return contexts
-
-
-def _pair(stored: StoredObject) -> tuple[str, str]:
-    return stored.sop_class, stored.transfer_syntax

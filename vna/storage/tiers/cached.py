@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Final
 
@@ -36,8 +36,11 @@ class Flight:
         self._ended = False
         self._moved = threading.Condition()
 
-    def fly(self, stopped: threading.Event) -> None:
-        """Fetch, by one request; until `stopped` is set. Raises OSError as the tier does."""
+    def fly(self, stopped: threading.Event, pace: Callable[[int], None] | None = None) -> None:
+        """Fetch, by one request; until `stopped` is set. Raises OSError as the tier does.
+
+        `pace` is told of bytes that came, and returns when more may come, or raises.
+        """
         reader = self._tier.open(self.pack)
         try:
             for piece in reader.stream(self.start, self.stop - self.start):
@@ -46,6 +49,8 @@ class Flight:
                     self._moved.notify_all()
                 if stopped.is_set():
                     return
+                if pace is not None:
+                    pace(len(piece))
         finally:
             reader.close()
             self.land()

@@ -1,0 +1,92 @@
+"""Sending instances to an application entity for ourselves: C-STORE, without a C-MOVE behind it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterable
+
+from vna._native import ProtocolError
+from vna.archive import Archive, StoredObject
+from vna.dimse.retrieval import WARNINGS, Ahead
+from vna.dimse.scu import MAX_CONTEXTS, Scu
+from vna.dimse.settings import DimseSettings
+from vna.dimse.statuses import Status, kind_of
+from vna.errors import Corrupt, NotFound, Unavailable
+from vna.types import Remote
+
+__all__ = ["contexts_of", "pair_of", "send_objects"]
+
+log = logging.getLogger(__name__)
+
+
+async def send_objects(
+    archive: Archive,
+    objects: Iterable[StoredObject],
+    remote: Remote,
+    settings: DimseSettings,
+    stop: threading.Event,
+) -> int:
+    """Send instances as they are stored; return how many the remote did not take, each logged.
+
+    Raises Unavailable when the remote cannot be reached, is lost, has no resources (A7xx), speaks
+    something else, or when `stop` is set: some may have been sent by then.
+    """
+    waiting = deque(objects)
+    failed = 0
+    ahead = Ahead(archive)
+    try:
+        while waiting:
+            contexts = contexts_of(waiting)
+            async with Scu(remote, settings, ((cls, (ts,)) for cls, ts in contexts)) as scu:
+                while waiting and pair_of(waiting[0]) in contexts:
+                    if stop.is_set():
+                        raise Unavailable(f"{remote.ae_title} is not sent to: we stop")
+                    failed += not await _send(scu, ahead, waiting, remote)
+    except ProtocolError as error:
+        raise Unavailable(f"{remote.ae_title} does not keep to the protocol: {error}") from error
+    finally:
+        await ahead.close()
+    return failed
+
+
+async def _send(scu: Scu, ahead: Ahead, waiting: deque[StoredObject], remote: Remote) -> bool:
+    """Send the first of the waiting instances; say whether it was taken."""
+    stored = waiting[0]
+    if scu.context(*pair_of(stored)) is None:
+        why = f"it does not accept {stored.sop_class} in {stored.transfer_syntax}"
+    else:
+        try:
+            async with ahead.runs(stored) as runs:
+                if len(waiting) > 1:
+                    ahead.begin(waiting[1])
+                status = await scu.c_store(stored, runs)
+        except (Corrupt, NotFound) as error:
+            why = str(error)
+        else:
+            if status >> 8 == Status.OUT_OF_RESOURCES >> 8:
+                raise Unavailable(f"{remote.ae_title} answers {status:04X}: out of resources")
+            taken = kind_of(status) != "failure" or status in WARNINGS
+            why = "" if taken else f"status {status:04X}"
+        if scu.lost:
+            raise Unavailable(f"{remote.ae_title}: {scu.lost}")
+    waiting.popleft()
+    if why:
+        log.warning("%s did not take instance %s: %s", remote.ae_title, stored.sop_uid, why)
+    return not why
+
+
+def contexts_of(waiting: Iterable[StoredObject]) -> set[tuple[str, str]]:
+    """Return what to propose for the first of the waiting instances, up to the limit of 128."""
+    contexts: set[tuple[str, str]] = set()
+    for stored in waiting:
+        contexts.add(pair_of(stored))
+        if len(contexts) == MAX_CONTEXTS:
+            break
+    return contexts
+
+
+def pair_of(stored: StoredObject) -> tuple[str, str]:
+    """Return what an instance needs a context for: SOP class and transfer syntax."""
+    return stored.sop_class, stored.transfer_syntax
