@@ -155,8 +155,10 @@ class _Group:
 
     # stores -----------------------------------------------------------------------------------
     def _store(self, commit: StoreCommit) -> Applied:
-        if self._txn.get(Table.BARRIERS, void_key(commit.sop_uid, commit.stamp)) is not None:
-            return _NOTHING
+        if not self._txn.bare(Table.BARRIERS):
+            key = void_key(commit.sop_uid, commit.stamp)
+            if self._txn.get(Table.BARRIERS, key) is not None:
+                return _NOTHING
         return self._fold(commit, commit.stamp, commit.policy)
 
     def _fold(self, commit: StoreCommit, stamp: int, policy: DuplicatePolicy) -> Applied:
@@ -200,11 +202,7 @@ class _Group:
         else:
             target, sop_class, attributes = self._home(known), known.sop_class, known.attributes
         study_uid, series_uid = target.study.now.uid, target.series.now.uid
-        dead_until = max(
-            self._barrier(Level.INSTANCE, commit.sop_uid),
-            self._barrier(Level.SERIES, series_uid),
-            self._barrier(Level.STUDY, study_uid),
-        )
+        dead_until = self._dead_until(study_uid, series_uid, commit.sop_uid)
         newest = merged.history[0]
         lives = newest.stamp > dead_until and self._keeps(commit.sop_uid, newest)
         stamps = [held.stamp for held in merged.history]
@@ -370,6 +368,8 @@ class _Group:
         row = self._txn.get(Table.UIDS, name)
         if row is not None:
             return decode_instance(self._txn.row(Table.INSTANCES, row))
+        if self._txn.bare(Table.GONE):
+            return None
         value = self._txn.get(Table.GONE, name)
         return decode_tombstone(value) if value is not None else None
 
@@ -377,6 +377,16 @@ class _Group:
         if isinstance(known, Instance):
             return self._parents.at(known.study_id, known.series_id)
         return self._parents.family(known.study_uid, known.series_uid)
+
+    def _dead_until(self, study_uid: str, series_uid: str, sop_uid: str) -> int:
+        """Return the stamp of the last delete that an instance was under; -1 where there was none."""
+        if self._txn.bare(Table.BARRIERS):
+            return -1
+        return max(
+            self._barrier(Level.INSTANCE, sop_uid),
+            self._barrier(Level.SERIES, series_uid),
+            self._barrier(Level.STUDY, study_uid),
+        )
 
     def _barrier(self, level: Level, uid: str) -> int:
         value = self._txn.get(Table.BARRIERS, barrier_key(level, uid))

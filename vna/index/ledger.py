@@ -54,9 +54,12 @@ class Ledger:
         use = self._pack(place.pack)
         use.end = max(use.end, place.offset + place.size)
         blob = self._blob(digest)
-        was_lost = blob.place is None and blob.refs > 0
+        if blob.place is None:  # the only one: there is nothing to put in order
+            blob.place = place
+            self._account(blob, +1)
+            return blob.refs > 0
         self._settle_on(digest, blob, {*_places(blob), place})
-        return was_lost
+        return False
 
     def take(self, commit: DamageCommit | MoveCommit | CopyCommit | DropCommit) -> None:
         """Record what a commit says of where blobs are."""
@@ -166,6 +169,8 @@ class Ledger:
         return use.dropped
 
     def _damaged(self, digest: bytes, place: BlobPlace) -> Damaged | None:
+        if self._txn.bare(Table.DAMAGED):
+            return None
         value = self._txn.get(Table.DAMAGED, copy_key(digest, place))
         return decode_damaged(value) if value is not None else None
 

@@ -16,11 +16,12 @@ __all__ = ["Transaction"]
 class Transaction:
     """Gets, puts and scans; values are copies, valid beyond the transaction."""
 
-    __slots__ = ("_tables", "_txn")
+    __slots__ = ("_bare", "_tables", "_txn")
 
     def __init__(self, txn: lmdb.Transaction[bytes], tables: Mapping[Table, Any]) -> None:
         self._txn = txn
         self._tables = tables
+        self._bare: dict[Table, bool] = {}
 
     @property
     def handle(self) -> lmdb.Transaction[bytes]:
@@ -51,12 +52,21 @@ class Transaction:
             raise _broken_link(table, key)
         return value
 
+    def bare(self, table: Table) -> bool:
+        """Say whether a table has no entry at all: no key needs to be made, and looked for."""
+        bare = self._bare.get(table)
+        if bare is None:
+            bare = self._bare[table] = not self.entries(table)
+        return bare
+
     def put(self, table: Table, key: bytes, value: bytes) -> None:
         """Set the value at `key`."""
+        self._bare[table] = False
         self._txn.put(key, value, db=self._tables[table])
 
     def append(self, table: Table, key: bytes, value: bytes) -> None:
         """Set the value at a key that is larger than all others: pages fill up completely."""
+        self._bare[table] = False
         self._txn.put(key, value, append=True, db=self._tables[table])
 
     def delete(self, table: Table, key: bytes) -> None:

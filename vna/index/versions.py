@@ -72,6 +72,9 @@ def history_of(version: Version, older: list[Version], stamps: list[int]) -> His
 
 def merge(history: History, version: Version, stamp: int) -> Merge:
     """Return `history` with the store of `version` in it, or with its restore at `stamp`."""
+    if not history:
+        held = Held(stamp, version)
+        return Merge((held,), repeated=False, seen=False, newest=True, before=None, after=held)
     same = next((held for held in history if content(held.version) == content(version)), None)
     if same is None:
         held = Held(stamp, version)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from vna._native import blake3
@@ -21,32 +20,25 @@ LARGE_CHUNK: Final = 8 << 20
 _STEP: Final = 4096
 
 
-@dataclass(frozen=True, slots=True)
 class EncodedBlob:
-    """A record but for its place: `header` is completed when it is appended, `parts` follow it."""
+    """A record but for its place: `header` is completed when it is appended, `parts` follow it.
 
-    header: RecordHeader
-    parts: list[Buffer]
+    `digest` is the blob's BLAKE3, `length` its bytes, `size` those of the whole record.
+    """
 
-    @property
-    def digest(self) -> bytes:
-        """The BLAKE3 of the blob."""
-        return self.header.digest
+    __slots__ = ("digest", "header", "length", "parts", "size")
+
+    def __init__(self, header: RecordHeader, parts: list[Buffer]) -> None:
+        self.header = header
+        self.parts = parts
+        self.digest = header.digest
+        self.length = header.length
+        self.size = header.size
 
     @property
     def kind(self) -> BlobKind:
         """What the blob is for."""
         return BlobKind(self.header.kind)
-
-    @property
-    def length(self) -> int:
-        """Bytes of the blob."""
-        return self.header.length
-
-    @property
-    def size(self) -> int:
-        """Bytes of the whole record."""
-        return self.header.size
 
     def placed(self, pack: PackId, offset: int, synced: int) -> list[Buffer]:
         """Return the bytes of the record for its place."""
@@ -88,11 +80,14 @@ def encode_record(
     geometry: Geometry | None = None,
 ) -> EncodedBlob:
     """Return a record of any kind, with its chunk table before the payload."""
+    length = sum(map(len, parts))
+    if codec == "raw" and 0 < length <= stride:  # one chunk, as it is: nothing to cut
+        header = RecordHeader(kind, 0, length, length, stride, 1, digest)
+        return EncodedBlob(header, [chunk_entry(length, RAW, parts), *parts, bytes(header.padding)])
     table = bytearray()
     payload: list[Buffer] = []
-    stored = length = 0
+    stored = 0
     for chunk in _cut(parts, stride):
-        length += sum(map(len, chunk))
         codec_id, pieces = encode_chunk(chunk, codec, level, geometry)
         stored += sum(map(len, pieces))
         table += chunk_entry(stored, codec_id, pieces)

@@ -8,8 +8,9 @@ lies within its file is the caller's to check.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from vna._native import crc32c
 from vna.errors import Corrupt, Unsupported
@@ -76,6 +77,7 @@ CHUNK_ENTRY: Final = Layout(("end", "Q"), ("codec", "B"), ("reserved", "3x"), ("
 
 _CRC: Final = struct.Struct("<I")
 _PLACE: Final = struct.Struct("<QQ")
+_RECORD_FRONT: Final = struct.Struct(RECORD_HEADER.struct.format.removesuffix("I"))
 _ENTRY_FRONT: Final = struct.Struct("<QB3x")
 
 
@@ -110,8 +112,7 @@ def check_pack_header(data: Buffer, pack: PackId) -> None:
         raise Corrupt(f"pack {name} at 0: the pack header is that of {pack_name(held)}")
 
 
-@dataclass(frozen=True, slots=True)
-class RecordHeader:
+class RecordHeader(msgspec.Struct, frozen=True):
     """The fixed front of a record, consistent in itself. Offsets count from the record's start."""
 
     kind: int
@@ -126,7 +127,7 @@ class RecordHeader:
     @property
     def size(self) -> int:
         """Bytes of the whole record."""
-        return align8(RECORD_HEADER.size + self.stored) + CHUNK_ENTRY.size * self.chunks
+        return -(-self.stored // 8) * 8 + RECORD_HEADER.size + CHUNK_ENTRY.size * self.chunks
 
     @property
     def table_at(self) -> int:
@@ -153,7 +154,7 @@ class RecordHeader:
 
     def placed(self, pack: PackId, offset: int, synced: int) -> bytes:
         """Return the header's bytes for a record at `offset` of `pack`."""
-        front = RECORD_HEADER.struct.pack(
+        front = _RECORD_FRONT.pack(
             RECORD_MAGIC,
             VERSION,
             self.kind,
@@ -165,8 +166,7 @@ class RecordHeader:
             self.chunks,
             self.digest,
             synced,
-            0,
-        )[: -_CRC.size]
+        )
         return front + _CRC.pack(_header_crc(front, pack, offset))
 
     def _consistent(self) -> bool:

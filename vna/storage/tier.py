@@ -95,17 +95,22 @@ class HotTier(Tier, Protocol):
 
 def write_all(file: PackFile, buffers: Sequence[Buffer], offset: int) -> int:
     """Write all of `buffers` at `offset`, going on after short writes; return the end offset."""
-    rest = [memoryview(buffer) for buffer in buffers if len(buffer)]
-    while rest:
+    rest = [buffer for buffer in buffers if buffer]
+    end = offset + sum(map(len, rest))
+    while offset < end:
         taken = file.write(rest, offset)
         if taken <= 0:
             raise OSError(5, "a write took nothing")
         offset += taken
-        done = 0
-        while done < len(rest) and taken >= len(rest[done]):
-            taken -= len(rest[done])
-            done += 1
-        rest = rest[done:]
-        if taken:
-            rest[0] = rest[0][taken:]
+        if offset < end:
+            rest = _after(rest, taken)
     return offset
+
+
+def _after(buffers: Sequence[Buffer], taken: int) -> list[Buffer]:
+    """Return what is left of `buffers` without their first `taken` bytes."""
+    done = 0
+    while taken >= len(buffers[done]):
+        taken -= len(buffers[done])
+        done += 1
+    return [memoryview(buffers[done])[taken:], *buffers[done + 1 :]]

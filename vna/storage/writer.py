@@ -62,12 +62,15 @@ class OwnedPack:
 
     def append(self, records: Sequence[EncodedBlob]) -> list[BlobPlace]:
         """Write records at the end, in one go. OSError leaves `end` as it was."""
-        buffers, places = [], []
+        buffers: list[Buffer] = []
+        places: list[BlobPlace] = []
         at = self.end
         for record in records:
-            buffers += record.placed(self.pack, at, self.synced)
-            places.append(BlobPlace(self.pack, at, record.size, record.length))
-            at += record.size
+            size = record.size
+            buffers.append(record.header.placed(self.pack, at, self.synced))
+            buffers += record.parts
+            places.append(BlobPlace(self.pack, at, size, record.length))
+            at += size
         self.end = write_all(self._file, buffers, self.end)
         return places
 
