@@ -1,6 +1,6 @@
 """The Rust core (native/). Every call that may take long releases the GIL."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -69,6 +69,13 @@ class Interest:
     sequence.
     """
     def __init__(self, paths: Sequence[int]) -> None: ...
+
+class Levels:
+    """How attributes are dealt out: the level of each path key, 0 (patient) to 3 (instance).
+
+    Of an attribute `max_values` values are kept, of a text `max_text` characters.
+    """
+    def __init__(self, of: Mapping[int, int], *, max_text: int, max_values: int) -> None: ...
 
 class Splitter:
     """One pass over an object as it arrives, in pieces of any size.
@@ -139,6 +146,17 @@ class Scan:
     def values(self) -> dict[int, list[str | int | float]]:
         """The attributes of interest that were present, by path key, decoded (all character
         sets), padding stripped, multiple values split. Items of a sequence are run together."""
+    def pick(self, paths: Sequence[int]) -> dict[int, list[str | int | float]]:
+        """Return those of `values` that are named, where they were present."""
+    def dealt(
+        self, levels: Levels
+    ) -> tuple[
+        dict[int, list[str | int | float]],
+        dict[int, list[str | int | float]],
+        dict[int, list[str | int | float]],
+        dict[int, list[str | int | float]],
+    ]:
+        """Return `values` by level, cut to what is kept; those of no level are left out."""
     @property
     def meta(self) -> dict[int, str]:
         """File meta information elements with text values, by tag."""

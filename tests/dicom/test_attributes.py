@@ -90,36 +90,6 @@ def test_computed_attributes_are_not_looked_for_in_objects():
     assert a.EVERY_LEVEL <= a.COMPUTED
 
 
-def test_split_deals_values_to_their_levels():
-    values = {
-        a.PATIENT_NAME: ["Doe^Jane"],
-        a.STUDY_DATE: ["20240102"],
-        a.MODALITY: ["CT"],
-        0x0040_0275_0040_1001: ["RP1", "RP2"],
-        0x0028_0010: [512],
-        a.PATIENT_ID: [],
-        0x0009_0010: ["private"],
-        a.MODALITIES_IN_STUDY: ["what an object says of this does not count"],
-    }
-    assert a.split(values) == (
-        {a.PATIENT_NAME: ["Doe^Jane"], a.PATIENT_ID: []},
-        {a.STUDY_DATE: ["20240102"]},
-        {a.MODALITY: ["CT"], 0x0040_0275_0040_1001: ["RP1", "RP2"]},
-        {0x0028_0010: [512]},
-    )
-
-
-def test_split_bounds_what_the_index_has_to_hold():
-    patient, _, _, _ = a.split({0x0010_4000: ["x" * 5000], 0x0010_1000: ["1"] * 5000})
-    assert patient == {0x0010_4000: ["x" * a.MAX_TEXT], 0x0010_1000: ["1"] * a.MAX_VALUES}
-
-
-def test_split_gives_lists_of_its_own():
-    values = {a.PATIENT_ID: ["1"]}
-    a.split(values)[0][a.PATIENT_ID].append("2")
-    assert values == {a.PATIENT_ID: ["1"]}
-
-
 @pytest.mark.parametrize(
     ("values", "key"),
     [

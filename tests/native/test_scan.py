@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from vna._native import Interest, Splitter, blake3, inflate
+from vna._native import Interest, Levels, Scan, Splitter, blake3, inflate
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -50,6 +50,42 @@ def test_what_a_scan_gives() -> None:
         0x0040_9225: [0.25],
     }
     assert scan.meta == {}
+
+
+def scanned(interest: list[int], *elements: bytes) -> Scan:
+    splitter = Splitter("dataset", EXPLICIT, Interest(interest))
+    splitter.feed(b"".join(elements))
+    return splitter.finish()
+
+
+def test_values_are_dealt_to_their_levels() -> None:
+    of = {0x0010_0010: 0, 0x0010_0020: 0, 0x0008_0060: 2, 0x0028_0010: 3}
+    scan = scanned(
+        [*of, 0x0018_0050],
+        element(0x0008_0060, "CS", b"CT"),
+        element(0x0010_0010, "PN", b"Doe^Jane"),
+        element(0x0010_0020, "LO", b""),
+        element(0x0018_0050, "DS", b"1.5 "),
+        element(0x0028_0010, "US", b"\x04\x00"),
+    )
+    levels = Levels(of, max_text=1024, max_values=256)
+    patient = {0x0010_0010: ["Doe^Jane"], 0x0010_0020: []}
+    assert scan.dealt(levels) == (patient, {}, {0x0008_0060: ["CT"]}, {0x0028_0010: [4]})
+    assert scan.pick([0x0018_0050, 0x0010_0030]) == {0x0018_0050: ["1.5"]}
+    with pytest.raises(ValueError, match="levels are 0 to 3"):
+        Levels({1: 4}, max_text=1, max_values=1)
+
+
+def test_what_is_dealt_is_bounded() -> None:
+    scan = scanned(
+        [0x0010_1000, 0x0010_4000],
+        element(0x0008_0005, "CS", b"ISO_IR 100"),
+        element(0x0010_1000, "LO", b"\\".join([b"1"] * 9)),
+        element(0x0010_4000, "LT", b"\xe4bcdef"),
+    )
+    levels = Levels({0x0010_1000: 0, 0x0010_4000: 0}, max_text=3, max_values=2)
+    assert scan.dealt(levels)[0] == {0x0010_1000: ["1", "1"], 0x0010_4000: ["äbc"]}
+    assert scan.values[0x0010_4000] == ["äbcdef"]
 
 
 def test_equal_data_sets_have_equal_digests() -> None:

@@ -13,17 +13,19 @@ from hashlib import sha256
 from typing import Final
 
 from vna.dicom.paths import parse_path
-from vna.types import Attributes, Level, Value
+from vna.types import Level, Value
 
 __all__ = [
     "BY_PATH",
     "COMPUTED",
     "EVERY_LEVEL",
     "INTEREST",
+    "LEVELS",
+    "MAX_TEXT",
+    "MAX_VALUES",
     "TABLE",
     "Attribute",
     "patient_key",
-    "split",
 ]
 
 SPECIFIC_CHARACTER_SET: Final = 0x0008_0005
@@ -58,7 +60,7 @@ NUMBER_OF_STUDY_RELATED_INSTANCES: Final = 0x0020_1208
 NUMBER_OF_SERIES_RELATED_INSTANCES: Final = 0x0020_1209
 
 MAX_TEXT: Final = 1024
-"""Characters kept of one value."""
+"""Characters kept of one value: the object has it whole, the index needs a bound."""
 MAX_VALUES: Final = 256
 """Values kept of one attribute, all items of its sequence together."""
 MAX_PATIENT_KEY: Final = 256
@@ -176,30 +178,8 @@ COMPUTED: Final[frozenset[int]] = frozenset(row.path for row in TABLE if row.com
 EVERY_LEVEL: Final[frozenset[int]] = frozenset(parse_path(k).key for k in _EVERY_LEVEL.split())
 """Computed attributes that entities of every level have; the table files them under PATIENT."""
 
-_LEVELS: Final[dict[int, int]] = {row.path: int(row.level) for row in TABLE if not row.computed}
-
-
-def split(
-    values: Mapping[int, Sequence[Value]],
-) -> tuple[Attributes, Attributes, Attributes, Attributes]:
-    """Deal an object's values out to (patient, study, series, instance).
-
-    Text over MAX_TEXT characters and attributes over MAX_VALUES values are cut: the object has
-    them whole, the index needs a bound. Values that the table does not know are left out.
-    """
-    levels: tuple[Attributes, Attributes, Attributes, Attributes] = ({}, {}, {}, {})
-    level_of = _LEVELS.get
-    for path, held in values.items():
-        level = level_of(path)
-        if level is None:
-            continue
-        kept = list(held) if len(held) <= MAX_VALUES else list(held[:MAX_VALUES])
-        for value in kept:
-            if type(value) is str and len(value) > MAX_TEXT:
-                kept = [v[:MAX_TEXT] if isinstance(v, str) else v for v in kept]
-                break
-        levels[level][path] = kept
-    return levels
+LEVELS: Final[dict[int, int]] = {row.path: int(row.level) for row in TABLE if not row.computed}
+"""The level of each of them, by which a scan deals an object's values out."""
 
 
 def patient_key(values: Mapping[int, Sequence[Value]]) -> str:

@@ -11,17 +11,21 @@ import msgspec
 from vna import _native
 from vna.dicom.attributes import (
     INTEREST,
+    ISSUER_OF_PATIENT_ID,
+    LEVELS,
+    MAX_TEXT,
+    MAX_VALUES,
+    PATIENT_ID,
     SERIES_INSTANCE_UID,
     SOP_CLASS_UID,
     SOP_INSTANCE_UID,
     STUDY_INSTANCE_UID,
     patient_key,
-    split,
 )
 from vna.dicom.paths import tag_name
 from vna.dicom.uids import MEDIA_STORAGE_DIRECTORY, is_uid
 from vna.errors import Invalid
-from vna.types import Attributes, Frames, Hole, Value
+from vna.types import Attributes, Frames, Hole, Level, Value
 
 if TYPE_CHECKING:
     from vna._native import Buffer  # a name of the stub, not of the extension
@@ -32,12 +36,15 @@ MEDIA_STORAGE_SOP_CLASS_UID = 0x0002_0002
 INFLATED_PIECE = 1 << 20
 
 _INTEREST = _native.Interest(INTEREST)
+_LEVELS = _native.Levels(LEVELS, max_text=MAX_TEXT, max_values=MAX_VALUES)
 _IDENTITY = {
     SOP_CLASS_UID: "SOP Class UID",
     SOP_INSTANCE_UID: "SOP Instance UID",
     STUDY_INSTANCE_UID: "Study Instance UID",
     SERIES_INSTANCE_UID: "Series Instance UID",
 }
+_NAMES = [*_IDENTITY, PATIENT_ID, ISSUER_OF_PATIENT_ID]
+"""What files an object under its instance, series, study and patient."""
 
 
 class Scanned(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -93,23 +100,25 @@ class ObjectScan:
         scan = self._splitter.finish()
         if scan.fatal:
             raise Invalid(scan.problem)
-        values = scan.values
+        values = scan.pick(_NAMES)
         uids = {tag: _uid(values, tag) for tag in _IDENTITY}
         refusal = _refusal(uids, values, scan.problem)
         if scan.meta.get(MEDIA_STORAGE_SOP_CLASS_UID) == MEDIA_STORAGE_DIRECTORY:
             refusal = "a DICOMDIR is the index of a medium, not an object to store"
-        values |= {tag: [uid] for tag, uid in uids.items() if uid}
-        patient, study, series, instance = split(values)
+        levels = scan.dealt(_LEVELS)
+        for tag, uid in uids.items():
+            if uid:
+                values[tag] = levels[LEVELS[tag]][tag] = [uid]
         return Scanned(
             sop_class=uids[SOP_CLASS_UID],
             sop_uid=uids[SOP_INSTANCE_UID],
             study_uid=uids[STUDY_INSTANCE_UID],
             series_uid=uids[SERIES_INSTANCE_UID],
             patient_key=patient_key(values),
-            patient=patient,
-            study=study,
-            series=series,
-            instance=instance,
+            patient=levels[Level.PATIENT],
+            study=levels[Level.STUDY],
+            series=levels[Level.SERIES],
+            instance=levels[Level.INSTANCE],
             transfer_syntax=scan.transfer_syntax,
             length=scan.length,
             digest=scan.digest,

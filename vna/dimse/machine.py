@@ -87,7 +87,8 @@ class Machine:
     @property
     def artim(self) -> bool:
         """Whether the ARTIM timer runs: the peer owes us a first word, or the end of the connection."""
-        return self.state is State.AWAIT_REQUEST or self.state is State.AWAIT_CLOSE
+        state = self.state
+        return state is State.AWAIT_REQUEST or state is State.AWAIT_CLOSE
 
     @property
     def in_message(self) -> bool:
@@ -96,12 +97,14 @@ class Machine:
 
     def receive(self, kind: int, which: int, content: Any) -> Event | None:
         """Return what an event of the deframer means; None when it is to be passed over."""
-        over = self.state in {State.AWAIT_CLOSE, State.IDLE}
+        # Compared by identity: the hash of a State is a call of Python's, and this is the path of data.
+        state = self.state
+        over = state is State.AWAIT_CLOSE or state is State.IDLE
         if over and (kind, which) != (0, PduType.ABORT):
             return None  # table 9-10, AA-6: all is ignored but A-ABORT, which closes (AA-2)
         if kind == 0:
             return self._receive_pdu(which, content)
-        if self.state not in {State.ESTABLISHED, State.AWAIT_RELEASE_REPLY}:
+        if state is not State.ESTABLISHED and state is not State.AWAIT_RELEASE_REPLY:
             raise ProtocolError("P-DATA-TF outside an association")
         if which not in self._contexts:
             raise ProtocolError(

@@ -1,10 +1,10 @@
 //! Parting of objects into header and bulk, and what a pass over one found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use vna_core::scan::{self, Form, FrameTable, Limits, Run, Value};
 
 use crate::buffer::{Bytes, hashed};
@@ -16,6 +16,14 @@ const ENCAPSULATED: u8 = 2;
 /// `(kind, hole, count, frame_bits, offsets)`
 type Frames<'py> = (u8, usize, u64, u64, Bound<'py, PyBytes>);
 
+/// Attributes of patient, study, series and instance.
+type Dealt<'py> = (
+    Bound<'py, PyDict>,
+    Bound<'py, PyDict>,
+    Bound<'py, PyDict>,
+    Bound<'py, PyDict>,
+);
+
 /// Path keys that scans look for: read once, for any number of objects.
 #[pyclass(module = "vna._native", frozen)]
 struct Interest(Vec<u64>);
@@ -26,6 +34,33 @@ impl Interest {
     fn new(mut paths: Vec<u64>) -> Self {
         paths.sort_unstable();
         Self(paths)
+    }
+}
+
+/// How many levels attributes are dealt out to: patient, study, series, instance.
+const LEVELS: usize = 4;
+
+/// Which level each path key belongs to, and how much of an attribute is kept.
+#[pyclass(module = "vna._native", frozen)]
+struct Levels {
+    of: HashMap<u64, usize>,
+    max_text: usize,
+    max_values: usize,
+}
+
+#[pymethods]
+impl Levels {
+    #[new]
+    #[pyo3(signature = (of, *, max_text, max_values))]
+    fn new(of: HashMap<u64, usize>, max_text: usize, max_values: usize) -> PyResult<Self> {
+        if of.values().any(|&level| level >= LEVELS) {
+            return Err(PyValueError::new_err("levels are 0 to 3"));
+        }
+        Ok(Self {
+            of,
+            max_text,
+            max_values,
+        })
     }
 }
 
@@ -174,17 +209,30 @@ impl Scan {
     fn values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let values = PyDict::new(py);
         for (key, items) in &self.0.values {
-            let list = PyList::empty(py);
-            for item in items {
-                match item {
-                    Value::Text(text) => list.append(text)?,
-                    Value::Integer(number) => list.append(number)?,
-                    Value::Float(number) => list.append(number)?,
-                }
-            }
-            values.set_item(key, list)?;
+            values.set_item(key, list(py, items, usize::MAX)?)?;
         }
         Ok(values)
+    }
+
+    fn pick<'py>(&self, py: Python<'py>, paths: Vec<u64>) -> PyResult<Bound<'py, PyDict>> {
+        let values = PyDict::new(py);
+        for path in paths {
+            if let Some(items) = self.0.values.get(&path) {
+                values.set_item(path, list(py, items, usize::MAX)?)?;
+            }
+        }
+        Ok(values)
+    }
+
+    fn dealt<'py>(&self, py: Python<'py>, levels: &Levels) -> PyResult<Dealt<'py>> {
+        let dealt = [(); LEVELS].map(|()| PyDict::new(py));
+        for (key, items) in &self.0.values {
+            if let Some(&level) = levels.of.get(key) {
+                let kept = &items[..items.len().min(levels.max_values)];
+                dealt[level].set_item(key, list(py, kept, levels.max_text)?)?;
+            }
+        }
+        Ok(dealt.into())
     }
 
     #[getter]
@@ -195,6 +243,27 @@ impl Scan {
             .map(|(&tag, text)| (tag, text.as_str()))
             .collect()
     }
+}
+
+/// Return values for Python, text up to `max_text` characters.
+fn list<'py>(py: Python<'py>, items: &[Value], max_text: usize) -> PyResult<Bound<'py, PyList>> {
+    let items = items.iter().map(|item| {
+        Ok(match item {
+            Value::Text(text) => PyString::new(py, beginning(text, max_text)).into_any(),
+            Value::Integer(number) => number.into_pyobject(py)?.into_any(),
+            Value::Float(number) => number.into_pyobject(py)?.into_any(),
+        })
+    });
+    PyList::new(py, items.collect::<PyResult<Vec<_>>>()?)
+}
+
+/// Return the first `count` characters of a text, or all there are.
+fn beginning(text: &str, count: usize) -> &str {
+    if text.len() <= count {
+        return text;
+    }
+    let end = text.char_indices().nth(count);
+    end.map_or(text, |(at, _)| &text[..at])
 }
 
 /// Inflate a deflated data set.
@@ -209,6 +278,7 @@ fn inflate<'py>(py: Python<'py>, data: Bytes, limit: usize) -> PyResult<Bound<'p
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Interest>()?;
+    module.add_class::<Levels>()?;
     module.add_class::<Splitter>()?;
     module.add_class::<Scan>()?;
     module.add_function(wrap_pyfunction!(inflate, module)?)
