@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-import threading
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from peers.server import SINK, Server, first_line
 
@@ -24,11 +22,6 @@ class Vna(Server):
     def version() -> str:
         return first_line(str(BINARY), "version")
 
-    @property
-    def configured(self) -> list[str]:
-        """Return the options by which commands find this archive."""
-        return ["--config", str(self.folder / "vna.toml"), "--data", str(self.folder / "data")]
-
     def settings(self) -> str:
         """Return the configuration."""
         return (
@@ -37,10 +30,12 @@ class Vna(Server):
         )
 
     def command(self) -> tuple[list[str], dict[str, str]]:
-        (self.folder / "vna.toml").write_text(self.settings(), encoding="utf-8")
+        config = self.folder / "vna.toml"
+        config.write_text(self.settings(), encoding="utf-8")
         ports = ["--dimse-port", str(self.dimse_port), "--http-port", str(self.http_port)]
         workers = ["--workers", str(self.workers)]
-        return [str(BINARY), "serve", *self.configured, *workers, *ports], {}
+        data = ["--data", str(self.folder / "data")]
+        return [str(BINARY), "serve", "--config", str(config), *data, *workers, *ports], {}
 
 
 class VnaOneWorker(Vna):
@@ -50,37 +45,14 @@ class VnaOneWorker(Vna):
 
 
 class VnaTiering(Vna):
-    """Moves what it has to another tier all the time, as fast as it goes, at the lowest priority."""
-
     name = "vna-tiering"
-    what = "this archive, moving to another tier meanwhile"
+    what = "this archive, policies moving everything meanwhile at the default rate"
 
     def settings(self) -> str:
         packs, warm = self.folder / "data/packs", self.folder / "warm"
         return (
-            f"{super().settings()}"
+            f"{super().settings()}[tiering]\nevery_s = 1\n"
             f'[[tier]]\nname = "hot"\nkind = "directory"\npath = "{packs}"\n'
             f'[[tier]]\nname = "warm"\nkind = "directory"\npath = "{warm}"\ncodec = "fast"\n'
+            '[[policy]]\nname = "all"\nto = "warm"\ndays = 0\n'
         )
-
-    def __enter__(self) -> Self:
-        super().__enter__()
-        self._ended = threading.Event()
-        self._mover = threading.Thread(target=self._move)
-        self._mover.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._ended.set()
-        self._mover.join()
-        super().__exit__(*error)
-
-    def _move(self) -> None:
-        command = ["nice", str(BINARY), "tier", "move", "--to", "warm", "--all"]
-        while not self._ended.wait(1):
-            with (self.folder / "moves").open("ab") as log:
-                moving = subprocess.Popen([*command, *self.configured], stdout=log, stderr=log)
-                while moving.poll() is None:
-                    if self._ended.wait(0.1):
-                        moving.terminate()
-                        moving.wait()

@@ -206,7 +206,15 @@ KEEPING: tuple[Section, ...] = (
     Section(
         "tiering",
         "Following the [[policy]] tables in the background.",
-        (*_background(tiering, "0 is no moving but by `vna tier move`"),),
+        (
+            *_background(tiering, "0 is no moving but by `vna tier move`"),
+            Setting(
+                "every_s",
+                Real(1, 86_400),
+                tiering["every_s"],
+                "Seconds between looks at all series for what is to be moved.",
+            ),
+        ),
     ),
     Section(
         "prefetching",

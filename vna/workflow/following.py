@@ -16,7 +16,6 @@ __all__ = ["TieringSettings", "follow_policies", "planned_moves"]
 
 log = logging.getLogger(__name__)
 
-LOOK_AGAIN_S = 600.0
 LONGEST_PAUSE_S = 3600.0
 FIRST_PAUSE_S = 60.0
 RECLAIM_EVERY_S = 86_400.0
@@ -24,7 +23,9 @@ RECLAIM_EVERY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class TieringSettings(Background):
-    """How hard policies are followed."""
+    """How hard policies are followed, and how many seconds after a plan was done the next is made."""
+
+    every_s: float = 600.0
 
 
 def planned_moves(archive: Archive, policies: Sequence[PolicySettings]) -> Iterator[PlannedMove]:
@@ -56,7 +57,7 @@ def follow_policies(
     due = clock.monotonic()
     pause_s = FIRST_PAUSE_S
     while not stop.is_set():
-        wait_s = LOOK_AGAIN_S
+        wait_s = settings.every_s
         try:
             pace(0)
             moves = sorted(planned_moves(archive, policies), key=lambda each: each.to)
