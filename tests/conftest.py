@@ -18,6 +18,7 @@ import pytest
 from pynetdicom.association import Association
 from pynetdicom.transport import AssociationSocket
 
+from vna.testing.faultproxy import fault_proxy
 from vna.testing.objectstore import object_store
 
 ROOT = Path(__file__).parent.parent
@@ -131,6 +132,19 @@ def object_server(tmp_path_factory):
 def bucket(object_server):
     """A place in the bucket that nobody else uses."""
     return replace(object_server, prefix=f"test-{next(PREFIXES)}")
+
+
+@pytest.fixture
+def proxy(object_server):
+    """A proxy before the S3 server, that makes faults."""
+    with fault_proxy(object_server.endpoint) as running:
+        yield running
+
+
+@pytest.fixture
+def proxied(bucket, proxy):
+    """A place in the bucket that nobody else uses, asked through the proxy."""
+    return replace(bucket, endpoint=proxy.url)
 
 
 @dataclass

@@ -8,6 +8,7 @@ from vna.storage.tiers.cached import CachedTier
 from vna.storage.tiers.directory import DirectoryTier
 from vna.storage.tiers.s3 import S3Tier
 from vna.storage.tiers.wrapping import MarkedTier, MeteredTier, QueuedTier
+from vna.testing.faultproxy import Answer, EachOnce, Reset, Unheard
 from vna.testing.faulty import FaultyTier
 
 NEAR = {
@@ -32,9 +33,35 @@ def tier(make):
     return make()
 
 
-@pytest.fixture(params=[*NEAR, "s3", "cached s3"])
+FAULTS = {
+    "s3 busy": Answer(503, "SlowDown"),
+    "s3 resetting": Reset(),
+    "s3 unheard": Unheard(),
+}
+"""That pass by themselves, and are not noticed."""
+MADE_AGAIN = "GET|HEAD|POST|PUT"
+"""Requests that the client makes again when their answer does not come; a removal is not."""
+
+
+@pytest.fixture(params=[*NEAR, "s3", "cached s3", *FAULTS])
 def make_any(request, tmp_path):
     """Open a tier of any kind at one place, as a process does."""
+    if request.param in FAULTS:
+        proxied = request.getfixturevalue("proxied")
+        assert S3Tier(proxied).identity  # given once, and that is not tried again
+        fault = EachOnce(FAULTS[request.param])
+        request.getfixturevalue("proxy").fail(fault, method=MADE_AGAIN, times=None)
+        return lambda: S3Tier(proxied)
+    return opener(request, tmp_path)
+
+
+@pytest.fixture(params=[*NEAR, "s3", "cached s3"])
+def make_healthy(request, tmp_path):
+    """As `make_any`, but for faults: they take long with much data."""
+    return opener(request, tmp_path)
+
+
+def opener(request, tmp_path):
     if request.param in NEAR:
         return lambda: NEAR[request.param](tmp_path / "tier")
     bucket = request.getfixturevalue("bucket")
@@ -85,12 +112,12 @@ def test_any_tier_says_that_a_pack_is_missing(make_any):
         tier.open(PACK).read(0, 1)
 
 
-def test_any_tier_has_nothing_of_a_put_that_failed(make_any):
+def test_any_tier_has_nothing_of_a_put_that_failed(make_healthy):
     def pieces():
         yield bytes(20 << 20)
         raise ValueError("the source broke")
 
-    tier = make_any()
+    tier = make_healthy()
     with pytest.raises(ValueError, match="the source broke"):
         tier.put(PACK, pieces())
     assert tier.list() == []
@@ -106,9 +133,9 @@ def test_any_tier_lists_by_id(make_any):
     assert tier.list() == [(pack, 4) for pack in sorted(packs)]
 
 
-def test_any_tier_keeps_large_packs(make_any):
+def test_any_tier_keeps_large_packs(make_healthy):
     pieces = [bytes([number]) * (1 << 20) for number in range(40)]
-    tier = make_any()
+    tier = make_healthy()
     assert tier.put(PACK, iter(pieces)) == 40 << 20
     assert tier.open(PACK).read((39 << 20) - 1, 2) == b"\x26\x27"
     assert b"".join(tier.open(PACK).stream(0, 40 << 20)) == b"".join(pieces)

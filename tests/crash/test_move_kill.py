@@ -3,6 +3,9 @@
 import random
 import subprocess
 import sys
+import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -55,12 +58,12 @@ def settings(folder):
     )
 
 
-def image(number):
+def image(number, size=6000):
     return ct_image(
         f"1.2.3.{number}",
-        Rows=1,
+        Rows=size // 6000,
         Columns=3000,
-        PixelData=random.Random(number).randbytes(6000),
+        PixelData=random.Random(number).randbytes(size),
     )
 
 
@@ -73,6 +76,17 @@ def move_until_killed(here, folder, step):
 def content(archive, number):
     (stored,) = archive.objects("1.2.3", None, f"1.2.3.{number}")
     return b"".join(archive.file(stored, "TEST")[1])
+
+
+def must_be_moved(archive, files, folder):
+    """All is on the cold tier, in one pack, and there is no other."""
+    assert archive.tier_states()["cold"].objects == len(files)
+    assert all(content(archive, number) == file for number, file in files.items())
+    with archive._index.read() as reader:
+        named = [pack for pack in reader.packs() if tier_of(pack)]
+    assert len(list((folder / "cold").glob("*.pack"))) == len(named) == 1
+    assert not (folder / "data/moving.json").exists()
+    assert archive.check().damage == []
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: "-".join(step[1:]))
@@ -90,12 +104,77 @@ async def test_a_killed_move_loses_nothing_and_is_finished(step, tmp_path, reque
             assert all(content(archive, number) == file for number, file in files.items())
             assert archive.check().damage == []
             archive.move("cold")
-            assert archive.tier_states()["cold"].objects == len(files)
-            assert all(content(archive, number) == file for number, file in files.items())
-            with archive._index.read() as reader:
-                named = [pack for pack in reader.packs() if tier_of(pack)]
-            assert len(list((folder / "cold").glob("*.pack"))) == len(named) == 1
-            assert not (folder / "data/moving.json").exists()
-            assert archive.check().damage == []
+            must_be_moved(archive, files, folder)
         finally:
             archive.close()
+
+
+CONFIG = """
+[archive]
+data = "{folder}/data"
+min_free_bytes = 0
+[[tier]]
+name = "hot"
+path = "packs"
+[[tier]]
+name = "cold"
+path = "{folder}/cold"
+codec = "zstd"
+"""
+VNA = Path(sys.executable).with_name("vna")
+
+
+def begin_move(folder):
+    (folder / "vna.toml").write_text(CONFIG.format(folder=folder))
+    command = [VNA, "tier", "move", "--to", "cold", "--all", "--config", folder / "vna.toml"]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def kill_somewhere(move, folder, chance):
+    """Kill a move a moment after it has begun to put a pack; it may have ended by then."""
+    while move.poll() is None and not (folder / "data/moving.json").exists():
+        time.sleep(0.001)
+    with suppress(subprocess.TimeoutExpired):
+        move.wait(chance.random() * 0.1)
+    move.kill()
+    move.wait()
+
+
+async def killed_again_and_again(folder, seed, times):
+    """Kill the same move at moments of chance; it is finished by the last one."""
+    chance = random.Random(seed)
+    files = {number: image(number, 600_000) for number in range(10)}
+    archive = Archive.open(settings(folder))
+    try:
+        for file in files.values():
+            await archive.store(file, source="test")
+    finally:
+        archive.close()
+    for _ in range(times):
+        kill_somewhere(begin_move(folder), folder, chance)
+        archive = Archive.open(settings(folder))
+        try:
+            archive.recover()
+            assert all(content(archive, number) == file for number, file in files.items())
+        finally:
+            archive.close()
+    assert begin_move(folder).wait() == 0
+    archive = Archive.open(settings(folder))
+    try:
+        must_be_moved(archive, files, folder)
+    finally:
+        archive.close()
+
+
+@pytest.mark.crash
+async def test_a_move_that_is_killed_while_it_puts_a_pack():
+    with memory_folder() as folder:
+        await killed_again_and_again(folder, 1, 2)
+
+
+@pytest.mark.long
+@pytest.mark.crash
+@pytest.mark.parametrize("seed", range(2, 12))
+async def test_moves_that_are_killed_while_they_put_a_pack(seed):
+    with memory_folder() as folder:
+        await killed_again_and_again(folder, seed, 5)

@@ -46,7 +46,9 @@ class TierSettings:
     """One tier. `path` is of a directory, relative to the data folder; the rest of a bucket.
 
     The key files hold a credential each, on one line. `requests_at_once` bounds the operations
-    under way; a hard disk is fastest with few. `codec` is how chunks are stored when they come.
+    under way; a hard disk is fastest with few. A request to a bucket without an answer for
+    `timeout_s` has failed; one that failed before is made again, up to `retries` times. `codec` is
+    how chunks are stored when they come.
     It lets go of a blob when `copies` tiers below it keep the blob. When its disk is fuller than
     `high_watermark_percent` (0: never), series that were not read for longest go one tier down,
     until it is at `low_watermark_percent`.
@@ -68,6 +70,8 @@ class TierSettings:
     kms_key_id: str = ""
     codec: CodecName = "raw"
     requests_at_once: int = 16
+    timeout_s: float = 10.0
+    retries: int = 3
     copies: int = 1
     high_watermark_percent: float = 0.0
     low_watermark_percent: float = 0.0
@@ -192,6 +196,9 @@ def _opened(data: Path, settings: TierSettings, *, new: bool) -> Tier:
             storage_class=settings.storage_class,
             server_side_encryption=settings.server_side_encryption,
             kms_key_id=settings.kms_key_id,
+            read_timeout_s=settings.timeout_s,
+            retries=settings.retries,
+            retry_for_s=settings.timeout_s,  # what had no answer in time is not waited for again
         ),
         new=new,
     )

@@ -105,6 +105,18 @@ TIER = Section(
             "Operations under way at once; a hard disk is fastest with few, say 2.",
         ),
         Setting(
+            "timeout_s",
+            Real(0.1, 600.0),
+            tier["timeout_s"],
+            "An S3 request has failed when no answer begins, or goes on, for so many seconds.",
+        ),
+        Setting(
+            "retries",
+            Whole(0, 20),
+            tier["retries"],
+            "How often an S3 request that failed sooner is made again, with growing pauses.",
+        ),
+        Setting(
             "copies",
             Whole(1, 127),
             tier["copies"],

@@ -312,7 +312,7 @@ class BlobStore:
             return self._tier.has(pack)
 
     def remove(self, pack: PackId) -> None:
-        """Remove a pack; what reads in it goes on. After a power loss it may be back."""
+        """Remove a pack, durably; what reads in it goes on."""
         try:
             self._tier.remove(pack)
         except OSError as error:

@@ -70,10 +70,9 @@ class Tier(Protocol):
         """Return ids and sizes of all packs, ascending by id."""
 
     def remove(self, pack: PackId) -> None:
-        """Remove a pack. A missing one is fine.
+        """Remove a pack; durable on return. A missing one is fine.
 
-        Those who have it open on a hot tier can read on. After a power loss it may be back: a
-        removal is not waited for.
+        Those who have it open on a hot tier can read on.
         """
 
 

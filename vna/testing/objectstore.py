@@ -44,7 +44,7 @@ def object_store(folder: Path) -> Iterator[S3Settings]:
     command += [f"S3_BUCKET={BUCKET}", str(program), "-logtostderr=false", f"-logdir={folder}"]
     command += ["mini", f"-dir={folder}"]
     command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-webdav=false", "-admin.ui=false"]
-    command.append("-s3.autoCreateBucket=false")
+    command += ["-s3.autoCreateBucket=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
     command += [f"-{name}={port}" for name, port in ports.items()]
     with (folder / "output").open("wb") as output:
         server = subprocess.Popen(  # noqa: S603
@@ -60,6 +60,7 @@ def object_store(folder: Path) -> Iterator[S3Settings]:
             retries=1,
             retry_for_s=5.0,
             read_timeout_s=5.0,
+            pause_s=0.01,
         )
         _await(server, settings, folder / "output")
         yield settings

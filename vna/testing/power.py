@@ -42,9 +42,10 @@ _ALL_BUT_ONE: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A file was made, empty."""
+    """A file was made: empty, or whole with durable content, by a rename."""
 
     path: str
+    data: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +149,12 @@ class Disk:
         return [event.value for event in self.events[:moment] if isinstance(event, Note)]
 
     def moments(self) -> list[int]:
-        """Return the moments right before and after each sync and removal, and the last one."""
-        syncs = [n for n, event in enumerate(self.events) if isinstance(event, Synced | Removed)]
+        """Return the moments right before and after each sync, rename and removal, and the last one."""
+        syncs = [
+            n
+            for n, event in enumerate(self.events)
+            if isinstance(event, Synced | Removed) or (isinstance(event, Made) and event.data)
+        ]
         return sorted({*syncs, *(n + 1 for n in syncs), len(self.events)})
 
     def fall(self, moment: int, chance: Random) -> dict[str, bytes]:
@@ -157,7 +162,7 @@ class Disk:
         files = {path: _File(bytearray(data), named=True) for path, data in self.image.items()}
         for event in self.events[:moment]:
             if isinstance(event, Made):
-                files[event.path] = _File(bytearray())
+                files[event.path] = _File(bytearray(event.data))
             elif isinstance(event, Synced):
                 files[event.path].settle()
             elif isinstance(event, Removed):
@@ -178,7 +183,7 @@ class Disk:
 
 
 def _settle_names(files: dict[str, _File], folder: str) -> None:
-    for file in [file for path, file in files.items() if path.startswith(f"{folder}/")]:
+    for file in [file for path, file in files.items() if str(Path(path).parent) == folder]:
         # A removed file stays in the books: who has it open may still write to it.
         file.named = not file.removed
         file.gone = file.removed
@@ -208,10 +213,11 @@ def _torn(write: Wrote, chance: Random) -> list[Wrote]:
 
 
 class PowerTier:
-    """Wraps `inner`, a tier of the folder `packs`, and reports what is done to it to `disk`."""
+    """Wraps `inner`, a tier of a folder on `disk`, and reports there what is done to it."""
 
-    def __init__(self, inner: HotTier, disk: Disk) -> None:
+    def __init__(self, inner: HotTier, disk: Disk, folder: str = "packs") -> None:
         self.disk = disk
+        self.folder = folder
         self._inner = inner
         self._files: set[_PowerFile] = set()
         self._off = False
@@ -231,7 +237,7 @@ class PowerTier:
         """Pass on; the last sequence is durable with it, its file only with the folder."""
         self._on()
         pack = self._inner.reserve(node)
-        path, events = "packs/sequence", self.disk.events
+        path, events = f"{self.folder}/sequence", self.disk.events
         if path not in self.disk.image and Made(path) not in events:
             events.append(Made(path))
         content = (self.disk.data / path).read_bytes()
@@ -242,17 +248,17 @@ class PowerTier:
         """Pass on; the new pack is not durable."""
         self._on()
         file = self._inner.create(pack)
-        self.disk.events.append(Made(pack_path(pack)))
+        self.disk.events.append(Made(pack_path(pack, self.folder)))
         return self._own(pack, file)
 
     def put(self, pack: PackId, pieces: Iterable[Buffer]) -> int:
         """Pass on; harsher than the real thing, it may be torn under its name before the sync."""
         self._on()
         size = self._inner.put(pack, pieces)
-        path = pack_path(pack)
+        path = pack_path(pack, self.folder)
         content = (self.disk.data / path).read_bytes()
         self.disk.events += [Made(path), Wrote(path, 0, content), Synced(path)]
-        self.disk.events.append(FolderSynced("packs"))
+        self.disk.events.append(FolderSynced(self.folder))
         return size
 
     def open(self, pack: PackId) -> PackReader:
@@ -274,13 +280,15 @@ class PowerTier:
         return self._inner.list()
 
     def remove(self, pack: PackId) -> None:
-        """Pass on; the pack may be back after power loss, until the folder is synced."""
+        """Pass on; the pack may be back after power loss, until the folder was synced."""
         self._on()
+        there = self._inner.has(pack)
         self._inner.remove(pack)
-        self.disk.events.append(Removed(pack_path(pack)))
+        if there:
+            self.disk.events += [Removed(pack_path(pack, self.folder)), FolderSynced(self.folder)]
 
     def _own(self, pack: PackId, file: PackFile) -> PackFile:
-        owned = _PowerFile(self, pack_path(pack), file)
+        owned = _PowerFile(self, pack_path(pack, self.folder), file)
         self._files.add(owned)
         return owned
 
@@ -321,7 +329,7 @@ class _PowerFile:
         self._report(Synced(self._path))
         if not self._folder_synced:  # as `PackFile.sync` promises: the name is durable too
             self._folder_synced = True
-            self._report(FolderSynced("packs"))
+            self._report(FolderSynced(self._tier.folder))
 
     def begin_sync(self) -> Callable[[], None]:
         return self.sync
@@ -343,9 +351,9 @@ class _PowerFile:
         self._tier.disk.events.append(event)
 
 
-def pack_path(pack: PackId) -> str:
+def pack_path(pack: PackId, folder: str = "packs") -> str:
     """Return the path of a pack below the data folder."""
-    return f"packs/{pack >> 32:08x}-{pack & 0xFFFFFFFF:08x}.pack"
+    return f"{folder}/{pack >> 32:08x}-{pack & 0xFFFFFFFF:08x}.pack"
 
 
 def watch_index(index: Index, disk: Disk) -> None:

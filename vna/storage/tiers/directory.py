@@ -129,9 +129,10 @@ class DirectoryTier:
         return sorted(found)
 
     def remove(self, pack: PackId) -> None:
-        """Unlink a pack file. After a power loss it may be back."""
+        """Unlink a pack file, and sync the directory."""
         with suppress(FileNotFoundError):
             self.file(pack).unlink()
+            sync_folder(self._path)
 
     def file(self, pack: PackId) -> Path:
         """Return where the pack's file is, or would be."""

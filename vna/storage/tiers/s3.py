@@ -28,7 +28,14 @@ PART: Final = 16 << 20
 """Bytes of a part of an upload; 10,000 parts at most make 156 GiB."""
 PARTS_AT_ONCE: Final = 4
 READ_PIECE: Final = 4 << 20
+FORBIDDEN: Final = 403
+BEHIND_THE_END: Final = 416
+"""Of a range that begins there."""
+_MARKER: Final = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\n")
 _NAME: Final = re.compile(r"([0-9a-f]{8})-([0-9a-f]{8})\.pack")
+_STATUS: Final = re.compile(r"status code: (\d{3}) ([^:\n]*)")
+_CODE: Final = re.compile(r"<Code>(\w+)</Code>")
+_FAILED: Final = re.compile(r"HttpError \{\s+kind: (\w+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +43,11 @@ class S3Settings:
     """Where the bucket is, and how it is asked.
 
     `endpoint` is empty for AWS itself. A request is tried again, with growing pauses and jitter,
-    up to `retries` times and `retry_for_s` in all. `server_side_encryption` is empty, "AES256" or
-    "aws:kms" (with `kms_key_id`); `storage_class` empty or one of the store's.
+    up to `retries` times and `retry_for_s` in all; the first pause is of `pause_s`. An answer must
+    begin within `read_timeout_s`, and go on; an upload has `upload_timeout_s` for each part, and its
+    answer.
+    `server_side_encryption` is empty, "AES256" or "aws:kms" (with `kms_key_id`); `storage_class`
+    empty or one of the store's.
     """
 
     bucket: str
@@ -52,8 +62,10 @@ class S3Settings:
     kms_key_id: str = ""
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 20.0
+    upload_timeout_s: float = 120.0
     retries: int = 3
     retry_for_s: float = 30.0
+    pause_s: float = 0.1
 
 
 class S3Tier:
@@ -64,12 +76,8 @@ class S3Tier:
         self._settings = settings
         self._prefix = f"{settings.prefix.strip('/')}/" if settings.prefix.strip("/") else ""
         self._identity = ""
-        self._store = S3Store(
-            settings.bucket,
-            config=_config(settings),
-            client_options=_client(settings),
-            retry_config=_retry(settings),
-        )
+        self._store = _store(settings, settings.read_timeout_s)
+        self._uploads = _store(settings, settings.upload_timeout_s)
 
     @property
     def identity(self) -> str:
@@ -90,7 +98,7 @@ class S3Tier:
             if self._there(key):
                 raise FileExistsError(17, "the bucket has a pack of that name", key)
             obstore.put(
-                self._store,
+                self._uploads,
                 key,
                 iter(counted),
                 chunk_size=PART,
@@ -131,7 +139,12 @@ class S3Tier:
     def stream(self, key: str, start: int, stop: int) -> Iterator[Buffer]:
         """Yield bytes `[start, stop)` of an object, from one GET; fewer only where it ends."""
         with self._asking(f"{key} cannot be read"):
-            answer = obstore.get(self._store, key, options={"range": (start, stop)})
+            try:
+                answer = obstore.get(self._store, key, options={"range": (start, stop)})
+            except exceptions.BaseError as error:
+                if _status(error) == BEHIND_THE_END:
+                    return
+                raise
             yield from answer.stream(min_chunk_size=READ_PIECE)
 
     def _there(self, key: str) -> bool:
@@ -149,11 +162,14 @@ class S3Tier:
                     raise ConnectionError(f"bucket {self._settings.bucket} is no tier: no {key}")
                 if self.list():
                     raise OSError(5, "packs without the marker `tier`", key)
-                made = f"{uuid.uuid4()}\n".encode()
+                made = str(uuid.uuid4())
                 with suppress(exceptions.AlreadyExistsError):  # another process was first
-                    obstore.put(self._store, key, made, mode="create")
+                    obstore.put(self._store, key, f"{made}\n".encode(), mode="create")
+                    return made
             held = bytes(obstore.get(self._store, key).bytes())
-        return str(uuid.UUID(held.decode("ascii").strip()))
+        if not _MARKER.fullmatch(held):
+            raise ConnectionError(f"bucket {self._settings.bucket}: {key} is no marker of a tier")
+        return held.decode("ascii").strip()
 
     def _key(self, pack: PackId) -> str:
         return f"{self._prefix}{pack_name(pack)}.pack"
@@ -169,11 +185,9 @@ class S3Tier:
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
             raise PermissionError(13, f"{where}: {what}: refused") from error
         except exceptions.BaseError as error:
-            reason = _reason(str(error))
-            if "403 Forbidden" in reason:  # of a list request the client makes no more than that
+            if _status(error) == FORBIDDEN:  # of a list request the client makes no more than that
                 raise PermissionError(13, f"{where}: {what}: refused") from error
-            kind = TimeoutError if "timed out" in reason else ConnectionError
-            raise kind(f"{where}: {what}: {reason}") from error
+            raise _away(str(error), f"{where}: {what}") from error
 
 
 class S3Reader:
@@ -202,13 +216,7 @@ class S3Reader:
         """Yield a range of the pack piece by piece, from one GET."""
         if length <= 0:
             return
-        if self._size is not None and offset >= self._size:
-            return
-        try:
-            yield from self._tier.stream(self._key, offset, offset + length)
-        except ConnectionError:
-            if offset < self.size():  # a range that begins behind the end is an error to the store
-                raise
+        yield from self._tier.stream(self._key, offset, offset + length)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -225,6 +233,15 @@ class _Counted:
         for piece in self._pieces:
             self.size += len(piece)
             yield piece
+
+
+def _store(settings: S3Settings, timeout_s: float) -> S3Store:
+    return S3Store(
+        settings.bucket,
+        config=_config(settings),
+        client_options=_client(settings, timeout_s),
+        retry_config=_retry(settings),
+    )
 
 
 def _config(settings: S3Settings) -> S3Config:
@@ -245,11 +262,11 @@ def _config(settings: S3Settings) -> S3Config:
     return config
 
 
-def _client(settings: S3Settings) -> ClientConfig:
+def _client(settings: S3Settings, timeout_s: float) -> ClientConfig:
     return {
         "allow_http": settings.allow_http,
         "connect_timeout": timedelta(seconds=settings.connect_timeout_s),
-        "read_timeout": timedelta(seconds=settings.read_timeout_s),
+        "read_timeout": timedelta(seconds=timeout_s),
         "timeout": timedelta(hours=1),  # of a whole body; the read timeout finds what stalls
     }
 
@@ -259,13 +276,31 @@ def _retry(settings: S3Settings) -> RetryConfig:
         "max_retries": settings.retries,
         "retry_timeout": timedelta(seconds=settings.retry_for_s),
         "backoff": {
-            "init_backoff": timedelta(milliseconds=100),
+            "init_backoff": timedelta(seconds=settings.pause_s),
             "max_backoff": timedelta(seconds=5),
             "base": 2,
         },
     }
 
 
-def _reason(text: str) -> str:
-    """Return the first line of what the client says, which is long."""
-    return text.strip().splitlines()[0][:200]
+def _status(error: exceptions.BaseError) -> int:
+    """Return the HTTP status that an error is about, or 0."""
+    told = _STATUS.search(str(error))
+    return int(told[1]) if told else 0
+
+
+def _away(text: str, what: str) -> OSError:
+    """Return the error that what the client says is: it says it in words alone, and in many."""
+    if told := _STATUS.search(text):
+        code = _CODE.search(text)
+        return ConnectionError(
+            f"{what}: the store answers {told[1]} {code[1] if code else told[2]}"
+        )
+    failed = _FAILED.search(text)
+    if failed and failed[1] == "Timeout":
+        return TimeoutError(f"{what}: no answer in time")
+    if failed and failed[1] == "Connect":
+        return ConnectionError(f"{what}: no connection")
+    if failed:
+        return ConnectionError(f"{what}: the connection broke")
+    return ConnectionError(f"{what}: {text.strip().splitlines()[0][:200]}")
