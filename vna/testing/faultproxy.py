@@ -281,8 +281,10 @@ class FaultProxy:
             self._listening.close()
             self._listening = None
         await _settled()  # what was accepted is known now
-        for task in list(self._open):
+        tasks = list(self._open)
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await _settled()
 
     def _accept(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
