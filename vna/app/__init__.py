@@ -11,7 +11,8 @@ Glossary
 
 from vna.app.gather import Noted
 from vna.app.importing import ImportReport, import_files
+from vna.app.sending import sender
 from vna.app.sockets import Listeners
 from vna.app.supervisor import run
 
-__all__ = ["ImportReport", "Listeners", "Noted", "import_files", "run"]
+__all__ = ["ImportReport", "Listeners", "Noted", "import_files", "run", "sender"]

@@ -20,7 +20,7 @@ class Exit(IntEnum):
 EXIT_CODES = {
     Exit.OK: "done",
     Exit.FOUND: "done, with findings: `import` did not take every object, `check` or a backup met "
-    "damage, `rebuild-index` met damage or other content than before, `restore` left something deleted, `compact` a pack where it was",
+    "damage, `rebuild-index` met damage or other content than before, `restore` left something deleted, `compact` a pack where it was, `prefetch` a prior that could not be recalled or sent",
     Exit.USAGE: "the command line or the configuration is wrong",
     Exit.UNAVAILABLE: "the archive cannot be used: its folder is in use or not an archive, "
     "a port is taken, the disk is full or fails",
