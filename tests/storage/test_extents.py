@@ -184,6 +184,21 @@ def test_a_pass_over_everything_leaves_what_is_in_use(far, tmp_path):
     assert reads(far) == asked
 
 
+def test_what_was_fetched_by_choice_is_not_the_first_to_go(far, tmp_path):
+    cache = ExtentCache(tmp_path / "cache", 1 << 20)
+    tier = CachedTier(far, cache)
+    reader = tier.open(PACK)
+    for _ in range(2):
+        for number in range(80):  # in use, nearly all that there is room for
+            reader.read(number * 10_000, 10_000)
+    prior = tier.begin(PACK, 2_000_000, 2_200_000)
+    prior.fly(threading.Event())
+    prior.favour()
+    for number in range(300, 400):  # 1 MB, each once
+        reader.read(number * 10_000, 10_000)
+    assert cache.covers(PACK, prior.start, prior.stop)
+
+
 def test_a_cache_that_cannot_be_written_is_no_failure(make_cached, far, tmp_path, monkeypatch):
     monkeypatch.setattr("pathlib.Path.write_bytes", lambda *_: (_ for _ in ()).throw(OSError(28)))
     reader = make_cached().open(PACK)

@@ -9,6 +9,7 @@ import pytest
 from vna.archive import Archive, ArchiveSettings, TierSettings
 from vna.dicom.attributes import INSTANCE_AVAILABILITY, STUDY_INSTANCE_UID
 from vna.errors import NotFound, Unavailable
+from vna.observe import exposition, metrics
 from vna.testing.clocks import SetClock
 from vna.testing.counting import CountingTier
 from vna.testing.images import ct_image
@@ -162,6 +163,12 @@ def is_hot(archive, study):
         content = b"".join(archive.file(stored, "TEST")[1])
         assert content == image(study, number, **PRIORS[study])
     return requests(archive) == before
+
+
+def counted(found):
+    line = f'vna_prefetch_reads_total{{found="{found}"}}'
+    text = exposition(metrics.REGISTRY, {})
+    return sum(float(each.split()[-1]) for each in text.splitlines() if each.startswith(line))
 
 
 async def arrive(archive, study="1.2.9", **changes):
@@ -357,6 +364,21 @@ async def test_priors_of_an_order_say_why(cold, begin):
     assert priors_of_order(cold, [RULE], Order(patient_id="P1", issuer="elsewhere")) == []
     with pytest.raises(NotFound, match=r"study 1\.2\.7 is not in the archive"):
         priors_of_order(cold, [RULE], Order(study_uid="1.2.7"))
+
+
+async def test_it_is_known_which_priors_were_read(cold, begin, clock):
+    prefetch = begin(PrefetchRule("any", prior_body_parts=()))
+    before = counted("read"), counted("unread")
+    await arrive(cold)
+    work(prefetch)
+    clock.now_ns += 60 * SECOND_NS
+    assert is_hot(cold, HEAD)
+    prefetch.judge()
+    assert (counted("read"), counted("unread")) == (before[0] + 1, before[1])
+    clock.now_ns += 4 * DAY_NS
+    prefetch.judge()
+    prefetch.judge()
+    assert (counted("read"), counted("unread")) == (before[0] + 1, before[1] + 2)
 
 
 async def test_it_works_in_the_background_until_it_is_told_to_stop(cold, settings, sent):

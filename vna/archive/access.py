@@ -155,22 +155,24 @@ class AccessLog:
 
 
 class Accesses:
-    """What the access log says, as far as it is written. One thread."""
+    """What the access log says, as far as it is written. Thread-safe."""
 
     def __init__(self, data: Path) -> None:
         self._folder = data / ACCESS_FOLDER
         self._last: dict[str, int] = {}
         self._read: dict[str, int] = {}
+        self._lock = threading.Lock()
 
     def last(self) -> Mapping[str, int]:
         """Return when each study was last read, ns since 1970; reads what is new since the last call."""
-        sizes = {path.name: path.stat().st_size for path in _files(self._folder)}
-        if sizes.get(LAST_FILE) != self._read.get(LAST_FILE):
-            self._read.pop(LAST_FILE, None)  # it was written anew
-        for name, size in sizes.items():
-            start = self._read.get(name, 0)
-            if start < size:
-                self._read[name] = _latest(self._folder / name, start, self._last)
+        with self._lock:
+            sizes = {path.name: path.stat().st_size for path in _files(self._folder)}
+            if sizes.get(LAST_FILE) != self._read.get(LAST_FILE):
+                self._read.pop(LAST_FILE, None)  # it was written anew
+            for name, size in sizes.items():
+                start = self._read.get(name, 0)
+                if start < size:
+                    self._read[name] = _latest(self._folder / name, start, self._last)
         return self._last
 
     def since(self, stamp: int = 0) -> Iterator[Access]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -197,6 +197,11 @@ class Keeping:
     def tier_facts(self) -> list[TierFacts]:
         """Return what policies go by of each tier, from hot to cold."""
         return tier_facts(self._index, self._tiers)
+
+    def last_reads(self) -> Mapping[str, int]:
+        """Return when studies were last read as the access log has it, ns since 1970, by their UIDs."""
+        self._access.flush()
+        return self._accesses.last()
 
     def accesses(self, since: int = 0) -> Iterator[Access]:
         """Yield the access log from `since` on (ns since 1970), roughly in order."""

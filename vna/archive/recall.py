@@ -83,7 +83,7 @@ class Recalls:
         follow: Callable[[int, int], None] | None = None,
         pace: Callable[[int], None] | None = None,
     ) -> int:
-        """Have series in the cache on return; return the bytes fetched, as fast as `pace` lets.
+        """Have series in the cache on return, to stay; return the bytes fetched, as `pace` lets.
 
         Raises OSError, and what `pace` raises.
         """
@@ -93,6 +93,7 @@ class Recalls:
             try:
                 for flight in flights:
                     flight.fly(self._stop, pace)
+                    flight.favour()
                     done += flight.stop - flight.start
             finally:
                 for flight in flights:

@@ -80,6 +80,11 @@ PREFETCHED: Final = _counter(
     end=("recalled", "present", "sent", "gone", "postponed", "failed"),
 )
 PREFETCHED_BYTES: Final = _counter("vna_prefetch_bytes_total", "Bytes recalled of priors.")
+PREFETCH_READS: Final = _counter(
+    "vna_prefetch_reads_total",
+    "Priors that were recalled, by whether the access log says that they were read here within three days.",
+    found=("read", "unread"),
+)
 PREFETCH_WAITING: Final = _gauge("vna_prefetch_waiting", "Priors that wait to be recalled or sent.")
 
 # DIMSE --------------------------------------------------------------------------------------------

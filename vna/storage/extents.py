@@ -67,6 +67,12 @@ class ExtentCache:
         self._forget(pack)  # another process may have fetched it, or dropped it
         return self._there(pack, start, stop)
 
+    def favour(self, pack: PackId, start: int, stop: int) -> None:
+        """Count bytes that were fetched by choice as read once: eviction finds them in use."""
+        for low, high in self._listed(pack):
+            if low < stop and start < high:
+                _mark_read(self._path(pack, low, high))
+
     def add(self, pack: PackId, start: int, data: Buffer) -> None:
         """Keep an extent. A full or failing disk is no error: it is a cache."""
         stop = start + len(data)
@@ -168,9 +174,7 @@ class ExtentCache:
         if path.name in self._touched:
             return
         self._touched.add(path.name)
-        with suppress(OSError):
-            written = path.stat().st_mtime
-            os.utime(path, (written + 1, written))
+        _mark_read(path)
 
     def _extents(self, pack: PackId, start: int, stop: int) -> list[tuple[int, int]] | None:
         """Return extents that cover `[start, stop)` one after the other, or None."""
@@ -247,3 +251,10 @@ class ExtentCache:
 
     def _path(self, pack: PackId, start: int, stop: int) -> Path:
         return self._folder / pack_name(pack) / f"{start:012x}-{stop:012x}"
+
+
+def _mark_read(path: Path) -> None:
+    """Have the time of access of an extent pass that of writing: its mark."""
+    with suppress(OSError):
+        written = path.stat().st_mtime
+        os.utime(path, (written + 1, written))

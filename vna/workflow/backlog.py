@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, Literal
 
@@ -23,6 +23,7 @@ __all__ = ["Backlog", "Place", "Task"]
 log = logging.getLogger(__name__)
 
 FILE: Final = "prefetch/state.json"
+SECOND_NS: Final = 10**9
 MOST: Final = 10_000
 """Tasks that wait; more are not taken."""
 
@@ -57,6 +58,7 @@ class Place(msgspec.Struct, frozen=True):
 class _State(msgspec.Struct):
     place: Place | None = None
     tasks: list[Task] = []
+    ready: dict[str, int] = {}
 
 
 class Backlog:
@@ -107,6 +109,26 @@ class Backlog:
             waiting = {each.what for each in left}
             self._state.tasks = left + [each for each in others if each.what not in waiting]
             self._write()
+
+    def ready(self, study_uid: str) -> None:
+        """Note that a prior is hot, or was sent, now: who reads it from now on finds it so."""
+        with self._lock:
+            self._state.ready[study_uid] = self._clock.stamp()
+
+    def judge(self, last_reads: Mapping[str, int], days: float) -> tuple[int, int]:
+        """Return how many priors that are ready were read since, and how many not for `days`.
+
+        Each is judged once.
+        """
+        oldest = self._clock.stamp() - int(days * 86_400 * SECOND_NS)
+        with self._lock:
+            ready = self._state.ready
+            # The access log knows the second.
+            read = [uid for uid, at in ready.items() if last_reads.get(uid, 0) >= at - SECOND_NS]
+            unread = [uid for uid, at in ready.items() if at < oldest and uid not in read]
+            for uid in (*read, *unread):
+                del ready[uid]
+        return len(read), len(unread)
 
     def keep(self) -> None:
         """Write what was noted."""

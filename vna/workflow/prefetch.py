@@ -44,6 +44,7 @@ REMEMBERED: Final = 4096
 FIRST_PAUSE_NS: Final = 30 * SECOND_NS
 LONGEST_PAUSE_NS: Final = 3600 * SECOND_NS
 GIVE_UP_NS: Final = DAY_NS
+JUDGED_AFTER_DAYS: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ class Prefetch:
                 if not self.recall_next() and not busy:
                     self._stop.wait(LOOK_AGAIN_S)
                 if self._clock.monotonic() >= due:
+                    self.judge()
                     self._backlog.keep()
                     due = self._clock.monotonic() + KEEP_EVERY_S
         finally:
@@ -208,6 +210,17 @@ class Prefetch:
             metrics.PREFETCHED.add("failed", by=lost)
             log.warning("too much waits to be prefetched: %d priors are not", lost)
 
+    def judge(self) -> None:
+        """Count which of the priors that were made hot were read since."""
+        try:
+            last_reads = self._archive.last_reads()
+        except OSError as error:
+            log.warning("the access log cannot be read: %s", error)
+            return
+        read, unread = self._backlog.judge(last_reads, JUDGED_AFTER_DAYS)
+        metrics.PREFETCH_READS.add("read", by=read)
+        metrics.PREFETCH_READS.add("unread", by=unread)
+
     # doing it ---------------------------------------------------------------------------------
     def recall_next(self) -> bool:
         """Make the next prior hot that is due; say whether there was one."""
@@ -251,6 +264,8 @@ class Prefetch:
         if task.verb == "recall" and end in ("recalled", "present"):
             now = self._clock.stamp()
             sends = [Task("send", task.study_uid, (title,), since=now) for title in task.to]
+        if end in ("recalled", "sent"):
+            self._backlog.ready(task.study_uid)
         self._backlog.replace(task, sends)
 
     def _again(self, task: Task, error: VnaError) -> None:

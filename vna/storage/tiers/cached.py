@@ -62,6 +62,10 @@ class Flight:
             self._ended = True
             self._moved.notify_all()
 
+    def favour(self) -> None:
+        """Have what was brought stay as what is in use does: somebody is going to read it."""
+        self._tier.cache.favour(self.pack, self.start, self.stop)
+
     def brings(self, pack: PackId, start: int, stop: int) -> bool:
         """Say whether bytes are going to be here soon."""
         within = pack == self.pack and self.start <= start and stop <= self.stop
