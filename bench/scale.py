@@ -144,14 +144,16 @@ class Study:
 
 
 def build(data: Path, studies: int, instances: int) -> None:
-    """Make the archive at `data` that has these studies and none of their bytes."""
+    """Make the archive at `data` that has these studies and none of their bytes, or go on with it."""
     settings = ArchiveSettings(data=data)
     identity = load_identity(data, SystemClock())
     path = data / "index"
     index = Index.open(IndexSettings(path, str(identity.archive), sync=False), keys_of)
     group: list[Mutation] = []
     began = time.perf_counter()
-    for number in range(studies):
+    with index.read() as reader:
+        first = reader.counts().studies
+    for number in range(first, studies):
         group.extend(Study(number).mutations(instances))
         if len(group) >= STORES_PER_GROUP or number == studies - 1:
             index.apply(group, {}, replay=True)
@@ -160,7 +162,9 @@ def build(data: Path, studies: int, instances: int) -> None:
     index.close()
     took = time.perf_counter() - began
     size = (settings.data / "index/data.mdb").stat().st_size
-    print(f"{studies:>9} studies: {took:,.0f} s, index {size / 1e6:,.0f} MB", file=sys.stderr)
+    print(
+        f"{studies - first:>9} studies: {took:,.0f} s, index {size / 1e6:,.0f} MB", file=sys.stderr
+    )
 
 
 def by_patient_id(draw: random.Random, studies: int) -> Mapping[str, str]:
@@ -267,8 +271,7 @@ def main() -> None:
             studies: (options.data or Path(folder)) / str(studies) for studies in options.studies
         }
         for studies, data in archives.items():
-            if not data.exists():
-                build(data, studies, options.instances)
+            build(data, studies, options.instances)
         rows = measure(archives, options.searches)
     for name, figures in rows.items():
         print(f"{name:32}", *(f"{figure} {value:8.3f}" for figure, value in figures.items()))
