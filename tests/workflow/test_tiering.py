@@ -1,18 +1,16 @@
 """Policies: what they plan, and that the plan is followed; a year of a small hospital."""
 
 import random
-import threading
 
 import psutil
 import pytest
+from hospital import DAY_NS, follow_once, image
 
 from vna.archive import Archive, ArchiveSettings, TierSettings
 from vna.errors import Invalid
 from vna.testing.clocks import SetClock
-from vna.testing.images import ct_image
-from vna.workflow import PolicySettings, TieringSettings, follow_policies, planned_moves
+from vna.workflow import PolicySettings, planned_moves
 
-DAY_NS = 86_400 * 10**9
 BEGIN = 1_767_225_600 * 10**9
 """2026-01-01."""
 
@@ -35,19 +33,6 @@ def archive(folder, clock):
     opened = Archive.open(settings, clock=clock)
     yield opened
     opened.close()
-
-
-def image(number, day, modality="CT"):
-    return ct_image(
-        f"1.2.3.{number}",
-        StudyInstanceUID=f"1.2.{number}",
-        SeriesInstanceUID=f"1.2.{number}.1",
-        StudyDate=day,
-        Modality=modality,
-        Rows=1,
-        Columns=3000,
-        PixelData=random.Random(number).randbytes(6000),
-    )
 
 
 def planned(archive, *policies):
@@ -110,21 +95,6 @@ async def test_a_year_of_a_hospital(archive, clock):
         (stored,) = archive.objects(f"1.2.{number}")
         assert b"".join(archive.file(stored, "TEST")[1]) == file
     assert archive.check().damage == []
-
-
-def follow_once(archive, policies):
-    """Follow policies until there is nothing to do."""
-    stop = threading.Event()
-    settings = TieringSettings(rate_bytes_s=1 << 40)
-    working = threading.Thread(target=follow_policies, args=(archive, policies, settings, stop))
-    working.start()
-    for _ in range(2000):
-        if not list(planned_moves(archive, policies)):
-            break
-        stop.wait(0.01)
-    stop.set()
-    working.join(30)
-    assert not working.is_alive()
 
 
 async def test_a_tier_keeps_its_copy_until_enough_tiers_below_have_one(folder, clock):

@@ -53,6 +53,9 @@ class TierSettings:
     `high_watermark_percent` (0: never), series that were not read for longest go one tier down,
     until it is at `low_watermark_percent`.
     What is read from a bucket is kept in the cache, from a directory if it is `cached`.
+
+    The rest is for simulations alone: bytes of its disk, what a GB costs in a month, how long the
+    first byte takes and how quick the others are. 0 of them is as is usual for its kind.
     """
 
     name: str
@@ -76,6 +79,10 @@ class TierSettings:
     high_watermark_percent: float = 0.0
     low_watermark_percent: float = 0.0
     cached: bool = False
+    capacity_bytes: int = 0
+    cost_per_gb_month: float = 0.0
+    first_byte_ms: float = 0.0
+    bytes_per_s: float = 0.0
 
     @property
     def far(self) -> bool:

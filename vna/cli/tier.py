@@ -20,11 +20,13 @@ from vna.cli.options import (
     print_json,
     progress,
 )
+from vna.cli.simulate import simulate
 from vna.workflow import planned_moves
 
 __all__ = ["app"]
 
 app = typer.Typer(help="See what is on which tier, and move it.", no_args_is_help=True)
+app.command("simulate")(simulate)
 
 
 @app.command("status")

@@ -143,6 +143,31 @@ TIER = Section(
             "Keep what is read from a directory below the first in the cache, as of a bucket: for a hard\n"
             "disk, so that series that are looked at, and priors, are on the SSD.",
         ),
+        Setting(
+            "capacity_bytes",
+            Whole(0, 1 << 60),
+            tier["capacity_bytes"],
+            "For `vna tier simulate`: bytes of its disk, of which watermarks are a part; 0 is no end.",
+        ),
+        Setting(
+            "cost_per_gb_month",
+            Real(0, 1e6),
+            tier["cost_per_gb_month"],
+            "For `vna tier simulate`: what 10^9 bytes cost in a month; 0 is 0.10 for the first tier, 0.03\n"
+            "for other directories, 0.012 for S3 stores.",
+        ),
+        Setting(
+            "first_byte_ms",
+            Real(0, 1e9),
+            tier["first_byte_ms"],
+            "For `vna tier simulate`: time to the first byte; 0 is 0.2, 12 and 60 likewise.",
+        ),
+        Setting(
+            "bytes_per_s",
+            Real(0, 1e15),
+            tier["bytes_per_s"],
+            "For `vna tier simulate`: bytes per second from then on; 0 is 1e9, 150e6 and 80e6 likewise.",
+        ),
     ),
 )
 
