@@ -179,6 +179,13 @@ def dataset_json(
     Other binary values are InlineBinary. Reading stops where the header is broken.
     """
 
+# landing ----------------------------------------------------------------------------------------
+class Landing:
+    """Where up to 512 KiB are received at once, for any number of associations by turns."""
+    def __init__(self) -> None: ...
+    def room(self) -> memoryview:
+        """Return where to receive; what was received before is lost unless it was handed on."""
+
 # pdu --------------------------------------------------------------------------------------------
 class Deframer:
     """P-DATA-TF reassembly (PS3.8 9.3.5). Sans-I/O.
@@ -188,15 +195,17 @@ class Deframer:
     """
     def __init__(self, max_pdu_length: int) -> None:
         """PDUs longer than `max_pdu_length` (0: 16 MiB; others than P-DATA: 1 MiB) are refused."""
-    def received(self, data: Buffer) -> list[tuple[int, int, Buffer]]:
-        """Take what a peer sent, copying what is kept of it; return events.
+    def received(self, landing: Landing, length: int) -> list[tuple[int, int, Buffer]]:
+        """Take `length` bytes that a peer sent, received into `landing`; return events.
 
         `(0, pdu_type, bytes)`    a whole PDU other than P-DATA-TF, its 6-byte header included
         `(1, context_id, bytes)`  a whole command set
         `(2, context_id, data)`   a part of a data set, `bytes` or a memoryview
         `(3, context_id, data)`   the last part of a data set
 
-        Adjacent parts are merged: there is one event for what belongs to one data set. Raises
+        Adjacent parts are merged: there is one event for what belongs to one data set. Parts of data
+        sets are copied; where they are 256 KiB or more they are packed where they are and handed on,
+        and `landing` has room elsewhere from then on. Raises
         ProtocolError, then and on every call after it; what the same call completed before the
         breach is lost.
         """

@@ -5,16 +5,20 @@ from vna.bench.templates import store_message
 from vna.dimse.commands import decode
 
 MAX_PDU = 131_072
-READ = 262_144
+READ = 524_288
 
 
 def test_reassembly_of_a_c_store(benchmark, template):
     wire = bytes(store_message(template, 1, MAX_PDU).buffer)
     pieces = [wire[at : at + READ] for at in range(0, len(wire), READ)]
-    deframer = _native.Deframer(MAX_PDU)
+    deframer, landing = _native.Deframer(MAX_PDU), _native.Landing()
 
     def receive():
-        return [event for piece in pieces for event in deframer.received(piece)]
+        events = []
+        for piece in pieces:
+            landing.room()[: len(piece)] = piece
+            events += deframer.received(landing, len(piece))
+        return events
 
     events = benchmark(receive)
     assert sum(len(data) for kind, _, data in events if kind > 1) == len(template.data)
@@ -26,7 +30,9 @@ def test_p_data_of_a_ct_slice(benchmark, template):
 
 
 def test_decoding_a_command_set(benchmark, template):
-    wire = bytes(store_message(template, 1, MAX_PDU).buffer)
-    events = _native.Deframer(MAX_PDU).received(wire)
+    wire = bytes(store_message(template, 1, MAX_PDU).buffer)[:READ]
+    landing = _native.Landing()
+    landing.room()[: len(wire)] = wire
+    events = _native.Deframer(MAX_PDU).received(landing, len(wire))
     command = next(bytes(data) for kind, _, data in events if kind == 1)
     assert benchmark(decode, command)

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from fuzzing import Target
 
-from vna._native import Deframer, ProtocolError, pdata
+from vna._native import Deframer, Landing, ProtocolError, pdata
 from vna.dimse import commands
 from vna.dimse.commands import Command, CommandField
 from vna.dimse.machine import Data, Machine, Message
@@ -82,12 +82,13 @@ def _received(stream: bytes, size: int) -> list[object]:
     A breach ends the association, and what its piece completed before it is lost with it
     (`Deframer.received`): then nothing but the end is compared.
     """
-    deframer, machine = Deframer(MAX_PDU), Machine(acceptor=True)
+    deframer, machine, landing = Deframer(MAX_PDU), Machine(acceptor=True), Landing()
     seen: list[object] = []
     try:
         for at in range(0, len(stream), size):
             piece = stream[at : at + size]
-            for event in deframer.received(piece):
+            landing.room()[: len(piece)] = piece
+            for event in deframer.received(landing, len(piece)):
                 meant = machine.receive(*event)
                 if isinstance(meant, AssociateRequest):
                     answer = negotiate(meant, DimseSettings(check_called_ae=False))

@@ -1,25 +1,26 @@
 """The deframer through Python: its buffer, its events, and PDUs made by `pdata` and pynetdicom."""
 
 import gc
+import random
 
 import pytest
 from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.pdu_primitives import P_DATA
 
-from vna._native import Deframer, ProtocolError, pdata
+from vna._native import Deframer, Landing, ProtocolError, pdata
 
 Event = tuple[int, int, bytes]
 
 
 def receive(deframer: Deframer, stream: bytes, capacity: int = 262_144) -> list[Event]:
-    """Feed `stream` through a receive buffer, as much at a time as fits."""
-    buffer = bytearray(capacity)
+    """Have `stream` received, `capacity` at a time; each time over what was received before."""
+    landing = Landing()
     events = []
     while stream:
         count = min(capacity, len(stream))
-        buffer[:count] = stream[:count]
-        received = deframer.received(memoryview(buffer)[:count])
-        buffer[:count] = bytes(count)
+        landing.room()[:count] = stream[:count]
+        received = deframer.received(landing, count)
+        landing.room()[:count] = bytes(count)
         events += [(kind, which, bytes(data)) for kind, which, data in received]
         stream = stream[count:]
     return events
@@ -35,9 +36,9 @@ def merged(events: list[Event]) -> list[Event]:
     return result
 
 
-@pytest.mark.parametrize("capacity", [1, 7, 4096, 262_144])
+@pytest.mark.parametrize("capacity", [1, 7, 4096, 262_144, 300_000, 524_288])
 def test_a_message_comes_back(capacity: int) -> None:
-    command, data = bytes(range(100)), bytes(range(256)) * 900
+    command, data = bytes(range(100)), random.Random(1).randbytes(700_000)
     parts = pdata(5, command, True, True, 16_384) + pdata(5, data, False, True, 16_384)
     events = receive(Deframer(16_384), b"".join(parts), capacity)
     assert merged(events) == [(1, 5, command), (3, 5, data)]
@@ -99,12 +100,14 @@ def test_a_breach_stays() -> None:
 def test_received_data_last_as_long_as_a_view_of_them() -> None:
     """Memory is used again, but never under a view, nor a slice of one."""
     views = []
+    landing = Landing()
     for number in range(50):
-        size = 40_000 + 5_000 * (number % 7)
+        size = 40_000 + 75_000 * (number % 7)  # copied, or handed on with the memory
         stream = b"".join(
             pdata(1, b"c", True, True, 0) + pdata(1, bytes([number]) * size, False, True, 0)
         )
-        ((_, _, _), (kind, _, data)) = Deframer(0).received(stream)
+        landing.room()[: len(stream)] = stream
+        ((_, _, _), (kind, _, data)) = Deframer(0).received(landing, len(stream))
         assert (kind, len(data)) == (3, size)
         assert data.readonly
         if number % 3:
@@ -115,8 +118,20 @@ def test_received_data_last_as_long_as_a_view_of_them() -> None:
         assert bytes(view) == bytes([number]) * len(view)
 
 
+def test_the_data_of_two_messages_may_land_at_once() -> None:
+    """The end of one and the beginning of the next, between them a command; both are handed on."""
+    data = [random.Random(seed).randbytes(200_000) for seed in (1, 2)]
+    messages = [
+        b"".join(pdata(3, b"c", True, True, 0) + pdata(3, part, False, True, 16_384))
+        for part in data
+    ]
+    found = receive(Deframer(0), b"".join(messages), 512 << 10)
+    assert found == [(1, 3, b"c"), (3, 3, data[0]), (1, 3, b"c"), (3, 3, data[1])]
+
+
 def test_misuse_is_refused() -> None:
-    with pytest.raises(BufferError, match="contiguous"):
-        Deframer(0).received(memoryview(b"abcd")[::2])
+    landing = Landing()
+    with pytest.raises(ValueError, match="more than there is room for"):
+        Deframer(0).received(landing, len(landing.room()) + 1)
     with pytest.raises(ValueError, match="no message fits"):
         pdata(1, b"x", True, True, 7)

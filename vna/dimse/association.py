@@ -1,6 +1,6 @@
 """One association on a connection: the asyncio around `Machine`, the same for acceptor and requestor.
 
-Bytes are received into a buffer that all associations of a process share: between two calls of a
+Bytes are received into a `Landing` that all associations of a process share: between two calls of a
 transport nobody else's come, and an idle association holds nothing. What the deframer finds waits in
 an inbox that holds `receive_ahead_bytes` at most before the transport is paused, which closes the
 peer's TCP window.
@@ -16,19 +16,16 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from typing import Final, TypeAlias, cast
 
-from vna._native import Deframer, ProtocolError, acknowledge_now, pdata
+from vna._native import Deframer, Landing, ProtocolError, acknowledge_now, pdata
 from vna.dimse import commands, pdu
 from vna.dimse.commands import Command, CommandField
 from vna.dimse.machine import Data, Event, Machine, Message, Released, ReleaseRequested, State
 from vna.dimse.settings import DimseSettings
 from vna.errors import Unavailable, VnaError
 
-__all__ = ["Association", "AssociationLost", "Buffer", "receive_buffer"]
+__all__ = ["Association", "AssociationLost", "Buffer"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
-
-RECEIVE_BYTES: Final = 512 << 10
-"""Most that is taken from a socket at once; others have their turn then."""
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +42,6 @@ ENOUGH_BYTES: Final = 256 << 10
 """Bytes of a data set upon which its owner is woken before the end."""
 
 
-def receive_buffer() -> memoryview:
-    """Return what associations of one event loop may share to receive into."""
-    return memoryview(bytearray(RECEIVE_BYTES))
-
-
 class AssociationLost(Unavailable):
     """The association ended before the operation did."""
 
@@ -62,7 +54,7 @@ class Association(asyncio.BufferedProtocol):
     message id of the last C-CANCEL.
     """
 
-    def __init__(self, machine: Machine, settings: DimseSettings, buffer: memoryview) -> None:
+    def __init__(self, machine: Machine, settings: DimseSettings, landing: Landing) -> None:
         self.machine = machine
         self.peer_max_pdu_length = 0
         self.label = "?"
@@ -72,7 +64,7 @@ class Association(asyncio.BufferedProtocol):
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._deframer = Deframer(settings.max_pdu_length_bytes)
-        self._buffer = buffer
+        self._landing = landing
         self._transport: asyncio.Transport | None = None
         self._descriptor = -1
         self._inbox: deque[Event] = deque()
@@ -98,14 +90,14 @@ class Association(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's signature
         """Return where to receive."""
-        return self._buffer
+        return self._landing.room()
 
     def buffer_updated(self, nbytes: int) -> None:
         """Pass on what arrived."""
         if not self.machine.artim:  # a peer that dribbles does not wind up the ARTIM timer
             self._heard = self._loop.time()
         try:
-            found = self._deframer.received(self._buffer[:nbytes])
+            found = self._deframer.received(self._landing, nbytes)
             for kind, which, content in found:
                 event = self.machine.receive(kind, which, content)
                 if event is not None:

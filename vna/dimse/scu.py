@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
-from vna._native import ProtocolError
+from vna._native import Landing, ProtocolError
 from vna.archive import StoredObject
 from vna.dicom.uids import IMPLICIT_VR_LITTLE_ENDIAN
-from vna.dimse.association import Association, AssociationLost, Buffer, receive_buffer
+from vna.dimse.association import Association, AssociationLost, Buffer
 from vna.dimse.commands import Command, CommandField
 from vna.dimse.machine import Machine
 from vna.dimse.negotiation import VERIFICATION, Context
@@ -67,7 +67,7 @@ class Scu:
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
                 _, association = await loop.create_connection(
-                    lambda: Association(Machine(acceptor=False), settings, receive_buffer()),
+                    lambda: Association(Machine(acceptor=False), settings, Landing()),
                     remote.host,
                     remote.port,
                 )

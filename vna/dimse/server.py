@@ -8,9 +8,10 @@ import socket
 from collections.abc import Sequence
 from typing import Final
 
+from vna._native import Landing
 from vna.archive import Archive
 from vna.dimse.acceptor import Acceptor
-from vna.dimse.association import Association, receive_buffer
+from vna.dimse.association import Association
 from vna.dimse.machine import Machine
 from vna.dimse.settings import DimseSettings
 
@@ -47,7 +48,7 @@ class DimseServer:
         self._loop = asyncio.get_running_loop()
         self._tasks: dict[asyncio.Task[None], Association | None] = {}
         self._timers: dict[socket.socket, asyncio.TimerHandle] = {}
-        self._buffer = receive_buffer()
+        self._landing = Landing()
         self._acceptor = Acceptor(archive, settings, self._has_room)
         self._closing = False
 
@@ -117,7 +118,7 @@ class DimseServer:
             connection.setsockopt(
                 socket.SOL_SOCKET, socket.SO_RCVBUF, self._settings.receive_buffer_bytes
             )
-        association = Association(Machine(acceptor=True), self._settings, self._buffer)
+        association = Association(Machine(acceptor=True), self._settings, self._landing)
         association.label = peer
         task = asyncio.current_task()
         assert task is not None, "runs as a task"

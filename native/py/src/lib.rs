@@ -9,6 +9,7 @@ mod codec;
 mod file;
 mod hash;
 mod json;
+mod landing;
 mod loan;
 mod pdu;
 mod scan;
@@ -25,6 +26,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     file::register(module)?;
     hash::register(module)?;
     json::register(module)?;
+    landing::register(module)?;
     pdu::register(module)?;
     scan::register(module)?;
     socket::register(module)?;

@@ -1,11 +1,14 @@
 //! The deframer; headers for sending.
 
+use std::ops::Range;
+
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyMemoryView, PySlice};
+use pyo3::types::{PyBytes, PyMemoryView};
 use vna_core::pdu::{self, Event};
 
 use crate::buffer::Bytes;
+use crate::landing::{Landing, part};
 use crate::loan::joined;
 
 pyo3::create_exception!(
@@ -32,14 +35,51 @@ impl Deframer {
         Self(pdu::Deframer::new(max_pdu_length))
     }
 
-    fn received<'py>(&mut self, py: Python<'py>, data: Bytes) -> PyResult<Vec<Found<'py>>> {
-        let input = data.as_slice();
+    fn received<'py>(
+        &mut self,
+        py: Python<'py>,
+        landing: &mut Landing,
+        length: usize,
+    ) -> PyResult<Vec<Found<'py>>> {
+        let input = landing.received(length)?;
         let events = self.0.feed(input).map_err(breach)?;
-        events
-            .into_iter()
-            .map(|event| present(py, event, input))
-            .collect()
+        if !Landing::hands_on(events.iter().map(data_length).sum()) {
+            let copied = events.into_iter().map(|event| present(py, event, input));
+            return copied.collect();
+        }
+        let mut end = 0;
+        let packed: Vec<Range<usize>> = events
+            .iter()
+            .map(|event| match event {
+                Event::Data { runs, .. } => {
+                    let place = landing.pack(runs, end);
+                    end = place.end;
+                    place
+                }
+                _ => 0..0,
+            })
+            .collect();
+        let slab = landing.hand_on(py)?;
+        let found = events.into_iter().zip(packed).map(|(event, place)| {
+            let (kind, which) = match event {
+                Event::Data { context, last, .. } => (data_kind(last), context),
+                other => return present(py, other, &[]),
+            };
+            Ok((kind, which, part(&slab, place)?))
+        });
+        found.collect()
     }
+}
+
+fn data_length(event: &Event) -> usize {
+    match event {
+        Event::Data { runs, .. } => runs.iter().map(ExactSizeIterator::len).sum(),
+        _ => 0,
+    }
+}
+
+fn data_kind(last: bool) -> u8 {
+    if last { 3 } else { 2 }
 }
 
 fn present<'py>(py: Python<'py>, event: Event, input: &[u8]) -> PyResult<Found<'py>> {
@@ -53,11 +93,7 @@ fn present<'py>(py: Python<'py>, event: Event, input: &[u8]) -> PyResult<Found<'
         } => {
             let length = runs.iter().map(|run| run.len()).sum();
             let parts = runs.into_iter().map(|run| &input[run]);
-            (
-                if last { 3 } else { 2 },
-                context,
-                joined(py, length, parts)?,
-            )
+            (data_kind(last), context, joined(py, length, parts)?)
         }
     })
 }
@@ -81,8 +117,7 @@ fn pdata<'py>(
         if range.len() == length {
             parts.push(data.clone());
         } else {
-            let (start, end) = (range.start.cast_signed(), range.end.cast_signed());
-            parts.push(view.get_item(PySlice::new(py, start, end, 1))?);
+            parts.push(part(&view, range)?);
         }
     }
     Ok(parts)
