@@ -42,6 +42,8 @@ Event: TypeAlias = PartBegin | memoryview | PartEnd
 class MultipartReader:
     """Takes a message apart as it arrives, in pieces of any size, holding at most a part's headers.
 
+    Content is not copied, but for the few bytes at the end of a piece that may begin a boundary.
+
     Sans-I/O: `feed` every piece, then `close`. Tolerates a preamble, an epilogue, white space
     after boundaries, parts without headers, and messages whose lines end in LF alone (the first
     boundary line says which). Raises Invalid where the message is malformed or ends early.
@@ -98,7 +100,7 @@ class MultipartReader:
                 break
             search = found + 1
         else:
-            found, after = max(position, len(data) - len(delimiter) + 1), MORE
+            found, after = max(position, _begun(data, delimiter)), MORE
         if events is not None and found > position:
             events.append(memoryview(data)[position:found])
         if after == MORE:
@@ -180,6 +182,16 @@ class MultipartReader:
             return position
         self._step = self._body
         return position
+
+
+def _begun(data: bytes, delimiter: bytes) -> int:
+    """Return where a delimiter begins that the next piece may end; the end of `data` if none does."""
+    at = max(len(data) - len(delimiter) + 1, 0)
+    while (at := data.find(delimiter[:1], at)) >= 0:
+        if delimiter.startswith(data[at:]):
+            return at
+        at += 1
+    return len(data)
 
 
 @dataclass(frozen=True, slots=True)

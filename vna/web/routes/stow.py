@@ -109,10 +109,16 @@ async def _parts(body: AsyncIterator[bytes], boundary: str, intake: Intake) -> N
 async def _body(request: web.Request, settings: WebSettings) -> AsyncIterator[bytes]:
     """Yield the body as it arrives. Raises TooLarge, TooSlow, and Invalid where it breaks off."""
     limit, taken = settings.max_body_bytes, 0
+    # What is read from the socket at once need not be run together with what follows, as `readany`
+    # does; the chunks of a chunked body may be so short that it pays.
+    as_it_comes = request.content_length is not None
     while True:
         try:
             async with asyncio.timeout(settings.read_timeout_s):
-                piece = await request.content.readany()
+                if as_it_comes:
+                    piece, _ = await request.content.readchunk()
+                else:
+                    piece = await request.content.readany()
         except TimeoutError:
             raise TooSlow(
                 f"nothing of the body arrived for {settings.read_timeout_s:g} s"
