@@ -150,7 +150,7 @@ def test_c16_compressed_pixel_data_stays_identical(
     ds = pydicom.dcmread(path)
     data = path.read_bytes()[_data_set_start(path) :]
     assert raw_store(node, ds, data).status == 0
-    (stored,) = node.archive.objects(ds.StudyInstanceUID)
+    (stored,) = node.archive.objects(str(ds.StudyInstanceUID))
     assert stored.transfer_syntax == ds.file_meta.TransferSyntaxUID
     assert node.dataset(stored) == data
 
