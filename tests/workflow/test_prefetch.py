@@ -262,6 +262,20 @@ async def test_a_restart_goes_on_where_it_was(cold, begin, sent):
     assert sent == [(HAND, "WS"), (HEAD, "WS"), (CHEST, "WS")]
 
 
+async def test_a_prior_is_sent_once_a_day(cold, begin, sent, settings, clock):
+    prefetch = begin()
+    orders = Orders(settings.data, clock)
+    orders.leave(Order(patient_id="P1", modality="CT", body_part="CHEST"))
+    work(prefetch)
+    await arrive(cold)
+    work(prefetch)
+    assert sent == [(CHEST, "WS")]
+    clock.now_ns += DAY_NS + SECOND_NS
+    orders.leave(Order(patient_id="P1", modality="CT", body_part="CHEST"))
+    work(begin())
+    assert sent.count((CHEST, "WS")) == 2
+
+
 async def test_what_came_while_nobody_looked_is_followed_the_past_is_not(cold, begin, sent):
     begin()
     await arrive(cold)

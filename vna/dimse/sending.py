@@ -40,7 +40,7 @@ async def send_objects(
         while waiting:
             contexts = contexts_of(waiting)
             async with Scu(remote, settings, ((cls, (ts,)) for cls, ts in contexts)) as scu:
-                while waiting and pair_of(waiting[0]) in contexts:
+                while waiting and pair_of(waiting[0]) in contexts and not scu.lost:
                     if stop.is_set():
                         raise Unavailable(f"{remote.ae_title} is not sent to: we stop")
                     failed += not await _send(scu, ahead, waiting, remote)
@@ -69,8 +69,6 @@ async def _send(scu: Scu, ahead: Ahead, waiting: deque[StoredObject], remote: Re
                 raise Unavailable(f"{remote.ae_title} answers {status:04X}: out of resources")
             taken = kind_of(status) != "failure" or status in WARNINGS
             why = "" if taken else f"status {status:04X}"
-        if scu.lost:
-            raise Unavailable(f"{remote.ae_title}: {scu.lost}")
     waiting.popleft()
     if why:
         log.warning("%s did not take instance %s: %s", remote.ae_title, stored.sop_uid, why)

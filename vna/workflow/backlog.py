@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 FILE: Final = "prefetch/state.json"
 SECOND_NS: Final = 10**9
+DAY_NS: Final = 86_400 * SECOND_NS
 MOST: Final = 10_000
 """Tasks that wait; more are not taken."""
 
@@ -59,6 +60,7 @@ class _State(msgspec.Struct):
     place: Place | None = None
     tasks: list[Task] = []
     ready: dict[str, int] = {}
+    sent: dict[str, int] = {}
 
 
 class Backlog:
@@ -115,12 +117,26 @@ class Backlog:
         with self._lock:
             self._state.ready[study_uid] = self._clock.stamp()
 
+    def was_sent(self, task: Task) -> bool:
+        """Say whether a study was sent to the same AE title in the last day."""
+        at = self._state.sent.get(_label(task), 0)
+        return self._clock.stamp() - at < DAY_NS
+
+    def sent(self, task: Task) -> None:
+        """Note that a study was sent, now."""
+        now = self._clock.stamp()
+        with self._lock:
+            self._state.sent = {
+                label: at for label, at in self._state.sent.items() if now - at < DAY_NS
+            }
+            self._state.sent[_label(task)] = now
+
     def judge(self, last_reads: Mapping[str, int], days: float) -> tuple[int, int]:
         """Return how many priors that are ready were read since, and how many not for `days`.
 
         Each is judged once.
         """
-        oldest = self._clock.stamp() - int(days * 86_400 * SECOND_NS)
+        oldest = self._clock.stamp() - int(days * DAY_NS)
         with self._lock:
             ready = self._state.ready
             # The access log knows the second.
@@ -151,3 +167,7 @@ class Backlog:
         except (OSError, msgspec.MsgspecError) as error:
             log.warning("%s cannot be read, what waited is forgotten: %s", self._path, error)
             return _State()
+
+
+def _label(task: Task) -> str:
+    return f"{task.study_uid} {task.to[0]}"

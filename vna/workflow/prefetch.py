@@ -263,7 +263,10 @@ class Prefetch:
         sends: list[Task] = []
         if task.verb == "recall" and end in ("recalled", "present"):
             now = self._clock.stamp()
-            sends = [Task("send", task.study_uid, (title,), since=now) for title in task.to]
+            every = [Task("send", task.study_uid, (title,), since=now) for title in task.to]
+            sends = [each for each in every if not self._backlog.was_sent(each)]
+        if end == "sent":
+            self._backlog.sent(task)
         if end in ("recalled", "sent"):
             self._backlog.ready(task.study_uid)
         self._backlog.replace(task, sends)
