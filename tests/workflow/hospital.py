@@ -3,8 +3,9 @@
 import random
 import threading
 
+from vna.archive import Pace
 from vna.testing.images import ct_image
-from vna.workflow import TieringSettings, follow_policies, planned_moves
+from vna.workflow import follow_plan
 
 DAY_NS = 86_400 * 10**9
 
@@ -23,15 +24,5 @@ def image(number, day, modality="CT"):
 
 
 def follow_once(archive, policies):
-    """Follow policies until there is nothing to do."""
-    stop = threading.Event()
-    settings = TieringSettings(rate_bytes_s=1 << 40)
-    working = threading.Thread(target=follow_policies, args=(archive, policies, settings, stop))
-    working.start()
-    for _ in range(2000):
-        if not list(planned_moves(archive, policies)):
-            break
-        stop.wait(0.01)
-    stop.set()
-    working.join(30)
-    assert not working.is_alive()
+    """Move what policies ask for now."""
+    follow_plan(archive, policies, Pace(archive.clock, threading.Event()))

@@ -38,17 +38,19 @@ log = logging.getLogger(__name__)
 ACCESS_FOLDER = "access"
 LAST_FILE = "last.jsonl"
 WRITE_EVERY_S = 60.0
+MINUTE_NS = 60 * 10**9
 MOST_PENDING = 20_000
 """Series, kinds and tiers that are counted apart in memory; with more they are written earlier."""
 
 AccessKind: TypeAlias = Literal["dataset", "frame", "bulk"]
-Key: TypeAlias = tuple[str, str, AccessKind, int]
+Key: TypeAlias = tuple[str, str, AccessKind, int, int]
+"""Study and series, kind, tier, and the minute."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Access(msgspec.Struct, frozen=True):
-    """Reads of one series, of one kind, from one tier, within about a minute: a line of the log.
+    """Reads of one series, of one kind, from one tier, in one minute: a line of the log.
 
     `time` is of the first, ISO 8601 in UTC to the second. In `last.jsonl` only `time` and `study` say
     something.
@@ -96,14 +98,15 @@ class AccessLog:
         """Count a read of so many bytes."""
         if not self._limit:
             return
-        key = (study_uid, series_uid, kind, tier)
+        stamp = self._clock.stamp()
+        key = (study_uid, series_uid, kind, tier, stamp // MINUTE_NS)
         with self._lock:
             counted = self._pending.get(key)
             if counted is not None:
                 counted[1] += 1
                 counted[2] += size
                 return
-            self._pending[key] = [self._clock.stamp(), 1, size]
+            self._pending[key] = [stamp, 1, size]
             if len(self._pending) >= MOST_PENDING:
                 self._wake.set()
             if self._thread is None and not self._closing:
@@ -116,7 +119,7 @@ class AccessLog:
             with self._lock:
                 pending, self._pending = self._pending, {}
             lines: dict[str, list[bytes]] = {}
-            for (study, series, kind, tier), (stamp, reads, size) in pending.items():
+            for (study, series, kind, tier, _), (stamp, reads, size) in pending.items():
                 time = _when(stamp)
                 name = self._names.get(tier, f"tier {tier}")
                 access = Access(time, study, series, kind, name, reads, size)

@@ -19,7 +19,7 @@ Glossary
     outcome     what came of it
 """
 
-from vna.workflow.following import TieringSettings, follow_policies, planned_moves
+from vna.workflow.following import TieringSettings, follow_plan, follow_policies, planned_moves
 from vna.workflow.orders import Order, Orders
 from vna.workflow.prefetch import Prefetch, PrefetchingSettings, Send, priors_of_order
 from vna.workflow.priors import SAME, Choice, PrefetchRule, StudyFacts, choose_priors
@@ -61,6 +61,7 @@ __all__ = [
     "TieringSettings",
     "Trace",
     "choose_priors",
+    "follow_plan",
     "follow_policies",
     "log_trace",
     "plan",

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from vna.archive import Archive, Background, Pace, Stopped
-from vna.errors import Invalid, VnaError
+from vna.errors import Invalid, Unavailable, VnaError
 from vna.workflow.tiering import PlannedMove, PolicySettings, plan
 
-__all__ = ["TieringSettings", "follow_policies", "planned_moves"]
+__all__ = ["TieringSettings", "follow_plan", "follow_policies", "planned_moves"]
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,24 @@ def planned_moves(archive: Archive, policies: Sequence[PolicySettings]) -> Itera
     yield from plan(archive.series_facts(), archive.tier_facts(), policies, archive.clock.stamp())
 
 
+def follow_plan(archive: Archive, policies: Sequence[PolicySettings], pace: Pace) -> None:
+    """Move what policies and watermarks ask for now.
+
+    Raises Unavailable when a tier is away; what goes to others is moved all the same.
+    """
+    moves = sorted(planned_moves(archive, policies), key=lambda each: each.to)
+    away: Unavailable | None = None
+    for to, some in groupby(moves, key=lambda each: each.to):
+        try:
+            _execute(archive, to, list(some), pace)
+        except Unavailable as error:
+            away = error
+    if away is not None:
+        raise away
+    if _frees_below(archive, moves):
+        archive.reclaim()
+
+
 def follow_policies(
     archive: Archive,
     policies: Sequence[PolicySettings],
@@ -60,10 +78,8 @@ def follow_policies(
         wait_s = settings.every_s
         try:
             pace(0)
-            moves = sorted(planned_moves(archive, policies), key=lambda each: each.to)
-            for to, some in groupby(moves, key=lambda each: each.to):
-                _execute(archive, to, list(some), pace)
-            if clock.monotonic() >= due or _frees_below(archive, moves):
+            follow_plan(archive, policies, pace)
+            if clock.monotonic() >= due:
                 archive.reclaim()
                 due = clock.monotonic() + RECLAIM_EVERY_S
             pause_s = FIRST_PAUSE_S
