@@ -71,6 +71,7 @@ def archive(folder, bucket):
         index_map_bytes=16 << 20,
         min_free_bytes=0,
         cache_bytes=1 << 20,
+        pack_size_bytes=1 << 18,
         tiers=(TierSettings("hot", path=folder / "ssd"), warm, cold),
     )
     opened = Archive.open(settings, clock=SetClock(0))
