@@ -14,28 +14,12 @@ from vna.errors import Busy, Invalid, NotFound, Unavailable
 from vna.storage import DirectoryTier, pack_name, tier_of
 from vna.storage.lift import codec_of
 from vna.testing.images import ct_image
+from vna.testing.objectstore import bucket_tier
 from vna.testing.rebuilt import rebuilds_alike
 from vna.types import Key, Level, Query
 
 SIZE = 6000
 AVAILABILITY = 0x00080056
-
-
-def bucket_tier(bucket, folder, name="cold", **others):
-    """Settings of a tier in a bucket, its keys in files."""
-    keys = {"access_key_file": bucket.access_key, "secret_key_file": bucket.secret_key}
-    for file, text in keys.items():
-        (folder / file).write_text(text)
-    return TierSettings(
-        name,
-        "s3",
-        endpoint=bucket.endpoint,
-        bucket=bucket.bucket,
-        prefix=bucket.prefix,
-        allow_http=True,
-        **{file: folder / file for file in keys},
-        **others,
-    )
 
 
 class Life:

@@ -11,6 +11,7 @@ from vna.errors import VnaError
 from vna.storage import tier_of
 from vna.testing.faultproxy import Answer, Corrupt, Cut, Reset, Unheard
 from vna.testing.images import ct_image
+from vna.testing.objectstore import bucket_tier
 from vna.testing.power import memory_folder
 from vna.types import Level
 
@@ -31,19 +32,7 @@ class Life:
     """An archive with a tier in a bucket, asked through a proxy."""
 
     def __init__(self, folder, bucket):
-        for name, text in (("access", bucket.access_key), ("secret", bucket.secret_key)):
-            (folder / name).write_text(text)
-        cold = TierSettings(
-            "cold",
-            "s3",
-            endpoint=bucket.endpoint,
-            bucket=bucket.bucket,
-            prefix=bucket.prefix,
-            access_key_file=folder / "access",
-            secret_key_file=folder / "secret",
-            allow_http=True,
-            retries=0,
-        )
+        cold = bucket_tier(bucket, folder, retries=0)
         self.settings = ArchiveSettings(
             data=folder / "data",
             index_map_bytes=1 << 20,
@@ -147,6 +136,7 @@ async def test_a_store_that_fails_at_each_request(kind, fault, times, proxied, p
                 if kind is going_down:  # the copies on the hot tier are there yet
                     life.must_read()
                 proxy.heal()
+                life.again()  # the next process does not know that the tier was away
                 if isinstance(FAULTS[fault], Corrupt):
                     life.archive._quarantine.look_again()  # as each pass of the scrub begins
                 step()

@@ -63,9 +63,9 @@ QUERY_RETRIEVE = {
 class Node:
     """A listening archive. `close` ends it; `run` runs a coroutine on its loop."""
 
-    def __init__(self, data: Path, settings: DimseSettings) -> None:
+    def __init__(self, archive: ArchiveSettings, settings: DimseSettings) -> None:
         self.settings = settings
-        self.archive = Archive.open(ArchiveSettings(data=data))
+        self.archive = Archive.open(archive)
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.socket.getsockname()[1]
         self.loop = uvloop.new_event_loop()
@@ -102,11 +102,12 @@ class Node:
 
 @pytest.fixture
 def start_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
-    """Start archives: `start_node(**settings)`."""
+    """Start archives: `start_node(archive, **settings)`; new ones by default."""
     nodes: list[Node] = []
 
-    def start(**settings: Any) -> Node:
-        node = Node(tmp_path / f"data{len(nodes)}", DimseSettings(**settings))
+    def start(archive: ArchiveSettings | None = None, **settings: Any) -> Node:
+        archive = archive or ArchiveSettings(data=tmp_path / f"data{len(nodes)}")
+        node = Node(archive, DimseSettings(**settings))
         nodes.append(node)
         return node
 

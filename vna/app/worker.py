@@ -106,6 +106,8 @@ class Worker:
         health = await self._archive.run(self._archive.health)
         for state in metrics.STATES:
             metrics.STATE_NOW.set(state == health.state, state)
+        metrics.TIERS_AWAY.set(len(self._archive.tiers_away))
+        self._archive.seek_tiers()
         load = self._archive.load()
         metrics.QUEUE_NOW.set(load.queue)
         metrics.HELD_NOW.set(load.held_bytes)

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Concatenate, Literal, ParamSpec, Self, TypeVar
 
 from vna.archive.access import Accesses, AccessLog
-from vna.archive.blobs import BlobReads, PresentReads, Suspects
+from vna.archive.blobs import BlobReads, NearReads, PresentReads, Suspects
 from vna.archive.commit import Committer, Proposal
 from vna.archive.flow import Flow, Run
 from vna.archive.glances import Glances
@@ -52,6 +52,8 @@ __all__ = ["Archive", "Health", "Load", "Stats"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
+FAR_THREADS = 16
+"""Threads that may wait for tiers below the hot one: what is hot does not wait behind them."""
 ANSWERS = 128
 """Matches that a front gets at once."""
 RECENT_OBJECTS = 4096
@@ -114,13 +116,14 @@ class Archive(Keeping):
         self._pack_size = settings.pack_size_bytes
         self._clock = clock
         self._hold = hold
-        self._tiers = open_tiers(settings.data, settings.tiers, settings.cache_bytes, tier)
+        self._tiers = open_tiers(settings.data, settings.tiers, settings.cache_bytes, clock, tier)
         self._store = BlobStore(
             settings.storage(identity), self._tiers.hot, clock, self._tiers.lower
         )
         self._index = Index.open(settings.index(identity), keys_of)
         self._committer = Committer(self._store, self._index, clock, Turnstile(settings.data))
         self._offload = Offload(settings.threads)
+        self._far = Offload(FAR_THREADS)
         self._space = Space(
             (settings.packs, settings.data / "index"),
             settings.min_free_bytes,
@@ -140,6 +143,7 @@ class Archive(Keeping):
         self._suspects = Suspects(self._quarantine, clock)
         self._recalls = Recalls(self._store, self._index, clock)
         blobs = BlobReads(self._store, self._index, self._suspects, self._recalls)
+        near = NearReads(self._store, self._index, self._suspects, self._recalls)
         present = PresentReads(self._store.present)
         recent = Recent(self._index, RECENT_OBJECTS)
         self._glances = Glances(self._index, clock)
@@ -149,7 +153,8 @@ class Archive(Keeping):
         self._present = Retrieval(present, recent, self._access)
         lookup = IndexLookup(self._index, recent, self._recalls)
         self._retrieval = BlockingRetrieval(blobs, lookup, self._access, MAX_EXPANDED_BYTES)
-        self._flow = Flow(blobs, present, self._offload)
+        self._near = BlockingRetrieval(near, lookup, self._access, MAX_EXPANDED_BYTES)
+        self._flow = Flow(blobs, present, self._offload, self._far)
 
     @classmethod
     def open(
@@ -185,6 +190,7 @@ class Archive(Keeping):
         self._committer.close()
         self._recalls.close()
         self._offload.close()
+        self._far.close()
         self._index.close()
         self._store.close()
         self._hold.close()
@@ -203,6 +209,17 @@ class Archive(Keeping):
     def usable(self) -> bool:
         """False once only a new process can go on: the index does not even read any more."""
         return self._index.usable
+
+    @property
+    def tiers_away(self) -> dict[str, str]:
+        """The tiers that cannot be reached, as this process knows, and why: what is there alone is not served."""
+        every = self._tiers.breakers.items()
+        return {name: tier.away for name, tier in every if tier.away}
+
+    def seek_tiers(self) -> None:
+        """Have those that are away looked for, when it is time; belongs to the event loop, does not wait."""
+        for name in self.tiers_away:
+            self._far.begin(self._tiers.breakers[name].probe)
 
     def recover(self) -> Recovered:
         """Settle what crashed processes left; run by the supervisor at start and after a crash."""
@@ -227,7 +244,11 @@ class Archive(Keeping):
         try:
             return work(self._present, *args, **kwargs)
         except WouldWait:
-            return await self._offload.run(work, self._retrieval, *args, **kwargs)
+            pass
+        try:
+            return await self._offload.run(work, self._near, *args, **kwargs)
+        except WouldWait:
+            return await self._far.run(work, self._retrieval, *args, **kwargs)
 
     # in ---------------------------------------------------------------------------------------
     def ingest(

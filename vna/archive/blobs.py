@@ -18,10 +18,10 @@ from vna.clock import Clock
 from vna.errors import Corrupt, Unavailable, WouldWait
 from vna.index import Index
 from vna.observe import metrics
-from vna.storage import BlobStore, PresentBlobs
+from vna.storage import HOT, BlobStore, PresentBlobs, tier_of
 from vna.types import BlobPlace
 
-__all__ = ["BlobReads", "PresentReads", "Suspects"]
+__all__ = ["BlobReads", "NearReads", "PresentReads", "Suspects"]
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +89,7 @@ class BlobReads:
         Raises Corrupt or Unavailable where no copy can be read.
         """
         tried: list[BlobPlace] = []
+        self._allow(place)
         self._recalls.touch(digest, place)
         while True:
             try:
@@ -101,6 +102,7 @@ class BlobReads:
     ) -> Iterator[memoryview]:
         """Yield bytes `[start, stop)` of a blob in bounded pieces; as `read` otherwise."""
         tried: list[BlobPlace] = []
+        self._allow(place)
         self._recalls.touch(digest, place)
         while True:
             try:
@@ -127,7 +129,19 @@ class BlobReads:
             )
         if not left:
             raise error
+        self._allow(left[0])
         return left[0]
+
+    def _allow(self, place: BlobPlace) -> None:
+        """Raise WouldWait for a place that is not to be read from here."""
+
+
+class NearReads(BlobReads):
+    """Reads blobs that are on the hot tier. Raises WouldWait for others."""
+
+    def _allow(self, place: BlobPlace) -> None:
+        if tier_of(place.pack) != HOT:
+            raise WouldWait
 
 
 class PresentReads:

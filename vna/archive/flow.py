@@ -1,4 +1,7 @@
-"""Answers read as they leave: from the page cache on the event loop, else ahead in threads."""
+"""Answers read as they leave: from the page cache on the event loop, else ahead in threads.
+
+What is on a lower tier has threads of its own: nothing else waits while that does not answer.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from vna.archive.blobs import BlobReads, PresentReads
 from vna.archive.offload import Offload
 from vna.archive.spans import Item, Piece, Span
 from vna.errors import WouldWait
+from vna.storage import HOT, tier_of
 
 __all__ = ["RUN", "Flow", "Run"]
 
@@ -26,17 +30,20 @@ JOINED: Final = 512 << 10
 class Flow:
     """Reads what items say, in runs of up to about 1 MiB, a run ahead of who takes them."""
 
-    def __init__(self, blobs: BlobReads, present: PresentReads, offload: Offload) -> None:
+    def __init__(
+        self, blobs: BlobReads, present: PresentReads, offload: Offload, far: Offload
+    ) -> None:
         self._blobs = blobs
         self._present = present
         self._offload = offload
+        self._far = far
 
     async def read(self, items: Sequence[Item]) -> Run:
         """Return the bytes of a few small items."""
         try:
             return self._here(items)
         except WouldWait:
-            return await self._offload.run(self._there, items)
+            return await self._threads(items).run(self._there, items)
 
     async def runs(self, batches: AsyncIterator[Iterable[Item]]) -> AsyncGenerator[Run, None]:
         """Yield the bytes of all items in order. Holds two runs, or one chunk of a blob.
@@ -77,7 +84,7 @@ class Flow:
                 try:
                     here = self._here(group)
                 except WouldWait:
-                    yield self._offload.begin(self._there, group)
+                    yield self._threads(group).begin(self._there, group)
                 else:
                     yield here
 
@@ -91,9 +98,15 @@ class Flow:
                 yield [piece]
         except WouldWait:
             rest = self._blobs.pieces(span.digest, span.place, at, span.stop)
-            async with aclosing(self._offload.stream(rest)) as pieces:
+            async with aclosing(self._threads([span]).stream(rest)) as pieces:
                 async for view in pieces:
                     yield [view]
+
+    def _threads(self, items: Iterable[Item]) -> Offload:
+        spans = [item for item in items if isinstance(item, Span)]
+        return (
+            self._far if any(tier_of(span.place.pack) != HOT for span in spans) else self._offload
+        )
 
     def _here(self, items: Iterable[Item]) -> Run:
         return [_bytes(self._present, item) for item in items]

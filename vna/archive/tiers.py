@@ -17,10 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from vna.clock import Clock
 from vna.errors import Invalid, Unavailable
 from vna.folders import write_durably
 from vna.storage import (
     HOT,
+    BreakerTier,
     CachedTier,
     CodecName,
     DirectoryTier,
@@ -102,6 +104,7 @@ class Tiers:
     names: dict[int, TierSettings]
     folders: dict[int, Path]
     cache: ExtentCache | None
+    breakers: dict[str, BreakerTier]
 
     @property
     def copies(self) -> dict[int, int]:
@@ -128,6 +131,7 @@ def open_tiers(
     data: Path,
     settings: Sequence[TierSettings],
     cache_bytes: int,
+    clock: Clock,
     hot: HotTier | None = None,
 ) -> Tiers:
     """Return the tiers of the archive at `data`; `hot` in the place of the first, if given.
@@ -149,14 +153,16 @@ def open_tiers(
     first = settings[0] if settings else TierSettings(HOT_NAME)
     far = any(each.far for each in settings[1:])
     cache = ExtentCache(data / "cache", cache_bytes) if far and cache_bytes else None
-    tiers = Tiers(hot, {}, {HOT: first}, {HOT: path}, cache)
+    tiers = Tiers(hot, {}, {HOT: first}, {HOT: path}, cache, {})
     for each in settings[1:]:
         number, known = book.entry(each.name)
         marked = MarkedTier(
             partial(_opened, data, each, new=not known), known, partial(book.meet, each.name)
         )
-        metered = MeteredTier(QueuedTier(marked, each.requests_at_once))
-        tiers.lower[number] = CachedTier(metered, cache) if each.far and cache else metered
+        tier: Tier = MeteredTier(QueuedTier(marked, each.requests_at_once))
+        if each.kind == "s3":  # a directory that is away says so at once
+            tier = tiers.breakers[each.name] = BreakerTier(tier, each.name, clock)
+        tiers.lower[number] = CachedTier(tier, cache) if each.far and cache else tier
         tiers.names[number] = each
         if each.kind == "directory" and each.path is not None:
             tiers.folders[number] = data / each.path

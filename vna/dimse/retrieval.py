@@ -16,7 +16,7 @@ from vna.dimse.identifiers import Identifier, failed_list, read_identifier
 from vna.dimse.levels import keys_to, level_of
 from vna.dimse.negotiation import Context
 from vna.dimse.operation import Operation
-from vna.dimse.statuses import Refused, Status
+from vna.dimse.statuses import COMMENT_LENGTH, Refused, Status
 from vna.errors import NotFound
 from vna.types import Key, Level, Query
 
@@ -42,6 +42,7 @@ class SubOperations:
         self._completed = 0
         self._warned = 0
         self._failed: list[str] = []
+        self._why = ""
         self._loop = asyncio.get_running_loop()
         self._reported = float("-inf")
 
@@ -62,16 +63,40 @@ class SubOperations:
             self._warned += 1
         else:
             self._failed.append(stored.sop_uid)
+            self._why = self._why or why
             log.warning(
                 "%s: sub-operation for %s failed: %s",
                 self._operation.association.label,
                 stored.sop_uid,
                 why or (f"status {status:04X}" if status is not None else "not sent"),
             )
+        self.report()
+
+    def report(self) -> None:
+        """Send a pending response when one is due."""
         now = self._loop.time()
         if now - self._reported >= PENDING_INTERVAL_S and self.waiting:
             self._reported = now
             self._respond(Status.PENDING, remaining=True)
+
+    async def ready(self, first: asyncio.Future[Run]) -> bool:
+        """Wait for the begin of a data set, which may be far away; the requestor hears that we live.
+
+        Returns whether it is there, or failed; not when the requestor cancelled. Raises
+        AssociationLost.
+        """
+        while not first.done():
+            if self.stopped:
+                return False
+            self.report()
+            await asyncio.wait([first], timeout=PENDING_INTERVAL_S)
+        return True
+
+    async def reporting(self, runs: AsyncIterator[Run]) -> AsyncIterator[Run]:
+        """Yield the runs of a data set that leaves on another association; pending responses go out."""
+        async for run in runs:
+            self.report()
+            yield run
 
     def fail_waiting(self, why: str) -> None:
         """Count all that wait as failed."""
@@ -82,6 +107,7 @@ class SubOperations:
             why,
         )
         self._failed += [stored.sop_uid for stored in self.waiting]
+        self._why = self._why or why
         self.waiting.clear()
 
     def finish(self) -> None:
@@ -99,12 +125,18 @@ class SubOperations:
             status = Status.SOME_FAILED
         else:
             status = Status.CANNOT_PERFORM
-        self._respond(status, identifier)
+        self._respond(status, identifier, self._why)
 
     def _respond(
-        self, status: int, identifier: bytes | None = None, *, remaining: bool = False
+        self,
+        status: int,
+        identifier: bytes | None = None,
+        comment: str = "",
+        *,
+        remaining: bool = False,
     ) -> None:
         response = self._operation.response(status)
+        response.comment = comment[:COMMENT_LENGTH]
         response.completed = min(self._completed, MOST)
         response.failed = min(len(self._failed), MOST)
         response.warning = min(self._warned, MOST)
@@ -125,12 +157,18 @@ class Ahead:
         runs = self._archive.dataset_runs(stored)
         self._begun = stored, runs, asyncio.ensure_future(anext(runs, []))
 
-    @asynccontextmanager
-    async def runs(self, stored: StoredObject) -> AsyncIterator[AsyncIterator[Run]]:
-        """Give the runs of a data set, begun before or now, for as long as this lasts."""
+    async def first(self, stored: StoredObject) -> asyncio.Future[Run]:
+        """Return the first run of a data set to come, begun before or now."""
         if self._begun is None or self._begun[0] is not stored:
             await self.close()
             self.begin(stored)
+        assert self._begun is not None, "just begun"
+        return self._begun[2]
+
+    @asynccontextmanager
+    async def runs(self, stored: StoredObject) -> AsyncIterator[AsyncIterator[Run]]:
+        """Give the runs of a data set, begun before or now, for as long as this lasts."""
+        await self.first(stored)
         assert self._begun is not None, "just begun"
         (_, rest, first), self._begun = self._begun, None
 

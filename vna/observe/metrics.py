@@ -60,6 +60,7 @@ TIER_BYTES: Final = _counter(
     "Bytes that were read from lower tiers, or put there.",
     verb=("put", "read"),
 )
+TIERS_AWAY: Final = _gauge("vna_tiers_away", "Lower tiers that cannot be reached.")
 CACHE_LOOKUPS: Final = _counter(
     "vna_cache_lookups_total",
     "Look-ups in the cache of far tiers, by whether all that was wanted was there.",

@@ -29,6 +29,7 @@ from vna.storage.present import PresentBlobs
 from vna.storage.store import BlobStore, PackInfo, StorageSettings
 from vna.storage.stream import BlobStream
 from vna.storage.tier import HotTier, PackFile, PackReader, Tier
+from vna.storage.tiers.breaker import BreakerTier
 from vna.storage.tiers.cached import CachedTier, Flight
 from vna.storage.tiers.directory import DirectoryTier
 from vna.storage.tiers.s3 import S3Settings, S3Tier
@@ -44,6 +45,7 @@ __all__ = [
     "BlobRecord",
     "BlobStore",
     "BlobStream",
+    "BreakerTier",
     "CachedTier",
     "CodecName",
     "CommitRecord",

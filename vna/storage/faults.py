@@ -21,6 +21,10 @@ class MissingPack(Unavailable):
     """A pack is not there. If it was compacted away, the index names another place by now."""
 
 
+class TierAway(ConnectionError):
+    """A lower tier cannot be reached for now; the text begins with its name."""
+
+
 def no_space(error: OSError) -> bool:
     """Say whether an error means that space or quota is used up."""
     return error.errno in _NO_SPACE
@@ -39,6 +43,8 @@ def reading(pack: PackId) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise MissingPack(f"pack {pack_name(pack)} is missing") from error
+    except TierAway as error:
+        raise Unavailable(str(error)) from error
     except OSError as error:
         reason = error.strerror or error
         raise Unavailable(f"pack {pack_name(pack)} cannot be read: {reason}") from error

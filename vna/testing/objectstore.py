@@ -9,10 +9,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+from vna.archive import TierSettings
 from vna.storage import S3Settings, S3Tier
 
-__all__ = ["BUCKET", "object_store"]
+__all__ = ["BUCKET", "bucket_tier", "object_store"]
 
 BUCKET = "images"
 ACCESS_KEY = "tester"
@@ -67,6 +69,25 @@ def object_store(folder: Path) -> Iterator[S3Settings]:
     finally:
         server.kill()
         server.wait()
+
+
+def bucket_tier(
+    bucket: S3Settings, folder: Path, name: str = "cold", **others: Any
+) -> TierSettings:
+    """Return the settings of a tier in a bucket, with its keys in files of `folder`."""
+    keys = {"access_key_file": bucket.access_key, "secret_key_file": bucket.secret_key}
+    for file, text in keys.items():
+        (folder / file).write_text(text)
+    return TierSettings(
+        name,
+        "s3",
+        endpoint=bucket.endpoint,
+        bucket=bucket.bucket,
+        prefix=bucket.prefix,
+        allow_http=bucket.allow_http,
+        **{file: folder / file for file in keys},
+        **others,
+    )
 
 
 def _free_ports(count: int) -> list[int]:

@@ -28,9 +28,9 @@ async def get(operation: Operation) -> None:
     ahead = Ahead(operation.archive)
     try:
         await _send_all(operation, work, contexts, ahead)
+        work.finish()
     finally:
         await ahead.close()
-    work.finish()
 
 
 async def _send_all(
@@ -42,13 +42,17 @@ async def _send_all(
     association = operation.association
     message_id = 0
     while work.waiting and not work.stopped:
-        stored = work.waiting.popleft()
+        stored = work.waiting[0]
         context = contexts.get((stored.sop_class, stored.transfer_syntax))
         if context is None:
+            work.waiting.popleft()
             why = f"no context for {stored.sop_class} in {stored.transfer_syntax}"
             work.count(stored, None, why)
             continue
         message_id = message_id % 0xFFFF + 1
+        if not await work.ready(await ahead.first(stored)):
+            return
+        work.waiting.popleft()
         try:
             async with ahead.runs(stored) as runs:
                 if work.waiting:

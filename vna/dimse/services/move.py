@@ -37,9 +37,9 @@ async def move(operation: Operation) -> None:
             except VnaError as error:
                 operation.association.check()
                 work.fail_waiting(str(error))
+        work.finish()
     finally:
         await ahead.close()
-    work.finish()
 
 
 async def _send_some(
@@ -58,11 +58,13 @@ async def _send_some(
                 work.count(stored, None, why)
                 continue
             status, why = None, ""
+            if not await work.ready(await ahead.first(stored)):
+                return
             try:
                 async with ahead.runs(stored) as runs:
                     if len(work.waiting) > 1:
                         ahead.begin(work.waiting[1])
-                    status = await scu.c_store(stored, runs, originator=originator)
+                    status = await scu.c_store(stored, work.reporting(runs), originator=originator)
             except AssociationLost:
                 raise
             except VnaError as error:  # it cannot be read; the others may well be

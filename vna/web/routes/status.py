@@ -40,7 +40,8 @@ async def health(request: web.Request) -> web.Response:  # noqa: ARG001  # aioht
 def readiness(ready: Callable[[], bool]) -> Callable[[web.Request], Awaitable[web.Response]]:
     """Return the handler that answers 503 unless `ready()` and the archive takes changes.
 
-    An archive that is full is ready: it serves what it has, and says so.
+    An archive that is full is ready: it serves what it has, and says so. So is one of which a
+    lower tier is away.
     """
 
     async def handler(request: web.Request) -> web.Response:
@@ -51,6 +52,7 @@ def readiness(ready: Callable[[], bool]) -> Callable[[web.Request], Awaitable[we
         health = await archive.run(archive.health)
         body: dict[str, object] = {"state": health.state}
         body |= {"reason": health.reason} if health.reason else {}
+        body |= {"tiers_away": archive.tiers_away} if archive.tiers_away else {}
         if lost := await archive.run(archive.lost):
             body["damaged_blobs"] = len(lost)
         return _not_ready(body) if health.state == "broken" else _json(body)

@@ -1,0 +1,125 @@
+"""A far tier that hangs or is gone: what is hot goes on, and all comes back by itself."""
+
+import asyncio
+import random
+import time
+
+import pytest
+
+from vna.archive import Archive, ArchiveSettings, Retrieval, TierSettings
+from vna.errors import Unavailable
+from vna.testing.faultproxy import Hang
+from vna.testing.images import ct_image
+from vna.testing.objectstore import bucket_tier
+
+COLD, HOT = "1.2.1", "1.2.2"
+COUNT = 20
+SIZE = 20_000
+WAIT_S = 30
+
+
+def image(number, study, **changes):
+    return ct_image(
+        f"{study}.9.{number}",
+        StudyInstanceUID=study,
+        SeriesInstanceUID=f"{study}.1",
+        Rows=1,
+        Columns=SIZE // 2,
+        PixelData=random.Random(f"{study} {number}").randbytes(SIZE),
+        **changes,
+    )
+
+
+@pytest.fixture
+def settings(folder, proxied):
+    tiers = (
+        TierSettings("hot", path=folder / "data/packs"),
+        bucket_tier(proxied, folder, timeout_s=WAIT_S),
+    )
+    return ArchiveSettings(
+        data=folder / "data",
+        threads=1,
+        index_map_bytes=4 << 20,
+        min_free_bytes=0,
+        cache_bytes=1 << 20,
+        tiers=tiers,
+    )
+
+
+@pytest.fixture
+async def files(settings):
+    """Fill an archive with a study in the bucket alone and a hot one; give the data sets."""
+    archive = Archive.open(settings)
+    for number in range(COUNT):
+        await archive.store(image(number, COLD), source="test")
+    await archive.store(image(0, HOT), source="test")
+    archive.move("cold", COLD)
+    archive.close()
+    archive = Archive.open(settings)
+    archive.compact(1)
+    found = {
+        stored.sop_uid: b"".join(archive.dataset(stored))
+        for study in (COLD, HOT)
+        for stored in archive.objects(study)
+    }
+    archive.drop_cache()
+    archive.close()
+    return found
+
+
+@pytest.fixture
+def archive(settings, files, proxy):
+    opened = Archive.open(settings)
+    yield opened
+    proxy.heal()
+    opened.close()
+
+
+async def dataset(archive, stored):
+    return b"".join([piece async for run in archive.dataset_runs(stored) for piece in run])
+
+
+async def until(condition):
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+async def test_what_hangs_holds_nothing_up_that_is_hot(archive, files, proxy):
+    cold, (hot,) = archive.objects(COLD), archive.objects(HOT)
+    before = len(proxy.requests)
+    proxy.fail(Hang(), times=None)
+    reads = [asyncio.ensure_future(dataset(archive, stored)) for stored in cold]
+    reads += [asyncio.ensure_future(archive.soon(Retrieval.frame, cold[0], 1))]
+    await until(lambda: len(proxy.requests) > before)
+    assert await dataset(archive, hot) == files[hot.sop_uid]
+    await archive.store(image(1, HOT), source="test")
+    assert len(await archive.run(archive.objects, HOT)) == 2
+    assert await archive.soon(Retrieval.frame, hot, 1) in files[hot.sop_uid]
+    assert archive.health().state == "ready"
+    assert not any(read.done() for read in reads)
+    proxy.heal()  # drops what hangs: it is asked for again
+    *whole, frame = await asyncio.gather(*reads)
+    assert whole == [files[stored.sop_uid] for stored in cold]
+    assert frame in whole[0]
+
+
+async def test_a_tier_that_is_gone_is_named_and_comes_back(archive, files, proxy):
+    cold, (hot,) = archive.objects(COLD), archive.objects(HOT)
+    proxy.refuse()
+    for stored in cold[:4]:
+        with pytest.raises(Unavailable, match=r"^tier cold is away: .*no connection"):
+            await dataset(archive, stored)
+    assert "no connection" in archive.tiers_away["cold"]
+    assert archive.health().state == "ready"
+    assert await dataset(archive, hot) == files[hot.sop_uid]
+    proxy.heal()
+
+    def back():
+        archive.seek_tiers()
+        return not archive.tiers_away
+
+    await until(back)
+    for stored in cold:
+        assert await dataset(archive, stored) == files[stored.sop_uid]
