@@ -44,6 +44,7 @@ class SubOperations:
         self._failed: list[str] = []
         self._why = ""
         self._loop = asyncio.get_running_loop()
+        self._begun = self._loop.time()
         self._reported = float("-inf")
 
     @property
@@ -70,14 +71,18 @@ class SubOperations:
                 stored.sop_uid,
                 why or (f"status {status:04X}" if status is not None else "not sent"),
             )
-        self.report()
+        self._report(self._reported)
 
-    def report(self) -> None:
+    def _report(self, since: float) -> None:
         """Send a pending response when one is due."""
         now = self._loop.time()
-        if now - self._reported >= PENDING_INTERVAL_S and self.waiting:
+        if now - since >= PENDING_INTERVAL_S and self.waiting:
             self._reported = now
             self._respond(Status.PENDING, remaining=True)
+
+    def still_waiting(self) -> None:
+        """Send a pending response when nothing was heard of us for a while."""
+        self._report(max(self._reported, self._begun))
 
     async def ready(self, first: asyncio.Future[Run]) -> bool:
         """Wait for the begin of a data set, which may be far away; the requestor hears that we live.
@@ -86,16 +91,16 @@ class SubOperations:
         AssociationLost.
         """
         while not first.done():
+            await asyncio.wait([first], timeout=PENDING_INTERVAL_S)
             if self.stopped:
                 return False
-            self.report()
-            await asyncio.wait([first], timeout=PENDING_INTERVAL_S)
+            self.still_waiting()
         return True
 
     async def reporting(self, runs: AsyncIterator[Run]) -> AsyncIterator[Run]:
         """Yield the runs of a data set that leaves on another association; pending responses go out."""
         async for run in runs:
-            self.report()
+            self.still_waiting()
             yield run
 
     def fail_waiting(self, why: str) -> None:

@@ -75,9 +75,9 @@ def bucket_tier(
     bucket: S3Settings, folder: Path, name: str = "cold", **others: Any
 ) -> TierSettings:
     """Return the settings of a tier in a bucket, with its keys in files of `folder`."""
-    keys = {"access_key_file": bucket.access_key, "secret_key_file": bucket.secret_key}
-    for file, text in keys.items():
-        (folder / file).write_text(text)
+    access, secret = folder / "access_key", folder / "secret_key"
+    access.write_text(bucket.access_key)
+    secret.write_text(bucket.secret_key)
     return TierSettings(
         name,
         "s3",
@@ -85,7 +85,8 @@ def bucket_tier(
         bucket=bucket.bucket,
         prefix=bucket.prefix,
         allow_http=bucket.allow_http,
-        **{file: folder / file for file in keys},
+        access_key_file=access,
+        secret_key_file=secret,
         **others,
     )
 
