@@ -29,7 +29,7 @@ def acknowledge_now(descriptor: int) -> None:
     descriptor stays its owner's.
     """
 
-def read_present(descriptor: int, offset: int, length: int) -> bytes | None:
+def read_present(descriptor: int, offset: int, length: int) -> bytes | memoryview | None:
     """Return `length` bytes of a file from `offset` on if the page cache has them all, else None.
 
     Never waits for a disk. None also where the file ends before, where its file system cannot

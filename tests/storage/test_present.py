@@ -76,6 +76,18 @@ def test_damage_is_never_served(store, put, packs, noise):
         store.present.read(place)
 
 
+def test_what_is_known_of_a_blob_does_not_outlive_its_bytes(store, put, packs, noise):
+    data = noise(STRIDE)
+    place = put(data)
+    assert store.present.read(place) == data
+    (file,) = packs.glob("*.pack")
+    with file.open("r+b") as pack:
+        pack.seek(place.offset + place.size - 100)
+        pack.write(b"damage")
+    with pytest.raises(Corrupt, match="checksum"):
+        store.present.read(place)
+
+
 def test_errors_of_the_disk_are_told(open_store, faulty, blob):
     store = open_store(faulty)
     writer = store.writer()
@@ -89,11 +101,12 @@ def test_errors_of_the_disk_are_told(open_store, faulty, blob):
 
 def test_of_a_file(tmp_path):
     file = tmp_path / "file"
-    file.write_bytes(b"0123456789" * 1000)
+    file.write_bytes(b"0123456789" * 10_000)
     with file.open("rb") as opened:
         number = opened.fileno()
         assert read_present(number, 5, 10) == b"5678901234"
-        assert read_present(number, 9995, 10) is None
+        assert read_present(number, 5, 90_000) == b"5678901234" * 9_000
+        assert read_present(number, 99_995, 10) is None
         assert read_present(number, 1 << 40, 1) is None
         assert read_present(number, 0, 0) is None
         assert read_present(number, 0, 17 << 20) is None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vna.index import Index
+from vna.archive.offload import Offload
+from vna.index import Reader
 from vna.types import Level
 
 INSTANCE = "/studies/1.2.3/series/1.2.3.1/instances/1.2.3.1.1"
@@ -31,10 +32,10 @@ async def test_who_reads_on_needs_no_transaction(front, ct, monkeypatch):
     await front.stow([ct(frames=[OLD, NEW])])
     assert (await front.get(f"{INSTANCE}/frames/1")).status == 200
 
-    def refuse(_index):
+    def refuse(_reader):
         raise AssertionError("the index was asked again")
 
-    monkeypatch.setattr(Index, "read", refuse)
+    monkeypatch.setattr(Reader, "__enter__", refuse)
     for resource in ("frames/2", "frames/1,2", "bulkdata/7FE00010", "metadata"):
         assert (await front.get(f"{INSTANCE}/{resource}")).status == 200
     other = "/studies/1.2.3/series/1.2.9/instances/1.2.3.1.1/frames/1"
@@ -43,13 +44,27 @@ async def test_who_reads_on_needs_no_transaction(front, ct, monkeypatch):
     await front.problem(other, 404)
 
 
+async def test_what_was_forgotten_is_looked_up_without_a_thread(front, ct, monkeypatch):
+    await front.stow([ct(frames=[OLD, NEW])])
+    path = f"{INSTANCE}/frames/2"
+    assert (await front.get(path)).status == 200  # its pack is open from here on
+    await front.stow([ct("1.2.3.1.2")])  # the index changes: all is forgotten
+
+    def refuse(*_):
+        raise AssertionError("a thread was asked")
+
+    monkeypatch.setattr(Offload, "begin", refuse)
+    assert NEW in (await front.get(path)).body
+    assert (await front.get(f"{INSTANCE}/metadata")).status == 200
+
+
 async def test_a_series_that_is_read_through_is_looked_up_ahead(front, ct, monkeypatch):
     for n in range(20):
         await front.stow([ct(f"1.2.3.1.{n}", frames=[bytes([n]) * 512])])
 
     asked = []
-    read = Index.read
-    monkeypatch.setattr(Index, "read", lambda index: asked.append(1) or read(index))
+    enter = Reader.__enter__
+    monkeypatch.setattr(Reader, "__enter__", lambda reader: asked.append(1) or enter(reader))
     for n in range(20):
         path = f"/studies/1.2.3/series/1.2.3.1/instances/1.2.3.1.{n}/frames/1"
         answer = await front.get(path, "application/octet-stream")

@@ -19,7 +19,7 @@ from vna.archive.hold import Hold
 from vna.archive.identity import Identity, load_identity
 from vna.archive.ingest import Expected, Form, Ingest, Stored
 from vna.archive.keeping import Keeping
-from vna.archive.lookup import IndexLookup, Recent, StoredObject
+from vna.archive.lookup import IndexLookup, PromptLookup, Recent, StoredObject
 from vna.archive.memory import Memory
 from vna.archive.offload import Offload
 from vna.archive.patient import PatientStudy, patient_studies, study_known
@@ -150,7 +150,7 @@ class Archive(Keeping):
         names = {number: each.name for number, each in self._tiers.names.items()}
         self._access = AccessLog(settings.data, names, clock, settings.access_log_bytes)
         self._accesses = Accesses(settings.data)
-        self._present = Retrieval(present, recent, self._access)
+        self._present = Retrieval(present, PromptLookup(recent, self._glances), self._access)
         lookup = IndexLookup(self._index, recent, self._recalls)
         self._retrieval = BlockingRetrieval(blobs, lookup, self._access, MAX_EXPANDED_BYTES)
         self._near = BlockingRetrieval(near, lookup, self._access, MAX_EXPANDED_BYTES)

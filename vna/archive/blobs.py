@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from vna.archive.quarantine import Quarantine
 from vna.archive.recall import Recalls
+from vna.archive.spans import Piece
 from vna.clock import Clock
 from vna.errors import Corrupt, Unavailable, WouldWait
 from vna.index import Index
@@ -153,14 +154,14 @@ class PresentReads:
     def __init__(self, present: PresentBlobs) -> None:
         self._present = present
 
-    def read(self, digest: bytes, place: BlobPlace, start: int, stop: int) -> bytes:  # noqa: ARG002
+    def read(self, digest: bytes, place: BlobPlace, start: int, stop: int) -> Piece:  # noqa: ARG002
         """Return bytes `[start, stop)` of a blob."""
         try:
             return self._present.read(place, start, stop)
         except (Corrupt, Unavailable):
             raise WouldWait from None
 
-    def read_some(self, place: BlobPlace, start: int, stop: int) -> bytes:
+    def read_some(self, place: BlobPlace, start: int, stop: int) -> Piece:
         """Return bytes of a blob from `start` on, in whole chunks: up to 1 MiB, at most to `stop`."""
         try:
             return self._present.read_some(place, start, stop)

@@ -23,7 +23,7 @@ Run: TypeAlias = list[Piece]
 
 RUN: Final = 1 << 20
 """The longest span that is read in one go; other work of the loop has its turn after each run."""
-JOINED: Final = 512 << 10
+JOINED: Final = 1 << 20
 """Smaller items are put together up to this: it is still in the processor's cache when it leaves."""
 
 

@@ -6,13 +6,13 @@ import struct
 from collections.abc import Callable
 from typing import TypeAlias
 
+from vna.archive.spans import Piece
 from vna.errors import Corrupt, NotFound
 from vna.types import FrameKind, Frames
 
 __all__ = ["Range", "cut_frame"]
 
-Piece: TypeAlias = bytes | memoryview
-Range: TypeAlias = Callable[[int, int], bytes]
+Range: TypeAlias = Callable[[int, int], Piece]
 """Gives bytes `[start, stop)` of a value."""
 
 ENTRY = struct.Struct("<QQ")

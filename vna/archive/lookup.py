@@ -1,24 +1,28 @@
 """Which objects are meant and where their blobs are: asked of the index, or remembered.
 
 What was looked up is remembered as long as the index does not change, so that who reads on in a
-series or a multi-frame object is answered on the event loop, without a transaction or a thread.
+series or a multi-frame object is answered without a transaction. What is not remembered is looked
+up on the event loop, as long as the index is in memory, and else in a thread.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from vna.archive.recall import Recalls
+from vna.archive.glances import Glances
 from vna.errors import Corrupt, Deleted, NotFound, WouldWait
-from vna.index import Index, Instance, Reader, Series, Study
+from vna.index import Index, Instance, Reader, Series, Snapshots, Study
+from vna.storage import HOT, tier_of
 from vna.types import BlobPlace, Version
 
-__all__ = ["IndexLookup", "Lookup", "Recent", "StoredObject"]
+__all__ = ["IndexLookup", "Lookup", "PromptLookup", "Recent", "StoredObject"]
+
+T = TypeVar("T")
 
 FEW_BLOBS = 8
 """Places of an instance's blobs are looked up with it when they are no more than this."""
@@ -152,10 +156,19 @@ class Recent:
             raise WouldWait
 
 
+class Noted(Protocol):
+    """Is told of which series blobs are."""
+
+    def note(
+        self, study_uid: str, series_uid: str, blobs: Iterable[tuple[bytes, BlobPlace]]
+    ) -> None:
+        """Take note of blobs that were looked up."""
+
+
 class IndexLookup:
     """Asks the index, and has `recent` remember what it said. May wait for a disk."""
 
-    def __init__(self, index: Index, recent: Recent, recalls: Recalls) -> None:
+    def __init__(self, index: Snapshots, recent: Recent, recalls: Noted) -> None:
         self._index = index
         self._recent = recent
         self._recalls = recalls
@@ -170,8 +183,8 @@ class IndexLookup:
                 run = self._instance(reader, study.id, series_uid, sop_uid)
                 for stored in run:
                     places = list(_few_places(reader, stored))
-                    self._recent.note(reader.generation, [stored], places)
                     self._recalls.note(stored.study_uid, stored.series_uid, places)
+                    self._recent.note(reader.generation, [stored], places)
                 return run[:1]
             study, series = _parents(reader, study_uid, series_uid)
             if series is None:
@@ -222,6 +235,59 @@ class IndexLookup:
             after = (instance.study_id, instance.series_id, instance.id)
             found += islice(reader.instances_of(*after[:2], after), BEHIND)
         return [_stored(study.uid, series.uid, each) for each in found]
+
+
+class PromptLookup:
+    """Knows what is remembered, and has a glance at the index for a little more; never waits.
+
+    Raises WouldWait for lists, and for what is on far tiers.
+    """
+
+    def __init__(self, recent: Recent, glances: Glances) -> None:
+        self._recent = recent
+        self._glances = glances
+
+    def objects(
+        self, study_uid: str, series_uid: str | None = None, sop_uid: str | None = None
+    ) -> list[StoredObject]:
+        """See `Lookup`."""
+        try:
+            return self._recent.objects(study_uid, series_uid, sop_uid)
+        except WouldWait:
+            if sop_uid is None:
+                raise
+        return self._glance(lambda index: index.objects(study_uid, series_uid, sop_uid))
+
+    def state(self, study_uid: str, series_uid: str | None) -> str:
+        """See `Lookup`."""
+        try:
+            return self._recent.state(study_uid, series_uid)
+        except WouldWait:
+            return self._glance(lambda index: index.state(study_uid, series_uid))
+
+    def places(self, wanted: Iterable[tuple[StoredObject, bytes]]) -> list[BlobPlace]:
+        """See `Lookup`."""
+        wanted = list(wanted)
+        try:
+            return self._recent.places(wanted)
+        except WouldWait:
+            return self._glance(lambda index: index.places(wanted))
+
+    def _glance(self, ask: Callable[[IndexLookup], T]) -> T:
+        return self._glances.read(lambda glance: ask(IndexLookup(glance, self._recent, _Near())))
+
+
+class _Near:
+    """Lets only blobs of the hot tier pass: reading the others is a thread's work from the start."""
+
+    def note(
+        self,
+        study_uid: str,  # noqa: ARG002
+        series_uid: str,  # noqa: ARG002
+        blobs: Iterable[tuple[bytes, BlobPlace]],
+    ) -> None:
+        if any(tier_of(place.pack) != HOT for _, place in blobs):
+            raise WouldWait
 
 
 def _parents(reader: Reader, study_uid: str, series_uid: str | None) -> tuple[Study, Series | None]:

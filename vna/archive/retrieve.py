@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias, TypeVar
 from vna.archive.access import AccessKind, AccessLog
 from vna.archive.blobs import BlobReads
 from vna.archive.expand import Expanded
-from vna.archive.frames import cut_frame
+from vna.archive.frames import Range, cut_frame
 from vna.archive.lookup import Lookup, StoredObject
 from vna.archive.spans import Item, Piece, Span
 from vna.dicom.part10 import file_prefix
@@ -36,7 +36,7 @@ AT_ONCE = 256 << 10
 class Blobs(Protocol):
     """Reads blobs."""
 
-    def read(self, digest: bytes, place: BlobPlace, start: int, stop: int) -> bytes:
+    def read(self, digest: bytes, place: BlobPlace, start: int, stop: int) -> Piece:
         """Return bytes `[start, stop)` of a blob that was at `place` when that was looked up."""
 
 
@@ -120,18 +120,19 @@ class Retrieval:
         tier = HOT
         if stored.version.deflated:
             expanded = self._expanded(stored)
-            frames, pixels = expanded.frames, expanded.pixels
+            frames = expanded.frames
+            pixels: Range = expanded.pixels
         else:
             frames = stored.version.frames
             blob = stored.version.holes[frames.hole].blob if frames else b""
 
-            def pixels(start: int, stop: int) -> bytes:
+            def pixels(start: int, stop: int) -> Piece:
                 nonlocal tier
                 span = self._span(stored, blob, start, stop)
                 tier = tier_of(span.place.pack)
                 return self._blobs.read(blob, span.place, span.start, span.stop)
 
-        def table(start: int, stop: int) -> bytes:
+        def table(start: int, stop: int) -> Piece:
             span = self._span(stored, (frames and frames.table) or b"", start, stop)
             return self._blobs.read(span.digest, span.place, span.start, span.stop)
 

@@ -159,7 +159,7 @@ class _Front:
     def stream(self, offset: int, length: int) -> Iterator[Buffer]:
         return self._inner.stream(offset, max(min(length, self._size - offset), 0))
 
-    def read_present(self, offset: int, length: int) -> bytes | None:
+    def read_present(self, offset: int, length: int) -> bytes | memoryview | None:
         return self._inner.read_present(offset, length) if offset + length <= self._size else None
 
     def close(self) -> None:

@@ -210,9 +210,15 @@ def chunk_entry(end: int, codec: int, stored: Iterable[Buffer]) -> bytes:
 
 def chunk_matches(entry: Buffer, stored: Buffer) -> bool:
     """Say whether a table entry and the stored bytes of its chunk are both undamaged."""
+    seed, crc = chunk_sum(entry)
+    return crc32c(stored, seed) == crc
+
+
+def chunk_sum(entry: Buffer) -> tuple[int, int]:
+    """Return what the CRC-32C of a chunk's stored bytes begins with, and what it is to be then."""
     view = memoryview(entry)
-    crc = crc32c(stored, crc32c(view[: _ENTRY_FRONT.size]))
-    return bool(_CRC.unpack(view[_ENTRY_FRONT.size :])[0] == crc)
+    seed = crc32c(view[: _ENTRY_FRONT.size])
+    return seed, _CRC.unpack_from(view, _ENTRY_FRONT.size)[0]
 
 
 def _header_crc(front: Buffer, pack: PackId, offset: int) -> int:

@@ -5,7 +5,8 @@ Every number that comes from the file is bounded before it decides on a read or 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
 
 from vna._native import Blake3
 from vna.errors import Corrupt
@@ -14,6 +15,7 @@ from vna.storage.format import (
     CHUNK_ENTRY,
     RecordHeader,
     chunk_matches,
+    chunk_sum,
     pack_name,
     parse_record_header,
 )
@@ -22,20 +24,41 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vna._native import Buffer
-    from vna.storage.tier import PackReader
     from vna.types import BlobPlace, PackId
 
 _HEAD: Final = 16 << 10
 """Bytes read first: a small record whole, of a large one the header and a thousand entries."""
 
 _CHECK_PIECE: Final = 1 << 20
+_FEW_CHUNKS: Final = 64
+
+
+class RecordSource(Protocol):
+    """What records are read from."""
+
+    def read(self, offset: int, length: int) -> bytes | memoryview:
+        """Return `length` bytes from `offset` on; fewer only where the pack ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawChunks:
+    """Where a blob of few chunks is that is stored as it is.
+
+    Its bytes lie in a row from `offset` of the pack on; each of `sums` is what the CRC-32C of a
+    chunk begins with, and what it then is.
+    """
+
+    offset: int
+    stride: int
+    length: int
+    sums: tuple[tuple[int, int], ...]
 
 
 class StoredRecord:
     """A record with a valid header, in an open pack."""
 
     def __init__(
-        self, source: PackReader, pack: PackId, offset: int, header: RecordHeader, head: bytes
+        self, source: RecordSource, pack: PackId, offset: int, header: RecordHeader, head: Buffer
     ) -> None:
         self.header = header
         self.offset = offset
@@ -44,7 +67,7 @@ class StoredRecord:
         self._head = head
 
     @classmethod
-    def at(cls, source: PackReader, pack: PackId, offset: int, limit: int) -> StoredRecord | None:
+    def at(cls, source: RecordSource, pack: PackId, offset: int, limit: int) -> StoredRecord | None:
         """Return the record at `offset`, None unless it is valid and of at most `limit` bytes."""
         head = source.read(offset, min(_HEAD, max(limit, 0)))
         header = parse_record_header(head, pack, offset)
@@ -53,7 +76,7 @@ class StoredRecord:
         return cls(source, pack, offset, header, head)
 
     @classmethod
-    def placed(cls, source: PackReader, place: BlobPlace) -> StoredRecord:
+    def placed(cls, source: RecordSource, place: BlobPlace) -> StoredRecord:
         """Return the record of a blob. Corrupt if it is not there."""
         record = cls.at(source, place.pack, place.offset, place.size)
         if record is None:
@@ -89,6 +112,19 @@ class StoredRecord:
         entry = CHUNK_ENTRY.size
         table = self._read(self.header.table_at + first * entry, (last - first) * entry)
         return all(codec == RAW for _, codec, _ in CHUNK_ENTRY.struct.iter_unpack(table))
+
+    def raw_chunks(self) -> RawChunks | None:
+        """Return where the chunks are if they are few and all stored raw."""
+        header = self.header
+        if not 0 < header.chunks <= _FEW_CHUNKS or header.stored != header.length:
+            return None
+        table = self._read(header.table_at, header.chunks * CHUNK_ENTRY.size)
+        sums = []
+        for chunk, (end, codec, _) in enumerate(CHUNK_ENTRY.struct.iter_unpack(table)):
+            if codec != RAW or end != chunk * header.stride + header.chunk_length(chunk):
+                return None
+            sums.append(chunk_sum(table[chunk * CHUNK_ENTRY.size :]))
+        return RawChunks(self.offset + header.payload_at, header.stride, header.length, tuple(sums))
 
     def pieces(self, start: int, stop: int, piece_length: int) -> Iterator[memoryview]:
         """Yield bytes `[start, stop)` in order, at most `piece_length` at a time.

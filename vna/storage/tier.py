@@ -23,7 +23,7 @@ class PackReader(Protocol):
     def stream(self, offset: int, length: int) -> Iterator[Buffer]:
         """Yield those bytes in pieces; on a far tier, from one request."""
 
-    def read_present(self, offset: int, length: int) -> bytes | None:
+    def read_present(self, offset: int, length: int) -> bytes | memoryview | None:
         """Return `length` bytes if they are in memory; None where that is not sure. Never waits."""
 
     def close(self) -> None:

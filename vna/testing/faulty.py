@@ -212,7 +212,7 @@ class _FaultyReader:
         self._tier._meet("read")
         return self._inner.stream(offset, length)
 
-    def read_present(self, offset: int, length: int) -> bytes | None:
+    def read_present(self, offset: int, length: int) -> bytes | memoryview | None:
         self._tier._meet("read")
         return self._inner.read_present(offset, length)
 

@@ -313,7 +313,7 @@ class _PowerFile:
     def stream(self, offset: int, length: int) -> Iterator[Buffer]:
         return self._file.stream(offset, length)
 
-    def read_present(self, offset: int, length: int) -> bytes | None:
+    def read_present(self, offset: int, length: int) -> bytes | memoryview | None:
         return self._file.read_present(offset, length)
 
     def write(self, buffers: Sequence[Buffer], offset: int) -> int:

@@ -3,10 +3,9 @@
 use std::ffi::c_int;
 use std::io;
 
-use pyo3::exceptions::PyMemoryError;
-use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+
+use crate::loan::filled;
 
 /// Most that is read: the GIL stays held meanwhile.
 const MOST: usize = 16 << 20;
@@ -17,28 +16,16 @@ fn read_present(
     descriptor: c_int,
     offset: u64,
     length: usize,
-) -> PyResult<Option<Bound<'_, PyBytes>>> {
+) -> PyResult<Option<Bound<'_, PyAny>>> {
     if length == 0 || length > MOST {
         return Ok(None);
     }
-    let size = ffi::Py_ssize_t::try_from(length).map_err(|_| PyMemoryError::new_err(length))?;
-    // SAFETY: a new bytes object of `length` uninitialised bytes, or an error. Nobody else has it
-    // before it is filled, and it is dropped where it is not filled to its end.
-    let (bytes, start) = unsafe {
-        let bytes = Bound::from_owned_ptr_or_err(
-            py,
-            ffi::PyBytes_FromStringAndSize(std::ptr::null(), size),
-        )?;
-        let start = ffi::PyBytes_AsString(bytes.as_ptr());
-        (bytes, start)
-    };
-    // SAFETY: `start` points to `length` bytes that live as long as `bytes`.
-    let taken = unsafe { present(descriptor, start.cast(), length, offset) }?;
-    if taken != length {
-        return Ok(None);
+    // SAFETY: `present` says how many bytes it wrote, at most `length`.
+    unsafe {
+        filled(py, length, |start| {
+            present(descriptor, start.cast(), length, offset)
+        })
     }
-    // SAFETY: it was made by PyBytes_FromStringAndSize.
-    Ok(Some(unsafe { bytes.cast_into_unchecked() }))
 }
 
 /// Read what the page cache has from `offset` on; return how many bytes that was from the front.

@@ -126,6 +126,35 @@ pub(crate) fn joined<'py, 'a>(
     for part in parts {
         memory.extend_from_slice(part);
     }
+    lend(py, memory)
+}
+
+fn lend(py: Python<'_>, memory: Vec<u8>) -> PyResult<Bound<'_, PyAny>> {
     let loan = Bound::new(py, Loan(memory))?;
     Ok(PyMemoryView::from(loan.as_any())?.into_any())
+}
+
+/// Return the `length` bytes that `fill` writes, as `joined` does; None where it writes others.
+///
+/// # Safety
+/// `fill` must return how many bytes it wrote from the front of the `length` that it is given.
+pub(crate) unsafe fn filled<'py, E: Into<PyErr>>(
+    py: Python<'py>,
+    length: usize,
+    fill: impl FnOnce(*mut u8) -> Result<usize, E>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let mut memory = borrow(length);
+    let taken = fill(memory.as_mut_ptr()).map_err(Into::into)?;
+    if taken != length {
+        give_back(memory);
+        return Ok(None);
+    }
+    // SAFETY: there is room for `length` bytes, and all of them were written.
+    unsafe { memory.set_len(length) };
+    if length < LEAST {
+        let bytes = PyBytes::new(py, &memory);
+        give_back(memory);
+        return Ok(Some(bytes.into_any()));
+    }
+    lend(py, memory).map(Some)
 }

@@ -199,7 +199,7 @@ class _File:
                 return
             yield piece
 
-    def read_present(self, offset: int, length: int) -> bytes | None:
+    def read_present(self, offset: int, length: int) -> bytes | memoryview | None:
         return read_present(self._fd, offset, length)
 
     def write(self, buffers: Sequence[Buffer], offset: int) -> int:

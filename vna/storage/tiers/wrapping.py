@@ -84,7 +84,7 @@ class WrappedReader:
         self._tier.took("read", len(data))
         return data
 
-    def read_present(self, offset: int, length: int) -> bytes | None:
+    def read_present(self, offset: int, length: int) -> bytes | memoryview | None:
         """Pass on: nothing is waited for that `around` could be about."""
         return self._inner.read_present(offset, length)
 
