@@ -72,6 +72,16 @@ class Connection:
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self._sock.close()
 
+    @property
+    def ended(self) -> bool:
+        """Whether the peer has closed the connection while nothing was asked of it."""
+        try:
+            return not self._sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     def send(self, data: Bytes) -> Generator[Wait, None, None]:
         """Send all of `data`."""
         try:

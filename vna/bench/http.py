@@ -56,6 +56,8 @@ class Client:
 
     def send(self, parts: Sequence[Bytes], *, keep: bool = False) -> Generator[Wait, None, Answer]:
         """Send a request in parts and return its answer; Failed unless that is a 2xx."""
+        if self._connection is not None and self._connection.ended:
+            self.close()  # a server may end idle connections (RFC 9112 9.5)
         if self._connection is None:
             yield from self.open()
         assert self._connection is not None
