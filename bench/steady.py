@@ -81,22 +81,29 @@ def main() -> None:
     parser.add_argument("--lanes", type=int, default=16)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    templates = prepare(STOCK.modality)
-    with tempfile.TemporaryDirectory() as folder, VnaOneWorker(Path(folder)) as server:
-        measure("fill", server.target, Load(), STOCK, templates)
-        memory = Memory(server.pid, options.seconds / SAMPLES)
-        load = Load(options.lanes, options.seconds, run=2, think_s=options.think)
-        try:
-            result = measure("reading-room", server.target, load, STOCK, templates, pid=server.pid)
-        finally:
-            memory.end()
-    found = figures(memory.samples, options.seconds)
-    found["operations"] = {name: done.count for name, done in result.operations.items()}
-    found["errors"] = dict(result.errors)
+    found = play(options.seconds, options.think, options.lanes)
     for name, value in found.items():
         print(f"{name:24}", value)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))
+
+
+def play(seconds: float, think_s: float, lanes: int) -> dict[str, object]:
+    """Play a reading room; return what it did, and what memory that took."""
+    templates = prepare(STOCK.modality)
+    with tempfile.TemporaryDirectory() as folder, VnaOneWorker(Path(folder)) as server:
+        measure("fill", server.target, Load(), STOCK, templates)
+        memory = Memory(server.pid, seconds / SAMPLES)
+        load = Load(lanes, seconds, run=2, think_s=think_s)
+        try:
+            result = measure("reading-room", server.target, load, STOCK, templates, pid=server.pid)
+        finally:
+            memory.end()
+    return {
+        **figures(memory.samples, seconds),
+        "operations": {name: done.count for name, done in result.operations.items()},
+        "errors": dict(result.errors),
+    }
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ def bench(root, monkeypatch):
     before = set(sys.modules)
     yield
     for name in set(sys.modules) - before:
-        if name.partition(".")[0] in {"goals", "peers", "plan"}:
+        if name.partition(".")[0] in {"goals", "peers", "plan", "steady"}:
             del sys.modules[name]
 
 
@@ -65,3 +65,14 @@ def test_the_readme_of_the_bench_names_every_server(bench, root):
     table = re.findall(r"^\| (`.*?`) \|", (root / "docs/bench.md").read_text(), re.MULTILINE)
     named = {name.strip("` ") for cell in table for name in cell.split(",")}
     assert {kind.name for kind in PEERS} <= named
+
+
+def test_a_worker_keeps_its_memory_through_a_mixed_load(bench):
+    """The hour of bench/steady.py, shortened: what is kept of each operation would show."""
+    from steady import play
+
+    found = play(seconds=20, think_s=0.5, lanes=8)
+    assert found["errors"] == {}
+    assert found["operations"]["C-STORE"] >= 100  # objects of 0.5 MB
+    own_mb = found["own_mb"]
+    assert max(own_mb[5:]) - own_mb[4] < 40
