@@ -2,11 +2,13 @@
 
 import asyncio
 import random
+import threading
 import time
 
 import pytest
 
-from vna.archive import Archive, ArchiveSettings, Retrieval, TierSettings
+from vna.archive import Archive, ArchiveSettings, Retrieval, ScrubSettings, TierSettings
+from vna.archive.scrub import Scrub
 from vna.errors import Unavailable
 from vna.testing.faultproxy import Hang
 from vna.testing.images import ct_image
@@ -114,6 +116,9 @@ async def test_a_tier_that_is_gone_is_named_and_comes_back(archive, files, proxy
     assert "no connection" in archive.tiers_away["cold"]
     assert archive.health().state == "ready"
     assert await dataset(archive, hot) == files[hot.sop_uid]
+    report = archive.check()
+    assert (report.damage, report.not_checked) == ([], {"cold": COUNT})
+    assert report.blobs >= COUNT  # the headers
     proxy.heal()
 
     def back():
@@ -123,3 +128,21 @@ async def test_a_tier_that_is_gone_is_named_and_comes_back(archive, files, proxy
     await until(back)
     for stored in cold:
         assert await dataset(archive, stored) == files[stored.sop_uid]
+    report = archive.check()
+    assert (report.damage, report.not_checked.total()) == ([], 0)
+
+
+async def test_a_scrub_passes_over_what_is_away(archive, proxy):
+    proxy.refuse()
+    scrub = Scrub(
+        archive._index,
+        archive._quarantine,
+        archive._clock,
+        archive._data / "scrub.json",
+        ScrubSettings(rate_bytes_s=1 << 30, lower_tiers=True),
+    )
+    scrub.step(threading.Event())
+    state = archive.scrub_state()
+    assert state.ended
+    assert (state.damaged, state.away) == (0, 2 * COUNT)  # with copies of headers
+    assert archive.lost() == []

@@ -136,6 +136,8 @@ def test_a_store_that_is_away(config, bucket):
     assert code == 1
     assert status["cold"]["state"] == "away"
     assert status["cold"]["objects"] == 1
+    code, report = report_of("check", "--config", config)
+    assert (code, report["damage"], report["not_checked"]) == (3, [], {"cold": 1})
 
 
 def test_policies_are_planned_and_followed_by_the_daemon(start_daemon, config, tmp_path):

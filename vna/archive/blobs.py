@@ -19,7 +19,7 @@ from vna.clock import Clock
 from vna.errors import Corrupt, Unavailable, WouldWait
 from vna.index import Index
 from vna.observe import metrics
-from vna.storage import HOT, BlobStore, PresentBlobs, tier_of
+from vna.storage import HOT, AwayPack, BlobStore, PresentBlobs, tier_of
 from vna.types import BlobPlace
 
 __all__ = ["BlobReads", "NearReads", "PresentReads", "Suspects"]
@@ -69,6 +69,8 @@ class Suspects:
             digest, place = suspect
             try:
                 self._quarantine.verdict(digest, place)
+            except AwayPack as error:
+                log.info("blob %s cannot be looked at: %s", digest.hex(), error)
             except Exception:  # loop boundary: other copies are to be looked at
                 log.exception("blob %s could not be looked at", digest.hex())
 

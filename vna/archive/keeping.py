@@ -74,7 +74,8 @@ class Keeping:
 
     def check(self, progress: Callable[[int, int], None] | None = None) -> CheckReport:
         """Read back and verify every object; `progress(done, total)` follows it."""
-        return check(self._store, self._index, self._quarantine, progress)
+        names = {number: each.name for number, each in self._tiers.names.items()}
+        return check(self._store, self._index, self._quarantine, names, progress)
 
     def scrub(self, settings: ScrubSettings, stop: threading.Event) -> None:
         """Read all blobs back, over and over, until `stop`; one process of an archive does."""

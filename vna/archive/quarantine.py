@@ -13,7 +13,7 @@ from vna.archive.commit import Committer, Proposal
 from vna.errors import Corrupt, VnaError
 from vna.index import Index
 from vna.observe import metrics
-from vna.storage import BlobStore, MissingPack
+from vna.storage import AwayPack, BlobStore, MissingPack
 from vna.types import BlobPlace, DamageCommit
 
 __all__ = ["LostBlob", "Quarantine"]
@@ -40,7 +40,8 @@ class Quarantine:
     def verdict(self, digest: bytes, place: BlobPlace | None) -> str:
         """Read a blob back; return what is wrong with it, or nothing.
 
-        Damage is recorded. What cannot be read now is named only: it may be readable again.
+        Damage is recorded. What cannot be read now is named only: it may be readable again. Raises
+        AwayPack when nothing can be said, as its tier is away.
         """
         if place is None:
             return self._known(digest)
@@ -53,6 +54,8 @@ class Quarantine:
             with self._index.read() as reader:
                 now = reader.blob(digest)
             return self.verdict(digest, now) if now not in (None, place) else str(error)
+        except AwayPack:
+            raise
         except VnaError as error:
             return str(error)
         return ""

@@ -20,7 +20,7 @@ from vna.archive.quarantine import Quarantine
 from vna.clock import Clock
 from vna.folders import write_durably
 from vna.index import Index
-from vna.storage import HOT, tier_of
+from vna.storage import HOT, AwayPack, tier_of
 from vna.types import BlobPlace
 
 __all__ = ["Scrub", "ScrubSettings", "ScrubState", "read_scrub_state"]
@@ -47,8 +47,8 @@ class ScrubSettings(Background):
 class ScrubState(msgspec.Struct, frozen=True):
     """How far the scrub is: stamps of begin and end of a pass (0: not yet), the digest it read last.
 
-    `blobs`, `bytes` and `damaged` count what this pass has read and found; when it has ended they
-    stay until the next one begins.
+    `blobs`, `bytes` and `damaged` count what this pass has read and found, `away` what it could not
+    read as its tier is away; when it has ended they stay until the next one begins.
     """
 
     begun: int = 0
@@ -57,6 +57,7 @@ class ScrubState(msgspec.Struct, frozen=True):
     blobs: int = 0
     bytes: int = 0
     damaged: int = 0
+    away: int = 0
 
 
 def read_scrub_state(path: Path) -> ScrubState:
@@ -127,18 +128,23 @@ class Scrub:
     def _end(self) -> None:
         self._note(ended=self._clock.stamp(), position="")
         state = self._state
-        level = logging.WARNING if state.damaged else logging.INFO
+        level = logging.WARNING if state.damaged or state.away else logging.INFO
         log.log(
             level,
-            "scrub ended a pass: %d blobs, %d bytes, %d damaged",
+            "scrub ended a pass: %d blobs, %d bytes, %d damaged, %d not read: their tier is away",
             state.blobs,
             state.bytes,
             state.damaged,
+            state.away,
         )
 
     def _read(self, digest: bytes, place: BlobPlace, stop: threading.Event) -> None:
         begun = self._clock.monotonic()
-        reason = self._quarantine.verdict(digest, place)
+        try:
+            reason = self._quarantine.verdict(digest, place)
+        except AwayPack:
+            self._state = msgspec.structs.replace(self._state, away=self._state.away + 1)
+            return
         if reason:
             log.error("scrub: blob %s: %s", digest.hex(), reason)
         state = self._state

@@ -41,7 +41,8 @@ def check(
 
     Deleted objects are read too. Names each damaged object and pack with the reason, and records
     the damage: the archive takes such an object when it is sent again. With --status it says how
-    far the scrub of the daemon is, and which blobs are damaged. Exits with 1 when there is damage.
+    far the scrub of the daemon is, and which blobs are damaged. Exits with 1 when there is damage,
+    else with 3 when a tier is away: what it has was not checked, and is counted.
     """
     if status:
         _status(configure(config, {"--data": data}), as_json=as_json)
@@ -56,13 +57,17 @@ def check(
     else:
         for damage in report.damage:
             typer.echo(f"damaged  {damage.sop_uid or 'the store'}: {damage.reason}")
+        for name, count in report.not_checked.items():
+            typer.echo(f"tier {name} is away: {count} blobs were not checked")
         if report.dead_bytes:
             typer.echo(f"{report.dead_bytes} bytes are not needed: `vna compact` frees them")
         typer.echo(
             f"{report.instances} instances, {report.blobs} blobs, {report.bytes_read} bytes read: "
             f"{len(report.damage) or 'no'} damage found"
         )
-    raise typer.Exit(Exit.FOUND if report.damage else Exit.OK)
+    if report.damage:
+        raise typer.Exit(Exit.FOUND)
+    raise typer.Exit(Exit.UNAVAILABLE if report.not_checked else Exit.OK)
 
 
 def _status(config: Config, *, as_json: bool) -> NoReturn:
@@ -82,6 +87,8 @@ def _pass(scrub: ScrubState) -> str:
     if not scrub.begun:
         return "the scrub has not begun"
     done = f"{scrub.blobs} blobs, {scrub.bytes} bytes, {scrub.damaged} damaged"
+    if scrub.away:
+        done += f", {scrub.away} not read: their tier is away"
     if scrub.ended:
         return f"the scrub ended a pass at {when(scrub.ended)}: {done}"
     return f"the scrub is in a pass since {when(scrub.begun)}: {done}"

@@ -23,7 +23,7 @@ EXIT_CODES = {
     "damage, `rebuild-index` met damage or other content than before, `restore` left something deleted, `compact` a pack where it was, `prefetch` a prior that could not be recalled or sent",
     Exit.USAGE: "the command line or the configuration is wrong",
     Exit.UNAVAILABLE: "the archive cannot be used: its folder is in use or not an archive, "
-    "a port is taken, the disk is full or fails",
+    "a port is taken, the disk is full or fails; or a tier is away: the rest is done",
     Exit.NOTHING: "nothing was done: what the command names is not in the archive, or not in a state "
     "for it, or the question was answered with no",
 }

@@ -21,7 +21,7 @@ from vna.storage.codecs import CodecName
 from vna.storage.copies import CopiedPack, PackFolder, copy_file, digest_file
 from vna.storage.encode import EncodedBlob, digest_of, encode_blob
 from vna.storage.extents import ExtentCache
-from vna.storage.faults import MissingPack, write_error
+from vna.storage.faults import AwayPack, MissingPack, write_error
 from vna.storage.format import pack_name
 from vna.storage.lift import LARGE_RECORD
 from vna.storage.orphan import OrphanPack
@@ -42,6 +42,7 @@ from vna.storage.writer import PackMark, PackWriter, commit_record
 __all__ = [
     "HOT",
     "LARGE_RECORD",
+    "AwayPack",
     "BlobRecord",
     "BlobStore",
     "BlobStream",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from vna.errors import Full, Unavailable
 from vna.storage.format import pack_name
+from vna.storage.tierset import HOT, tier_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +20,10 @@ _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 class MissingPack(Unavailable):
     """A pack is not there. If it was compacted away, the index names another place by now."""
+
+
+class AwayPack(Unavailable):
+    """A pack is on a lower tier that cannot be reached, or refuses us: nothing is known of it now."""
 
 
 class TierAway(ConnectionError):
@@ -44,7 +49,9 @@ def reading(pack: PackId) -> Iterator[None]:
     except FileNotFoundError as error:
         raise MissingPack(f"pack {pack_name(pack)} is missing") from error
     except TierAway as error:
-        raise Unavailable(str(error)) from error
+        raise AwayPack(str(error)) from error
     except OSError as error:
+        away = isinstance(error, ConnectionError | TimeoutError | PermissionError)
+        kind = AwayPack if away and tier_of(pack) != HOT else Unavailable
         reason = error.strerror or error
-        raise Unavailable(f"pack {pack_name(pack)} cannot be read: {reason}") from error
+        raise kind(f"pack {pack_name(pack)} cannot be read: {reason}") from error

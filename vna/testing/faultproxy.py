@@ -278,9 +278,12 @@ class FaultProxy:
 
     async def _drop(self) -> None:
         if self._listening is not None:
+            # What was accepted becomes a connection only while there is a server: no more first.
+            for each in self._listening.sockets:
+                self._loop.remove_reader(each.fileno())
+            await _settled()
             self._listening.close()
             self._listening = None
-        await _settled()  # what was accepted is known now
         tasks = list(self._open)
         for task in tasks:
             task.cancel()
