@@ -181,7 +181,7 @@ def dataset_json(
 
 # landing ----------------------------------------------------------------------------------------
 class Landing:
-    """Where up to 512 KiB are received at once, for any number of associations by turns."""
+    """Where up to 640 KiB are received at once, for any number of associations by turns."""
     def __init__(self) -> None: ...
     def room(self) -> memoryview:
         """Return where to receive; what was received before is lost unless it was handed on."""
@@ -204,7 +204,7 @@ class Deframer:
         `(3, context_id, data)`   the last part of a data set
 
         Adjacent parts are merged: there is one event for what belongs to one data set. Parts of data
-        sets are copied; where they are 256 KiB or more they are packed where they are and handed on,
+        sets are copied; where they are 320 KiB or more they are packed where they are and handed on,
         and `landing` has room elsewhere from then on. Raises
         ProtocolError, then and on every call after it; what the same call completed before the
         breach is lost.

@@ -5,7 +5,7 @@ from vna.bench.templates import store_message
 from vna.dimse.commands import decode
 
 MAX_PDU = 131_072
-READ = 524_288
+READ = 655_360
 
 
 def test_reassembly_of_a_c_store(benchmark, template):

@@ -38,7 +38,7 @@ class DimseSettings:
     extra_transfer_syntaxes: tuple[str, ...] = ()
     max_pdu_length_bytes: int = 131_072
     max_associations: int = 1024
-    receive_ahead_bytes: int = 512 << 10
+    receive_ahead_bytes: int = 1 << 20
     receive_buffer_bytes: int = 0
     artim_timeout_s: float = 30.0
     idle_timeout_s: float = 600.0

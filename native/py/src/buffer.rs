@@ -4,6 +4,8 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyBufferError;
 use pyo3::prelude::*;
 
+use crate::landing::SLAB;
+
 /// Less work than this is done without letting go of the GIL: handing it over costs more.
 const SHORT: usize = 4096;
 
@@ -35,9 +37,9 @@ impl Bytes {
     }
 }
 
-/// Hashing this many bytes takes 0.1 ms. To hand the GIL over and get it back where threads
-/// contend for it takes more, most of it in the kernel.
-const HASHED: usize = 512 << 10;
+/// Hashing as many bytes as arrive at once takes 0.1 ms. To hand the GIL over and get it back where
+/// threads contend for it takes more, most of it in the kernel.
+const HASHED: usize = SLAB;
 
 /// Run `work` over `length` bytes, with the GIL released where that pays.
 pub(crate) fn released<T: Send>(

@@ -13,10 +13,10 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyMemoryView, PySlice};
 
-/// Bytes that are received at once at most.
-const SLAB: usize = 512 << 10;
+/// Bytes that are received at once at most: a CT slice of half a megabyte, with its command.
+pub(crate) const SLAB: usize = 640 << 10;
 /// Slabs that wait for another use, at most.
-const SPARE: usize = 32;
+const SPARE: usize = 16;
 
 static SPARES: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
 
