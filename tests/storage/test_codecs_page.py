@@ -15,8 +15,9 @@ def constant(file: str, name: str) -> int:
 
 
 def test_drawn_numbers_are_the_code_s():
-    lanes = constant("lanes/mod.rs", "LANES")
-    assert f"Lane `k` of {lanes} codes rows `k`, `k + {lanes}`" in PAGE
+    band = constant("lanes/mod.rs", "BAND")
+    assert f"Lane `k` of {band} codes rows `k`, `k + {band}`" in PAGE
+    assert f"| {8 * band} | states | {2 * band} states of 4 bytes" in PAGE
     assert f"`{constant('order.rs', 'SKEW')} k`" in PAGE
     assert f"or {constant('order.rs', 'LEAST_PERIOD')} where they are fewer" in PAGE
     direct = constant("table.rs", "DIRECT")
@@ -25,7 +26,7 @@ def test_drawn_numbers_are_the_code_s():
     assert f"symbol is `{direct} + 4 (k - 8) +`" in PAGE
     assert f"Symbols are below {constant('table.rs', 'SYMBOLS')}" in PAGE
     assert (
-        f"less {constant('table.rs', 'LEVEL_BASE')}, clamped to 0 to {constant('table.rs', 'LEVELS') - 1}"
+        f"less {constant('table.rs', 'LEVEL_BASE')}: 0 to {constant('table.rs', 'LEVELS') - 1}"
         in PAGE
     )
     assert f"at most {constant('table.rs', 'TABLES')} tables" in PAGE

@@ -1,6 +1,6 @@
 //! Any bytes are a coded chunk or are not, and every machine says and writes the same; any bytes come
 //! back from being coded in any geometry. The first bytes say which, and how long the chunk is.
-use vna_core::codec::{Form, Geometry, Machine, decode_on, encode};
+use vna_core::codec::{Form, Geometry, Machine, decode_on, encode, encode_on};
 
 /// Take `data`; panic where that is not as it should be.
 pub fn check(data: &[u8]) {
@@ -30,7 +30,9 @@ pub fn check(data: &[u8]) {
     } else {
         Form::Strong
     };
-    if let Some(stored) = encode(bytes, geometry, form) {
+    let stored = encode(bytes, geometry, form);
+    assert!(Machine::here().all(|machine| encode_on(machine, bytes, geometry, form) == stored));
+    if let Some(stored) = stored {
         assert!(same_everywhere(&stored, bytes.len()).as_deref() == Some(bytes));
     }
 }

@@ -75,6 +75,7 @@ fn decode_chunk(
             plane: usize::from(plane.plane),
             plus: plane.plus.map(usize::from),
             flip: u16::from(header.flipped) << 15,
+            bias: if sample_bytes == 2 { 1 << 15 } else { 0 },
         };
         decode_plane(machine, &plane, &mut stored, sink, &order, scratch)?;
     }
@@ -112,13 +113,13 @@ fn decode_plane(
     let mut job = Job {
         linear,
         left: coded.left,
-        weights: coded.predictor.weights.map(i32::from),
+        weights: coded.predictor.weights,
         mask: if sink.sample_bytes == 2 { 0xffff } else { 0xff },
-        fill: i32::from(plane.fill),
+        fill: plane.fill ^ sink.bias,
         table_bits: coded.table_bits,
-        tables: first_levels(coded.map)?.map(|table| i32::from(table) << coded.table_bits),
+        tables: first_levels(coded.map)?.map(|table| u32::from(table) << coded.table_bits),
         slots: &scratch.slots,
-        states: coded.states.map(|state| state as i32),
+        states: coded.states,
         words: Words::new(words),
         above: &mut scratch.above[..order.period],
         sink,

@@ -4,10 +4,11 @@ use std::cell::RefCell;
 
 use super::Geometry;
 use super::header::{ChunkHeader, Coded, PLANES, PlaneHeader};
+use super::lanes::{Codes, Draft, Machine, Output};
+use super::model::{Coding, View};
 use super::order::Order;
-use super::predict::{Fit, Predictor, Rows, levels, residuals};
-use super::rans::{self, Codes, Stream, Symbols};
-use super::table::{Counts, Frequencies, LEVELS, SYMBOLS, TABLES, cluster, first_levels, token};
+use super::predict::{Fit, Predictor, Rows, residuals};
+use super::table::{Frequencies, TABLES, cluster, first_levels};
 
 /// How much to give for a small chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +44,7 @@ impl Form {
 struct Scratch {
     planes: [Vec<u16>; PLANES],
     difference: Vec<u16>,
-    coded: Vec<u16>,
-    symbols: Vec<u16>,
+    coding: Coding,
     words: Vec<u16>,
 }
 
@@ -59,13 +59,18 @@ const SAMPLED_COLUMNS: usize = 170;
 
 /// Return `raw` coded; None where it is not an image of this geometry, or does not shrink.
 pub fn encode(raw: &[u8], geometry: Geometry, form: Form) -> Option<Vec<u8>> {
-    SCRATCH.with_borrow_mut(|scratch| encode_chunk(raw, geometry, form, scratch))
+    encode_on(Machine::here().next()?, raw, geometry, form)
+}
+
+/// Like [`encode`], on a machine of the caller's choice: all make the same bytes.
+pub fn encode_on(machine: Machine, raw: &[u8], geometry: Geometry, form: Form) -> Option<Vec<u8>> {
+    SCRATCH.with_borrow_mut(|scratch| encode_chunk(raw, geometry, (form, machine), scratch))
 }
 
 fn encode_chunk(
     raw: &[u8],
     geometry: Geometry,
-    form: Form,
+    how: (Form, Machine),
     scratch: &mut Scratch,
 ) -> Option<Vec<u8>> {
     let Geometry {
@@ -84,7 +89,7 @@ fn encode_chunk(
                 pixel_samples: 1,
                 ..geometry
             },
-            form,
+            how,
             scratch,
         );
     }
@@ -110,12 +115,12 @@ fn encode_chunk(
             &scratch.planes[plane]
         };
         let place = (plane as u8, plus.then_some(first as u8));
-        let room = (&mut scratch.coded, &mut scratch.symbols, &mut scratch.words);
+        let room = (&mut scratch.coding, &mut scratch.words);
         encode_plane(
             samples,
             &order,
             u32::from(sample_bytes) * 8,
-            form,
+            how,
             place,
             room,
             &mut out,
@@ -276,9 +281,9 @@ fn encode_plane(
     samples: &[u16],
     order: &Order,
     bits: u32,
-    form: Form,
+    (form, machine): (Form, Machine),
     (plane, plus): (u8, Option<u8>),
-    (coded, symbols, words): (&mut Vec<u16>, &mut Vec<u16>, &mut Vec<u16>),
+    (coding, words): (&mut Coding, &mut Vec<u16>),
     out: &mut Vec<u8>,
 ) -> Option<()> {
     let fill = samples[0];
@@ -293,17 +298,14 @@ fn encode_plane(
         return Some(());
     }
     let predictor = choose(samples, order, bits);
-    let counts = model(
-        samples,
-        order,
+    let view = View {
+        predictor,
         bits,
         fill,
-        &predictor,
-        form.left(),
-        coded,
-        symbols,
-    );
-    let (map, counts, expected) = cluster(&counts, form.tables());
+        left: form.left(),
+    };
+    let tally = coding.make(samples, order, view);
+    let (map, counts, expected) = cluster(&tally, form.tables());
     if expected > samples.len() as f64 * f64::from(bits) {
         return None;
     }
@@ -312,22 +314,23 @@ fn encode_plane(
         .iter()
         .map(|counts| Frequencies::fit(counts, table_bits))
         .collect();
-    words.resize(words.len().max(2 * samples.len() + 1), 0);
-    let mut stream = Stream::new(words);
-    let codes = Codes::new(&tables, table_bits);
-    let input = Symbols { symbols, coded };
-    let states = rans::encode(order, &input, &codes, &first_levels(map).ok()?, &mut stream);
-    let written = stream.written();
-    let words = u32::try_from(written.len()).ok()?;
-    let left = form.left();
+    words.resize(words.len().max(Output::most(samples.len())), 0);
+    let mut draft = Draft {
+        order,
+        coding,
+        codes: &Codes::new(&tables, &first_levels(map).ok()?, table_bits),
+        output: Output::new(words),
+    };
+    let states = machine.encode(&mut draft);
+    let written = draft.output.written();
     let coded = Coded {
         predictor,
-        left,
+        left: view.left,
         table_bits,
         map,
         tables,
         states,
-        words,
+        words: u32::try_from(written.len()).ok()?,
     };
     PlaneHeader {
         plane,
@@ -338,96 +341,13 @@ fn encode_plane(
     .write(out);
     let at = out.len();
     out.resize(at + 2 * written.len(), 0);
-    for (to, word) in out[at..].as_chunks_mut().0.iter_mut().zip(written) {
+    for (to, word) in out[at..]
+        .as_chunks_mut()
+        .0
+        .iter_mut()
+        .zip(written.iter().rev())
+    {
         *to = word.to_le_bytes();
     }
     Some(())
-}
-
-/// Write the coded residual and the symbol, with its level above it, of each sample; count them.
-#[allow(clippy::too_many_arguments)]
-#[inline(never)]
-fn model(
-    samples: &[u16],
-    order: &Order,
-    bits: u32,
-    fill: u16,
-    predictor: &Predictor,
-    left: bool,
-    coded: &mut Vec<u16>,
-    symbols: &mut Vec<u16>,
-) -> Box<[Counts; LEVELS]> {
-    coded.resize(coded.len().max(samples.len()), 0);
-    symbols.resize(symbols.len().max(samples.len()), 0);
-    let mut counts = Box::new([[0; SYMBOLS]; LEVELS]);
-    let mut pass = RowPass {
-        rows: Rows::new(order.columns, fill),
-        predicted: vec![0; order.columns],
-        coded: vec![0; order.columns + 2],
-        above: vec![0; order.columns + 2],
-        levels: vec![0; order.columns],
-    };
-    let each = samples.chunks(order.columns);
-    let to = coded
-        .chunks_mut(order.columns)
-        .zip(symbols.chunks_mut(order.columns));
-    for (row, (coded, symbols)) in each.zip(to) {
-        pass.run(row, predictor, bits, left);
-        coded[..row.len()].copy_from_slice(&pass.coded[1..=row.len()]);
-        for ((symbol, &coded), &level) in symbols[..row.len()]
-            .iter_mut()
-            .zip(&*coded)
-            .zip(&pass.levels)
-        {
-            let (token, ..) = token(coded);
-            *symbol = u16::from(level) << 8 | u16::from(token);
-            counts[usize::from(level) % LEVELS][usize::from(token)] += 1;
-        }
-    }
-    counts
-}
-
-/// One row after another; coded residuals of column `c` at `c + 1`.
-struct RowPass {
-    rows: Rows,
-    predicted: Vec<i32>,
-    coded: Vec<u16>,
-    above: Vec<u16>,
-    levels: Vec<u8>,
-}
-
-impl RowPass {
-    fn run(&mut self, row: &[u16], predictor: &Predictor, bits: u32, left: bool) {
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: the instructions are there.
-            #[allow(unsafe_code)]
-            return unsafe { self.run_avx2(row, predictor, bits, left) };
-        }
-        self.run_any(row, predictor, bits, left);
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn run_avx2(&mut self, row: &[u16], predictor: &Predictor, bits: u32, left: bool) {
-        self.run_any(row, predictor, bits, left);
-    }
-
-    #[inline(always)]
-    fn run_any(&mut self, row: &[u16], predictor: &Predictor, bits: u32, left: bool) {
-        let columns = self.predicted.len();
-        self.rows.push(row);
-        std::mem::swap(&mut self.coded, &mut self.above);
-        self.above[0] = self.above[1];
-        self.above[columns + 1] = self.above[columns];
-        predictor.predict(&self.rows, &mut self.predicted);
-        residuals(
-            self.rows.row(),
-            &self.predicted,
-            bits,
-            &mut self.coded[1..=columns],
-        );
-        self.coded[0] = self.above[1];
-        levels(&self.above, &self.coded, left, &mut self.levels);
-    }
 }

@@ -7,6 +7,8 @@ use super::{Geometry, Invalid};
 
 /// Signed samples: their top bit is inverted.
 const FLIPPED: u8 = 1;
+/// Set in every chunk: there were others, of another layout, before a version was released.
+const LAYOUT: u8 = 2;
 /// The left neighbour counts for the choice of a table.
 const LEFT: u8 = 1;
 /// No plane is added to this one.
@@ -29,7 +31,7 @@ impl ChunkHeader {
             pixel_samples,
         } = self.geometry;
         out.extend([
-            u8::from(self.flipped) * FLIPPED,
+            LAYOUT | (u8::from(self.flipped) * FLIPPED),
             sample_bytes,
             pixel_samples,
         ]);
@@ -39,10 +41,10 @@ impl ChunkHeader {
     pub(super) fn read(bytes: &mut &[u8]) -> Result<Self, Invalid> {
         let [flags, sample_bytes, pixel_samples, columns @ ..] = *take::<5>(bytes)?;
         let columns = u16::from_le_bytes(columns);
-        if flags & !FLIPPED != 0 || !(1..=2).contains(&sample_bytes) {
+        if flags & !FLIPPED != LAYOUT || !(1..=2).contains(&sample_bytes) {
             return Err(Invalid("a chunk of unknown samples"));
         }
-        if flags == FLIPPED && sample_bytes == 1 {
+        if flags & FLIPPED != 0 && sample_bytes == 1 {
             return Err(Invalid("a chunk of signed bytes"));
         }
         if columns == 0 || !(1..=PLANES).contains(&usize::from(pixel_samples)) {
@@ -55,7 +57,7 @@ impl ChunkHeader {
         };
         Ok(Self {
             geometry,
-            flipped: flags == FLIPPED,
+            flipped: flags & FLIPPED != 0,
         })
     }
 }
@@ -80,6 +82,7 @@ pub(super) struct Coded {
     /// Bit `i`: a table begins with level `i`.
     pub(super) map: u32,
     pub(super) tables: Vec<Frequencies>,
+    /// In the order of words.
     pub(super) states: [u32; LANES],
     /// Words of the stream.
     pub(super) words: u32,
@@ -128,6 +131,9 @@ impl PlaneHeader {
             }
             _ => return Err(Invalid("a plane of an unknown predictor")),
         };
+        if !predictor.is_fair() {
+            return Err(Invalid("a predictor whose weights do not sum up"));
+        }
         let [left, table_bits, map @ ..] = *take::<6>(bytes)?;
         let (table_bits, map) = (u32::from(table_bits), u32::from_le_bytes(map));
         if left & !LEFT != 0 || !(8..=12).contains(&table_bits) {

@@ -1,5 +1,5 @@
 //! The codec `lanes`: chunks of pixels, predicted from their neighbours and entropy coded, so that
-//! 32 rows decode side by side. `docs/format/codecs.md` is the truth about the bytes.
+//! 64 rows decode side by side. `docs/format/codecs.md` is the truth about the bytes.
 //!
 //! Decoding trusts nothing: whatever the bytes, it fills the buffer it was given or says why not,
 //! and holds a constant amount of memory beside it.
@@ -8,16 +8,16 @@ mod decode;
 mod encode;
 mod header;
 mod lanes;
+mod model;
 mod order;
 mod predict;
-mod rans;
 mod sink;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub use decode::{decode, decode_on};
-pub use encode::{Form, encode};
+pub use encode::{Form, encode, encode_on};
 pub use lanes::Machine;
 
 /// How the samples of a chunk lie: the values of the Image Pixel module (PS3.3 C.7.6.3).

@@ -1,10 +1,11 @@
 //! The order of samples: which lane codes which sample at which step.
 //!
-//! Lane `k` codes rows `k`, `k + 32`, ... from left to right, one sample a step, starting at step
-//! `2 k`. A row takes a period: its columns, or 80 steps if they are fewer, so that lane 31 is well
-//! ahead of lane 0 in the row above it.
+//! The rows of a plane are two bands, the upper one as many or one more, and each band has 32 lanes.
+//! Lane `k` of a band codes its rows `k`, `k + 32`, ... from left to right, one sample a step,
+//! starting at step `2 k`. A row takes a period: its columns, or 80 steps if they are fewer, so that
+//! lane 31 is well ahead of lane 0 in the row above it.
 
-use super::lanes::LANES;
+use super::lanes::{BAND, LANES};
 
 /// Steps between the starts of neighbouring lanes.
 pub(super) const SKEW: usize = 2;
@@ -21,43 +22,171 @@ pub(super) struct Order {
     pub(super) samples: usize,
     pub(super) period: usize,
     pub(super) steps: usize,
+    /// Rows of each band; of the last one of all, only the first `rest` columns may be there.
+    rows: [usize; 2],
+    rest: usize,
+}
+
+/// What lanes are at in a step, a bit for each of a band's.
+#[derive(Clone, Copy)]
+pub(super) struct Places {
+    /// At the first column of a row.
+    pub(super) first: u32,
+    /// At the last column of a row.
+    pub(super) last: u32,
+    /// At a sample, by band.
+    pub(super) active: [u32; 2],
+}
+
+/// How much there is to look at in a block of steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Walk {
+    /// Every lane has a sample away from the ends of its row.
+    Inner,
+    /// Every lane has a sample.
+    Full,
+    /// Some lanes may be idle.
+    Any,
 }
 
 impl Order {
     /// `columns` is at least 1.
     pub(super) fn new(columns: usize, samples: usize) -> Self {
         let period = columns.max(LEAST_PERIOD);
-        let end =
-            |row: usize, columns: usize| row / LANES * period + SKEW * (row % LANES) + columns;
-        let (rows, rest) = (samples / columns, samples % columns);
-        // The last row of each lane ends it: 32 whole ones, and one that is not.
-        let whole = (rows.saturating_sub(LANES)..rows).map(|row| end(row, columns));
-        let steps = whole.chain([end(rows, rest)]).max().unwrap_or(0);
+        let rows = samples.div_ceil(columns);
+        let upper = rows.div_ceil(2);
+        let end = |row: usize| row / BAND * period + SKEW * (row % BAND) + columns;
+        let steps = (upper.saturating_sub(BAND)..upper).map(end).max();
         Self {
             columns,
             samples,
             period,
-            steps,
+            steps: steps.unwrap_or(0),
+            rows: [upper, rows - upper],
+            rest: samples - rows.saturating_sub(1) * columns,
         }
     }
 
-    /// Whether in the block of steps that begins here every lane has a sample away from the ends
-    /// of its row.
+    /// How the block of steps that begins here is to be walked.
     #[inline(always)]
-    pub(super) fn inner(&self, group: usize, phase: usize) -> bool {
-        phase > SKEW * (LANES - 1)
-            && phase + BLOCK < self.columns
-            && (group + 1) * LANES * self.columns <= self.samples
+    pub(super) fn walk(&self, group: usize, phase: usize) -> Walk {
+        let short = usize::from(self.rest < self.columns);
+        let full = |group: usize| (group + 1) * BAND + short <= self.rows[1];
+        let ahead = phase >= SKEW * (BAND - 1);
+        if self.period > self.columns || !(group > 0 || ahead) || !full(group) {
+            return Walk::Any;
+        }
+        if phase + BLOCK < self.columns {
+            // At a first or last column there is a lane only where rows end and begin.
+            return if phase > SKEW * (BAND - 1) {
+                Walk::Inner
+            } else {
+                Walk::Full
+            };
+        }
+        if phase + BLOCK <= self.period || full(group + 1) {
+            Walk::Full
+        } else {
+            Walk::Any
+        }
     }
 
-    /// The row and the column of a lane; None before its first.
+    /// What the lanes are at in a step in which all have samples.
+    #[inline(always)]
+    pub(super) fn ends(&self, phase: usize) -> Places {
+        let lane = |twice: usize| {
+            let bit = 1_u64 << (twice / SKEW).min(BAND);
+            if twice.is_multiple_of(SKEW) {
+                bit as u32
+            } else {
+                0
+            }
+        };
+        let begun = below(phase / SKEW + 1);
+        let last = (phase + 1).checked_sub(self.columns).map_or(0, lane) & begun
+            | lane(phase + self.period + 1 - self.columns) & !begun;
+        Places {
+            first: lane(phase),
+            last,
+            active: [u32::MAX; 2],
+        }
+    }
+
+    /// What the lanes are at in a step.
+    #[inline(always)]
+    pub(super) fn places(&self, group: usize, phase: usize) -> Places {
+        // Lanes that have begun with this group, and those that are still in the one before.
+        let begun = below(phase / SKEW + 1);
+        let within = |phase: usize| match phase.checked_sub(self.columns) {
+            None => u32::MAX,
+            Some(over) => !below(over / SKEW + 1),
+        };
+        let now = begun & within(phase);
+        let then = !begun & within(phase + self.period);
+        let active = std::array::from_fn(|band| {
+            let rows = |group: usize, phase: usize| {
+                let rows = self.rows[band].saturating_sub(group * BAND);
+                let short = rows > 0 && band == usize::from(self.rows[1] > 0);
+                // The last row may end early.
+                let over = short
+                    && rows <= BAND
+                    && phase >= SKEW * (rows - 1)
+                    && phase - SKEW * (rows - 1) >= self.rest;
+                below(rows - usize::from(over))
+            };
+            let before = group.checked_sub(1);
+            now & rows(group, phase)
+                | before.map_or(0, |before| then & rows(before, phase + self.period))
+        });
+        Places {
+            active,
+            ..self.ends(phase)
+        }
+    }
+
+    /// The row and the column of a lane; None where it has no row.
     #[inline(always)]
     pub(super) fn place(&self, lane: usize, group: usize, phase: usize) -> Option<(usize, usize)> {
-        if phase >= SKEW * lane {
-            return Some((group * LANES + lane, phase - SKEW * lane));
-        }
-        let group = group.checked_sub(1)?;
-        Some((group * LANES + lane, phase + self.period - SKEW * lane))
+        let (band, lane) = (lane / BAND % 2, lane % BAND);
+        let (group, column) = match phase.checked_sub(SKEW * lane) {
+            Some(column) => (group, column),
+            None => (group.checked_sub(1)?, phase + self.period - SKEW * lane),
+        };
+        let row = group * BAND + lane;
+        (row < self.rows[band]).then(|| (self.begin(band) + row, column))
+    }
+
+    /// The row below one in the same lane; None where there is none.
+    #[inline(always)]
+    pub(super) fn below(&self, lane: usize, row: usize) -> Option<usize> {
+        let band = lane / BAND % 2;
+        (row + BAND < self.begin(band) + self.rows[band]).then_some(row + BAND)
+    }
+
+    /// Whether all columns of a row are there.
+    #[inline(always)]
+    pub(super) fn whole(&self, row: usize) -> bool {
+        row + 1 < self.rows[0] + self.rows[1] || self.rest == self.columns
+    }
+
+    /// The first row of a band.
+    #[inline(always)]
+    fn begin(&self, band: usize) -> usize {
+        self.rows[0] * band
+    }
+
+    /// Whether a band begins with this row.
+    pub(super) fn begins(&self, row: usize) -> bool {
+        row == 0 || row == self.rows[0]
+    }
+
+    /// The first sample of each lane of an inner block.
+    #[inline(always)]
+    pub(super) fn firsts(&self, group: usize, phase: usize) -> [usize; LANES] {
+        std::array::from_fn(|lane| {
+            let (band, lane) = (lane / BAND, lane % BAND);
+            (self.begin(band) + group * BAND + lane) * self.columns + phase - SKEW * lane
+        })
     }
 
     /// The sample at a place, if there is one.
@@ -66,4 +195,10 @@ impl Order {
         let sample = row * self.columns + column;
         (column < self.columns && sample < self.samples).then_some(sample)
     }
+}
+
+/// The lanes below one.
+#[inline(always)]
+fn below(lane: usize) -> u32 {
+    ((1_u64 << lane.min(BAND)) - 1) as u32
 }

@@ -3,8 +3,6 @@
 //! The encoder's side: rows from left to right, so that the compiler can do many columns at once.
 //! The decoder's side is in `lanes/kernel.rs`; the format page says what both compute.
 
-use super::table::{LEVEL_BASE, LEVELS};
-
 /// The median of west, north and west + north - north-west.
 pub(super) const MEDIAN: u8 = 0;
 /// A weighted sum of six neighbours, kept between the three nearest.
@@ -79,6 +77,12 @@ impl Predictor {
         weights: [0; 6],
     };
 
+    /// Whether equal neighbours predict the same again.
+    pub(super) fn is_fair(&self) -> bool {
+        let sum: i32 = self.weights.map(i32::from).iter().sum();
+        self.kind != LINEAR || sum == 1 << WEIGHT_BITS
+    }
+
     /// Write what each column of the row is predicted as.
     #[inline(always)]
     pub(super) fn predict(&self, rows: &Rows, predicted: &mut [i32]) {
@@ -117,33 +121,6 @@ pub(super) fn residuals(row: &[i32], predicted: &[i32], bits: u32, coded: &mut [
         let residual = (sample - predicted) << shift >> shift;
         *coded = (residual << 1 ^ residual >> 31) as u16;
     }
-}
-
-/// The level of activity around each column. `above` and `row` hold what residuals were coded as,
-/// column `c` at `c + 1`.
-#[inline(always)]
-pub(super) fn levels(above: &[u16], row: &[u16], left: bool, levels: &mut [u8]) {
-    let columns = levels.len();
-    let (nw, n, ne) = (
-        &above[..columns],
-        &above[1..][..columns],
-        &above[2..][..columns],
-    );
-    let w = &row[..columns];
-    let size = |coded: u16| (i32::from(coded) + 1) >> 1;
-    for at in 0..columns {
-        let second = if left { w[at] } else { n[at] };
-        let first = if left { size(n[at]) } else { 0 };
-        let activity = size(nw[at]) + size(ne[at]) + first + 2 * size(second);
-        levels[at] = level(activity);
-    }
-}
-
-/// The level of an activity, in half octaves.
-#[inline(always)]
-fn level(activity: i32) -> u8 {
-    let bits = ((activity as f32).to_bits() >> 22) as i32;
-    (bits.max(LEVEL_BASE) - LEVEL_BASE).min(LEVELS as i32 - 1) as u8
 }
 
 /// Weights that predict the sampled rows well, by least squares; robust against edges.

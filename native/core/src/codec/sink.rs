@@ -1,7 +1,7 @@
 //! Where decoded samples go: one plane of the chunk.
 
-use super::lanes::{LANES, store_run, transpose};
-use super::order::{BLOCK, Order, SKEW};
+use super::lanes::{BAND, LANES, load_tile, pack_run, store_run, store_tile};
+use super::order::{BLOCK, Order, SKEW, Walk};
 
 /// Puts the samples of a plane in their place among the bytes of the chunk.
 pub(super) struct Sink<'a> {
@@ -17,6 +17,8 @@ pub(super) struct Sink<'a> {
     pub(super) plus: Option<usize>,
     /// What the samples of the chunk were changed by before they were coded.
     pub(super) flip: u16,
+    /// What the lanes' samples differ from the plane's by: they are signed.
+    pub(super) bias: u16,
 }
 
 impl Sink<'_> {
@@ -26,30 +28,97 @@ impl Sink<'_> {
         &mut self,
         steps: &[[u16; LANES]; BLOCK],
         order: &Order,
-        group: usize,
-        phase: usize,
+        (group, phase): (usize, usize),
+        walk: Walk,
     ) {
-        let runs = transpose(steps);
-        for (lane, run) in runs.iter().enumerate() {
-            let Some((row, column)) = order.place(lane, group, phase) else {
-                // The lane begins within this block, or later.
-                let idle = SKEW * lane - phase;
-                for (at, &sample) in run.iter().enumerate().skip(idle) {
-                    self.put_within(order, lane, at - idle, sample);
+        if walk == Walk::Inner && self.stride == 1 {
+            self.inner(steps, &order.firsts(group, phase));
+            return;
+        }
+        let mut runs = [[0; BLOCK]; LANES];
+        for begin in (0..BLOCK).step_by(8) {
+            for first in (0..LANES).step_by(8) {
+                let tile = load_tile(|step| eight(&steps[begin + step], first));
+                for (run, values) in runs[first..].iter_mut().zip(tile) {
+                    if let Some(to) = run[begin..].first_chunk_mut() {
+                        store_tile(values, to);
+                    }
                 }
-                continue;
-            };
-            let at = row * order.columns + column;
-            if column + BLOCK <= order.columns && at + BLOCK <= order.samples {
-                self.run(at, run);
-                continue;
             }
-            for (next, &sample) in run.iter().enumerate() {
-                if column + next < order.period {
-                    self.put_within(order, row, column + next, sample);
-                } else {
-                    self.put_within(order, row + LANES, column + next - order.period, sample);
+        }
+        for (lane, run) in runs.iter().enumerate() {
+            self.lane(run, order, lane, (group, phase));
+        }
+    }
+
+    /// Put a block of which every lane's run of samples lies in a row.
+    #[inline(always)]
+    fn inner(&mut self, steps: &[[u16; LANES]; BLOCK], firsts: &[usize; LANES]) {
+        let flip = self.flip ^ self.bias;
+        for begin in (0..BLOCK).step_by(8) {
+            for first in (0..LANES).step_by(8) {
+                let runs = load_tile(|step| eight(&steps[begin + step], first));
+                for (run, at) in runs.into_iter().zip(&firsts[first..]) {
+                    let at = at + begin;
+                    if self.sample_bytes == 2 {
+                        if let Some(to) = self.bytes[2 * at..].first_chunk_mut() {
+                            store_run(run, flip, to);
+                        }
+                    } else if let Some(to) = self.bytes[at..].first_chunk_mut() {
+                        pack_run(run, to);
+                    }
                 }
+            }
+        }
+    }
+
+    /// Put what one lane has of a block.
+    fn lane(
+        &mut self,
+        run: &[u16; BLOCK],
+        order: &Order,
+        lane: usize,
+        (group, phase): (usize, usize),
+    ) {
+        let Some((row, column)) = order.place(lane, group, phase) else {
+            // The lane may begin within this block.
+            let idle = (SKEW * (lane % BAND)).saturating_sub(phase);
+            if let Some((row, column)) = order.place(lane, group, phase + idle) {
+                for (at, &sample) in run.iter().skip(idle).enumerate() {
+                    self.put_within(order, row, column + at, sample);
+                }
+            }
+            return;
+        };
+        if column + BLOCK <= order.columns && order.whole(row) {
+            self.run(row * order.columns + column, run);
+            return;
+        }
+        for (next, &sample) in run.iter().enumerate() {
+            if column + next < order.period {
+                self.put_within(order, row, column + next, sample);
+            } else if let Some(row) = order.below(lane, row) {
+                self.put_within(order, row, column + next - order.period, sample);
+            }
+        }
+    }
+
+    /// Put samples that follow one another in a row.
+    #[inline(always)]
+    fn run(&mut self, at: usize, run: &[u16; BLOCK]) {
+        if self.stride > 1 {
+            for (next, &sample) in run.iter().enumerate() {
+                self.put(at + next, sample);
+            }
+        } else if self.sample_bytes == 2 {
+            let flip = self.flip ^ self.bias;
+            let to = self.bytes[2 * at..][..2 * BLOCK].as_chunks_mut().0;
+            for (to, sample) in to.iter_mut().zip(run) {
+                *to = (sample ^ flip).to_le_bytes();
+            }
+        } else {
+            for (to, &sample) in self.bytes[at..][..BLOCK].iter_mut().zip(run) {
+                *to = sample as u8;
             }
         }
     }
@@ -57,30 +126,13 @@ impl Sink<'_> {
     /// Set all samples of the plane to the same value.
     pub(super) fn fill(&mut self, samples: usize, value: u16) {
         for at in 0..samples {
-            self.put(at, value);
+            self.put(at, value ^ self.bias);
         }
     }
 
     #[inline(always)]
-    fn run(&mut self, at: usize, run: &[u16; BLOCK]) {
-        if self.stride == 1 && self.sample_bytes == 2 {
-            if let Some(to) = self.bytes[2 * at..].first_chunk_mut() {
-                store_run(run, self.flip, to);
-            }
-        } else if self.stride == 1 {
-            for (to, &sample) in self.bytes[at..][..BLOCK].iter_mut().zip(run) {
-                *to = sample as u8;
-            }
-        } else {
-            for (next, &sample) in run.iter().enumerate() {
-                self.put(at + next, sample);
-            }
-        }
-    }
-
     fn put_within(&mut self, order: &Order, row: usize, column: usize, sample: u16) {
-        let at = row * order.columns + column;
-        if column < order.columns && at < order.samples {
+        if let Some(at) = order.sample((row, column)) {
             self.put(at, sample);
         }
     }
@@ -93,11 +145,17 @@ impl Sink<'_> {
                 let from = &self.bytes[2 * (first + plane)..];
                 u16::from_le_bytes([from[0], from[1]]) ^ self.flip
             });
-            let sample = sample.wrapping_add(plus) ^ self.flip;
+            let sample = (sample ^ self.bias).wrapping_add(plus) ^ self.flip;
             self.bytes[2 * (first + self.plane)..][..2].copy_from_slice(&sample.to_le_bytes());
         } else {
             let plus = self.plus.map_or(0, |plane| self.bytes[first + plane]);
             self.bytes[first + self.plane] = (sample as u8).wrapping_add(plus);
         }
     }
+}
+
+/// Eight lanes of a step.
+#[inline(always)]
+fn eight(step: &[u16; LANES], first: usize) -> &[u16; 8] {
+    step[first..].first_chunk().unwrap_or(&[0; 8])
 }

@@ -1,41 +1,28 @@
 //! Frequency tables: how often each symbol comes at each level of activity.
 
 use super::Invalid;
-use super::lanes::{LANES, SLOTS, Slots};
+use super::lanes::{SLOTS, Slots};
+use super::model::Tally;
 
 /// Levels of activity: half octaves.
 pub(super) const LEVELS: usize = 32;
-/// The upper bits of a zero activity as a float: one less than those of 1.0.
-pub(super) const LEVEL_BASE: i32 = 253;
+/// The upper bits of the least activity as a float: 1.0.
+pub(super) const LEVEL_BASE: usize = 254;
 /// At most so many tables share the levels.
 pub(super) const TABLES: usize = 16;
 
 /// Symbols below this are coded residuals; from here on they carry further bits.
-pub(super) const DIRECT: i32 = 192;
+pub(super) const DIRECT: u32 = 192;
 /// The further bits of symbols 192 to 195; one more for each four after them.
-pub(super) const EXTRA_BITS: i32 = 6;
+pub(super) const EXTRA_BITS: u32 = 6;
 /// One more than the largest symbol: that of a coded residual of 65535.
 pub(super) const SYMBOLS: usize = 225;
 
 /// The least state of the entropy coder; below it a word is taken in.
-pub(super) const RENORM: i32 = 1 << 16;
+pub(super) const RENORM: u32 = 1 << 16;
 
 /// Bits of a frequency after its first that are stored.
 const MANTISSA: u32 = 2;
-
-const _: () = assert!(LANES == 32);
-
-/// Split a coded residual into symbol, number of further bits, further bits.
-#[inline(always)]
-pub(super) fn token(coded: u16) -> (u8, u32, u32) {
-    if i32::from(coded) < DIRECT {
-        return (coded as u8, 0, 0);
-    }
-    let value = u32::from(coded) + 256 - DIRECT as u32;
-    let bits = 29 - value.leading_zeros();
-    let symbol = DIRECT as u32 + (bits - EXTRA_BITS as u32) * 4 + (value >> bits & 3);
-    (symbol as u8, bits, value & ((1 << bits) - 1))
-}
 
 /// Counts of symbols.
 pub(super) type Counts = [u32; SYMBOLS];
@@ -207,13 +194,12 @@ pub(super) fn first_levels(map: u32) -> Result<[u8; LEVELS], Invalid> {
 ///
 /// Returns the map of levels, the counts of each table, and about how many bits they will take.
 #[inline(never)]
-pub(super) fn cluster(levels: &[Counts; LEVELS], most: usize) -> (u32, Vec<Counts>, f64) {
-    let used = levels
-        .iter()
-        .enumerate()
+pub(super) fn cluster(tally: &Tally, most: usize) -> (u32, Vec<Counts>, f64) {
+    let used = (0..LEVELS)
+        .map(|level| (level, tally.level(level)))
         .filter(|(_, counts)| counts.iter().any(|&n| n > 0));
     let mut groups: Vec<(usize, Counts, f64)> = used
-        .map(|(level, counts)| (level, *counts, bits_of(counts)))
+        .map(|(level, counts)| (level, counts, bits_of(&counts)))
         .collect();
     let join = |a: &Counts, b: &Counts| -> Counts { std::array::from_fn(|at| a[at] + b[at]) };
     let loss = |pair: &[(usize, Counts, f64)]| {

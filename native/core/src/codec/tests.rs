@@ -9,6 +9,7 @@ fn round_trip(raw: &[u8], geometry: Geometry, form: Form) -> bool {
         return false;
     };
     for machine in Machine::here() {
+        assert!(encode_on(machine, raw, geometry, form).as_ref() == Some(&stored));
         let mut back = vec![0xa5; raw.len()];
         assert_eq!(decode_on(machine, &stored, &mut back), Ok(()));
         assert!(back == raw, "{geometry:?} {form:?}");

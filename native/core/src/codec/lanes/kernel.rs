@@ -1,37 +1,39 @@
-//! The decoder's loop: 32 rows side by side, each two columns behind the row above it.
+//! The decoder's loop: 64 rows side by side, 32 of each band, each two columns behind the row above.
 //!
 //! What a lane needs of the row above was decoded by the lane beside it one, two and three steps
 //! ago, so neighbours come from registers. Lane 0 goes on below lane 31: what it needs of that row
-//! is kept in `above`, one cell for each column.
+//! is kept in `above`, one cell for each column. The two bands know nothing of each other, so that
+//! while one waits for its tables, the other is at work.
 
-use super::super::order::{BLOCK, Order, SKEW};
-use super::super::predict::WEIGHT_BITS;
+use super::super::order::{BLOCK, Order, Places, SKEW, Walk};
 use super::super::sink::Sink;
 use super::super::table::{DIRECT, EXTRA_BITS, LEVEL_BASE, LEVELS, RENORM};
-use super::{LANES, Lanes, Slots, Words};
+use super::{BAND, LANES, Lanes, Slots, Words};
 
-/// What lane 31 leaves for lane 0 at one column: a sample, the one above it, the residual.
+/// What lane 31 of each band leaves for lane 0 at one column: a sample, the one above it, what it
+/// was missed by.
 #[derive(Clone, Copy, Default)]
 pub(in super::super) struct Cell {
-    pub(in super::super) sample: i32,
-    pub(in super::super) north: i32,
-    pub(in super::super) error: i32,
+    pub(in super::super) sample: [u16; 2],
+    pub(in super::super) north: [u16; 2],
+    pub(in super::super) error: [u16; 2],
 }
 
-/// A plane to be decoded.
+/// A plane to be decoded. Samples are signed: those of 16 bits less 2^15.
 pub(in super::super) struct Job<'a, 'b> {
     pub(in super::super) linear: bool,
     /// Whether the left neighbour's residual counts for the choice of a table.
     pub(in super::super) left: bool,
-    pub(in super::super) weights: [i32; 6],
+    pub(in super::super) weights: [i8; 6],
     /// All bits of a sample.
-    pub(in super::super) mask: i32,
-    pub(in super::super) fill: i32,
+    pub(in super::super) mask: u16,
+    pub(in super::super) fill: u16,
     pub(in super::super) table_bits: u32,
     /// Where in `slots` the table of each level begins.
-    pub(in super::super) tables: [i32; LEVELS],
+    pub(in super::super) tables: [u32; LEVELS],
     pub(in super::super) slots: &'a Slots,
-    pub(in super::super) states: [i32; LANES],
+    /// In the order of words.
+    pub(in super::super) states: [u32; LANES],
     pub(in super::super) words: Words<'a>,
     /// One cell per period of the order.
     pub(in super::super) above: &'a mut [Cell],
@@ -41,66 +43,52 @@ pub(in super::super) struct Job<'a, 'b> {
 /// Decode a plane; false if the stream was not one that an encoder wrote.
 #[inline(always)]
 pub(super) fn decode<L: Lanes>(l: L, job: &mut Job, order: &Order) -> bool {
-    match (job.linear, job.left) {
-        (false, false) => run::<L, false, false>(l, job, order),
-        (false, true) => run::<L, false, true>(l, job, order),
-        (true, false) => run::<L, true, false>(l, job, order),
-        (true, true) => run::<L, true, true>(l, job, order),
+    if job.linear {
+        run::<L, true>(l, job, order)
+    } else {
+        run::<L, false>(l, job, order)
     }
 }
 
 /// What a step leaves for the next.
 #[derive(Clone, Copy)]
 struct Step<L: Lanes> {
-    states: L::Vector,
-    sample: L::Vector,
-    west: L::Vector,
-    north: L::Vector,
-    before: L::Vector,
-    north_east: L::Vector,
-    error: L::Vector,
-    error_north: L::Vector,
-    error_north_east: L::Vector,
+    states: L::Wide,
+    sample: L::Narrow,
+    west: L::Narrow,
+    north: L::Narrow,
+    before: L::Narrow,
+    north_east: L::Narrow,
+    error: L::Narrow,
+    error_north: L::Narrow,
+    error_north_east: L::Narrow,
 }
 
 /// What stays the same through a plane.
 #[derive(Clone, Copy)]
-struct Fixed<L: Lanes> {
-    weights: [L::Vector; 6],
-    mask: L::Vector,
-    table_mask: L::Vector,
-    table_bits: L::Vector,
-    /// 0, 1, ... 31.
-    lane: L::Vector,
+struct Fixed {
+    /// The weights of west and west-west, of north and north-north, of north-west and north-east.
+    weights: [i32; 3],
+    /// The tables of the levels, where the upper bits of an activity as a float point to.
+    tables: [u32; LEVELS],
 }
 
 #[inline(always)]
-fn run<L: Lanes, const LINEAR: bool, const LEFT: bool>(l: L, job: &mut Job, order: &Order) -> bool {
+fn run<L: Lanes, const LINEAR: bool>(l: L, job: &mut Job, order: &Order) -> bool {
     job.above.fill(Cell {
-        sample: job.fill,
-        north: job.fill,
-        error: 0,
+        sample: [job.fill; 2],
+        north: [job.fill; 2],
+        error: [0; 2],
     });
+    let [w, n, nw, ne, ww, nn] = job.weights;
     let fixed = Fixed {
-        weights: {
-            let [w, n, nw, ne, ww, nn] = job.weights;
-            [
-                l.splat(w),
-                l.splat(n),
-                l.splat(nw),
-                l.splat(ne),
-                l.splat(ww),
-                l.splat(nn),
-            ]
-        },
-        mask: l.splat(job.mask),
-        table_mask: l.splat((1 << job.table_bits) - 1),
-        table_bits: l.splat(job.table_bits as i32),
-        lane: l.load(&std::array::from_fn(|lane| lane as i32)),
+        weights: [(w, ww), (n, nn), (nw, ne)]
+            .map(|(a, b)| i32::from(i16::from(a) as u16) | i32::from(b) << 16),
+        tables: std::array::from_fn(|at| job.tables[(at + LEVELS - LEVEL_BASE % LEVELS) % LEVELS]),
     };
     let (zero, fill) = (l.splat(0), l.splat(job.fill));
     let mut step = Step {
-        states: l.load(&job.states),
+        states: l.load_wide(&job.states),
         sample: fill,
         west: fill,
         north: fill,
@@ -113,41 +101,60 @@ fn run<L: Lanes, const LINEAR: bool, const LEFT: bool>(l: L, job: &mut Job, orde
     let mut block = [[0; LANES]; BLOCK];
     let (mut group, mut phase) = (0, 0);
     for _ in (0..order.steps).step_by(BLOCK) {
-        if order.inner(group, phase) {
+        let began = (group, phase);
+        let walk = order.walk(group, phase);
+        if walk == Walk::Inner {
             for (at, samples) in block.iter_mut().enumerate() {
-                let place = (group, phase + at);
-                step = next::<L, LINEAR, LEFT, false>(l, job, order, &fixed, step, place, samples);
+                let at = (group, phase + at);
+                if group == 0 {
+                    stand_in(l, job, &step, at.1);
+                }
+                step = next::<L, LINEAR, true>(l, job, order, &fixed, step, at, samples);
             }
-            job.sink.block(&block, order, group, phase);
             phase += BLOCK;
         } else {
-            let began = (group, phase);
             for samples in &mut block {
-                let place = (group, phase);
-                step = next::<L, LINEAR, LEFT, true>(l, job, order, &fixed, step, place, samples);
+                let at = (group, phase);
+                if group == 0 {
+                    stand_in(l, job, &step, phase);
+                }
+                step = next::<L, LINEAR, false>(l, job, order, &fixed, step, at, samples);
                 phase += 1;
                 if phase == order.period {
                     (group, phase) = (group + 1, 0);
                 }
             }
-            job.sink.block(&block, order, began.0, began.1);
         }
+        job.sink.block(&block, order, began, walk);
     }
-    l.store(step.states) == [RENORM; LANES] && job.words.ended()
+    l.store_wide(step.states) == [RENORM; LANES] && job.words.ended()
 }
 
-/// Decode a sample in every lane. `EDGE`: some lanes may be idle or at an end of their row.
+/// Let the first row of each band stand for the one above it, two columns to the right.
 #[inline(always)]
-fn next<L: Lanes, const LINEAR: bool, const LEFT: bool, const EDGE: bool>(
+fn stand_in<L: Lanes>(l: L, job: &mut Job, step: &Step<L>, phase: usize) {
+    if let Some(cell) = job.above.get_mut(phase + 1) {
+        let sample = l.bottoms(step.sample);
+        *cell = Cell {
+            sample,
+            north: sample,
+            error: l.bottoms(step.error),
+        };
+    }
+}
+
+/// Decode a sample in every lane. `INNER`: all have one, away from the ends of its row.
+#[inline(always)]
+fn next<L: Lanes, const LINEAR: bool, const INNER: bool>(
     l: L,
     job: &mut Job,
     order: &Order,
-    fixed: &Fixed<L>,
+    fixed: &Fixed,
     s: Step<L>,
     (group, phase): (usize, usize),
     samples: &mut [u16; LANES],
 ) -> Step<L> {
-    let east = if EDGE && phase + 1 == order.period {
+    let east = if !INNER && phase + 1 == order.period {
         0
     } else {
         phase + 1
@@ -160,114 +167,114 @@ fn next<L: Lanes, const LINEAR: bool, const LEFT: bool, const EDGE: bool>(
     let (mut west, mut west_west, mut north_west) = (s.sample, s.west, s.north);
     let (mut error_west, mut error_north_west) = (s.error, s.error_north);
     let (mut used_east, mut error_used_east) = (north_east, error_north_east);
-    let mut active = l.equal(fixed.mask, fixed.mask);
-    if EDGE {
-        let (column, row) = place(l, order, fixed, group, phase);
-        let first = l.equal(column, l.splat(0));
+    let mut active = [u32::MAX; 2];
+    if !INNER {
+        let Places {
+            first,
+            last,
+            active: here,
+        } = order.places(group, phase);
+        active = here;
+        let first = l.mask([first; 2]);
         west = l.select(first, north, west);
         west_west = l.select(first, north, west_west);
         north_west = l.select(first, north, north_west);
         error_west = l.select(first, error_north, error_west);
         error_north_west = l.select(first, error_north, error_north_west);
-        let last = l.equal(column, l.splat(order.columns as i32 - 1));
+        let last = l.mask([last; 2]);
         used_east = l.select(last, north, used_east);
         error_used_east = l.select(last, error_north, error_used_east);
-        let columns = l.splat(order.columns as i32);
-        let index = l.add(l.mul(row, columns), column);
-        active = l.both(
-            l.both(l.less(l.splat(-1), row), l.less(column, columns)),
-            l.less(index, l.splat(order.samples as i32)),
-        );
     }
 
     let predicted = if LINEAR {
         let north_north = l.shift_in(s.before, here.north);
-        let [w, n, nw, ne, ww, nn] = fixed.weights;
-        let known = l.add(
-            l.add(l.mul(n, north), l.mul(nw, north_west)),
-            l.add(
-                l.add(l.mul(ne, used_east), l.mul(nn, north_north)),
-                l.add(l.mul(ww, west_west), l.splat(1 << (WEIGHT_BITS - 1))),
-            ),
-        );
-        let sum = l.sar(l.add(l.mul(w, west), known), l.splat(WEIGHT_BITS));
-        let low = l.min(west, l.min(north, used_east));
-        let high = l.max(west, l.max(north, used_east));
-        l.min(l.max(sum, low), high)
+        let pairs = [
+            (west, west_west),
+            (north, north_north),
+            (north_west, used_east),
+        ];
+        let sum = l.linear(pairs, fixed.weights);
+        let (low, high) = (l.min(north, used_east), l.max(north, used_east));
+        l.min(l.max(sum, l.min(low, west)), l.max(high, west))
     } else {
         let (low, high) = (l.min(west, north), l.max(west, north));
         l.sub(l.add(west, north), l.min(l.max(north_west, low), high))
     };
 
-    let sides = l.add(error_north_west, error_used_east);
-    let activity = if LEFT {
-        l.add(l.add(sides, error_north), l.add(error_west, error_west))
+    let sides = l.add_most(l.add_most(error_north_west, error_used_east), l.splat(1));
+    let activity = if job.left {
+        let known = l.add_most(sides, error_north);
+        l.add_most(known, l.add_most(error_west, error_west))
     } else {
-        l.add(sides, l.add(error_north, error_north))
+        l.add_most(sides, l.add_most(error_north, error_north))
     };
-    let level = l.max(
-        l.shr(l.float_bits(activity), l.splat(22)),
-        l.splat(LEVEL_BASE),
-    );
-    let level = l.min(
-        l.sub(level, l.splat(LEVEL_BASE)),
-        l.splat(LEVELS as i32 - 1),
-    );
-    let slot = l.add(
-        l.lookup(&job.tables, level),
-        l.and(s.states, fixed.table_mask),
-    );
+    let level = l.shr_wide(l.float_bits(l.widen(activity)), l.splat_wide(22));
+    let slot = l.and_wide(s.states, l.splat_wide((1 << job.table_bits) - 1));
+    let slot = l.add_wide(l.lookup(&fixed.tables, level), slot);
     let entry = l.gather(job.slots, slot);
-    let symbol = l.and(entry, l.splat(0xff));
-    let frequency = l.and(l.shr(entry, l.splat(8)), l.splat(0xfff));
-    let states = l.add(
-        l.mul(frequency, l.shr(s.states, fixed.table_bits)),
-        l.shr(entry, l.splat(20)),
+    let symbol = l.and_wide(entry, l.splat_wide(0xff));
+    let frequency = l.and_wide(l.shr_wide(entry, l.splat_wide(8)), l.splat_wide(0xfff));
+    let states = l.add_wide(
+        l.mul_wide(
+            frequency,
+            l.shr_wide(s.states, l.splat_wide(job.table_bits)),
+        ),
+        l.shr_wide(entry, l.splat_wide(20)),
     );
-    let low = l.equal(l.shr(states, l.splat(16)), l.splat(0));
-    let low = if EDGE { l.both(low, active) } else { low };
+    let here_now = l.wide_mask(active);
+    let low = l.less_wide(states, l.splat_wide(RENORM));
+    let low = if INNER {
+        low
+    } else {
+        l.both_wide(low, here_now)
+    };
     let mut states = l.refill(states, low, &mut job.words);
 
-    let mut coded = symbol;
-    let wide = l.less(l.splat(DIRECT - 1), symbol);
-    let wide = if EDGE { l.both(wide, active) } else { wide };
-    if l.any(wide) {
-        let token = l.sub(symbol, l.splat(DIRECT));
-        let bits = l.add(l.shr(token, l.splat(2)), l.splat(EXTRA_BITS));
-        let bits = l.select(wide, bits, l.splat(0));
-        let base = l.shl(l.add(l.and(token, l.splat(3)), l.splat(4)), bits);
-        let extra = l.and(states, l.sub(l.shl(l.splat(1), bits), l.splat(1)));
-        let value = l.sub(l.add(base, extra), l.splat(256 - DIRECT));
-        coded = l.select(wide, value, symbol);
-        let rest = l.shr(states, bits);
-        let low = l.both(wide, l.equal(l.shr(rest, l.splat(16)), l.splat(0)));
+    let mut coded = l.narrow(symbol);
+    if l.any_above(coded, DIRECT as i16 - 1) {
+        let wide = l.less_wide(l.splat_wide(DIRECT - 1), symbol);
+        let wide = if INNER {
+            wide
+        } else {
+            l.both_wide(wide, here_now)
+        };
+        let token = l.sub_wide(symbol, l.splat_wide(DIRECT));
+        let bits = l.add_wide(l.shr_wide(token, l.splat_wide(2)), l.splat_wide(EXTRA_BITS));
+        let bits = l.select_wide(wide, bits, l.splat_wide(0));
+        let top = l.add_wide(l.and_wide(token, l.splat_wide(3)), l.splat_wide(4));
+        let ones = l.sub_wide(l.shl_wide(l.splat_wide(1), bits), l.splat_wide(1));
+        let extra = l.and_wide(states, ones);
+        let value = l.add_wide(l.shl_wide(top, bits), extra);
+        let value = l.sub_wide(value, l.splat_wide(256 - DIRECT));
+        coded = l.narrow(l.select_wide(wide, value, symbol));
+        let rest = l.shr_wide(states, bits);
+        let low = l.both_wide(wide, l.less_wide(rest, l.splat_wide(RENORM)));
         states = l.refill(rest, low, &mut job.words);
     }
 
-    let one = l.splat(1);
-    let sign = l.sub(l.splat(0), l.and(coded, one));
-    let residual = l.xor(l.shr(coded, one), sign);
-    let sample = l.and(l.add(predicted, residual), fixed.mask);
-    let error = l.shr(l.add(coded, one), one);
-    l.narrow(sample, samples);
-    if !EDGE || group > 0 || phase >= SKEW * (LANES - 1) {
-        let behind = SKEW * (LANES - 1);
-        let at = if phase >= behind {
+    let sign = l.sub(l.splat(0), l.and(coded, l.splat(1)));
+    let residual = l.xor(l.half(coded), sign);
+    let sample = l.and(l.add(predicted, residual), l.splat(job.mask));
+    let error = l.average(coded, l.splat(0));
+    l.store(sample, samples);
+    let behind = SKEW * (BAND - 1);
+    if INNER || group > 0 || phase >= behind {
+        let at = if INNER || phase >= behind {
             phase - behind
         } else {
             phase + order.period - behind
         };
         job.above[at] = Cell {
-            sample: l.top(sample),
-            north: if LINEAR { l.top(north) } else { 0 },
-            error: l.top(error),
+            sample: l.tops(sample),
+            north: l.tops(north),
+            error: l.tops(error),
         };
     }
     Step {
-        states: if EDGE {
-            l.select(active, states, s.states)
-        } else {
+        states: if INNER {
             states
+        } else {
+            l.select_wide(here_now, states, s.states)
         },
         sample,
         west,
@@ -278,22 +285,4 @@ fn next<L: Lanes, const LINEAR: bool, const LEFT: bool, const EDGE: bool>(
         error_north,
         error_north_east,
     }
-}
-
-/// The column and the row of each lane; rows before the first are negative.
-#[inline(always)]
-fn place<L: Lanes>(
-    l: L,
-    order: &Order,
-    fixed: &Fixed<L>,
-    group: usize,
-    phase: usize,
-) -> (L::Vector, L::Vector) {
-    let column = l.sub(l.splat(phase as i32), l.add(fixed.lane, fixed.lane));
-    let row = l.add(l.splat((group * LANES) as i32), fixed.lane);
-    let behind = l.less(column, l.splat(0));
-    (
-        l.select(behind, l.add(column, l.splat(order.period as i32)), column),
-        l.select(behind, l.sub(row, l.splat(LANES as i32)), row),
-    )
 }

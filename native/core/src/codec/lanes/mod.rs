@@ -1,23 +1,28 @@
-//! Thirty-two pixels at a time: what the decoder needs of a machine, and the machines it knows.
+//! Sixty-four pixels at a time: what the decoder needs of a machine, and the machines it knows.
 //!
 //! A [`Lanes`] value is the proof that its instructions run here, so its methods are safe to call.
 //! All forms give the same bytes; `scalar` says in plain code what each operation does.
 
 #![allow(unsafe_code)]
 
+mod coder;
 mod kernel;
 mod scalar;
 mod transpose;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub(super) use coder::{Codes, Draft, Output};
 pub(super) use kernel::{Cell, Job};
-pub(super) use transpose::{store_run, transpose};
+pub(super) use transpose::{load_tile, pack_run, store_run, store_tile};
 
 use super::order::Order;
 
-/// Rows that are decoded side by side; part of the format.
-pub(super) const LANES: usize = 32;
+/// Lanes of a band; part of the format.
+pub(super) const BAND: usize = 32;
+
+/// Rows that are decoded side by side, in two bands; part of the format.
+pub(super) const LANES: usize = 2 * BAND;
 
 /// Entries of a [`Slots`]: 16 tables of 4096.
 pub(super) const SLOTS: usize = 16 << 12;
@@ -25,48 +30,88 @@ pub(super) const SLOTS: usize = 16 << 12;
 /// Decoding tables: every index that is masked with `SLOTS - 1` is in bounds.
 pub(super) type Slots = [u32; SLOTS];
 
-/// Operations on a vector of 32 lanes of 32 bits.
+/// The lane that takes the `at`-th word of a step in which all do; part of the format. Of each band
+/// first the lanes whose third bit is clear, then the others: vectors of 16 bits become ones of 32
+/// that way without leaving their place in a register.
+pub(super) const fn lane_of(at: usize) -> usize {
+    (at & 32) | (at & 12) << 1 | (at & 16) >> 2 | (at & 3)
+}
+
+/// Operations on vectors of 64 lanes: of 16 bits (narrow) in the order of lanes, of 32 bits (wide)
+/// in the order of words.
 trait Lanes: Copy {
-    type Vector: Copy;
+    type Narrow: Copy;
+    type Wide: Copy;
+    /// Which lanes, for narrow vectors.
     type Mask: Copy;
+    /// Which lanes, for wide vectors.
+    type WideMask: Copy;
 
-    fn load(self, lanes: &[i32; LANES]) -> Self::Vector;
-    fn store(self, vector: Self::Vector) -> [i32; LANES];
-    fn splat(self, value: i32) -> Self::Vector;
-    /// The low 16 bits of each lane.
-    fn narrow(self, vector: Self::Vector, to: &mut [u16; LANES]);
+    fn splat(self, value: u16) -> Self::Narrow;
+    fn load(self, lanes: &[u16; LANES]) -> Self::Narrow;
+    fn store(self, vector: Self::Narrow, to: &mut [u16; LANES]);
+    fn add(self, a: Self::Narrow, b: Self::Narrow) -> Self::Narrow;
+    fn sub(self, a: Self::Narrow, b: Self::Narrow) -> Self::Narrow;
+    /// The sum of unsigned numbers, 65535 where it is more.
+    fn add_most(self, a: Self::Narrow, b: Self::Narrow) -> Self::Narrow;
+    /// `(a + b + 1) / 2` of unsigned numbers.
+    fn average(self, a: Self::Narrow, b: Self::Narrow) -> Self::Narrow;
+    /// The lesser of signed numbers.
+    fn min(self, a: Self::Narrow, b: Self::Narrow) -> Self::Narrow;
+    /// The greater of signed numbers.
+    fn max(self, a: Self::Narrow, b: Self::Narrow) -> Self::Narrow;
+    fn and(self, a: Self::Narrow, b: Self::Narrow) -> Self::Narrow;
+    fn xor(self, a: Self::Narrow, b: Self::Narrow) -> Self::Narrow;
+    /// Half of unsigned numbers.
+    fn half(self, a: Self::Narrow) -> Self::Narrow;
+    /// `a` times the lower half of `weights` and `b` times the upper one for three pairs, signed;
+    /// all six and 32, shifted right by 6, kept within 16 bits.
+    fn linear(self, pairs: [(Self::Narrow, Self::Narrow); 3], weights: [i32; 3]) -> Self::Narrow;
+    /// Whether some `a` is greater, signed.
+    fn any_above(self, a: Self::Narrow, than: i16) -> bool;
+    /// The lanes of the bits of each band.
+    fn mask(self, bits: [u32; 2]) -> Self::Mask;
+    fn select(self, mask: Self::Mask, yes: Self::Narrow, no: Self::Narrow) -> Self::Narrow;
+    /// In each band lane `k` becomes lane `k - 1`, and lane 0 becomes `first`.
+    fn shift_in(self, vector: Self::Narrow, first: [u16; 2]) -> Self::Narrow;
+    /// Lane 0 of each band.
+    fn bottoms(self, vector: Self::Narrow) -> [u16; 2];
+    /// Lane 31 of each band.
+    fn tops(self, vector: Self::Narrow) -> [u16; 2];
 
-    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    fn and(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    fn xor(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// Narrow to wide, unsigned.
+    fn widen(self, vector: Self::Narrow) -> Self::Wide;
+    /// Wide to narrow; each lane is below 65536.
+    fn narrow(self, vector: Self::Wide) -> Self::Narrow;
+    fn load_wide(self, lanes: &[u32; LANES]) -> Self::Wide;
+    fn store_wide(self, vector: Self::Wide) -> [u32; LANES];
+    fn splat_wide(self, value: u32) -> Self::Wide;
+    fn add_wide(self, a: Self::Wide, b: Self::Wide) -> Self::Wide;
+    fn sub_wide(self, a: Self::Wide, b: Self::Wide) -> Self::Wide;
+    fn mul_wide(self, a: Self::Wide, b: Self::Wide) -> Self::Wide;
+    fn and_wide(self, a: Self::Wide, b: Self::Wide) -> Self::Wide;
     /// Shifts take the count of each lane, 0 to 31.
-    fn shl(self, a: Self::Vector, by: Self::Vector) -> Self::Vector;
-    fn shr(self, a: Self::Vector, by: Self::Vector) -> Self::Vector;
-    fn sar(self, a: Self::Vector, by: Self::Vector) -> Self::Vector;
-    /// The bits of each lane as IEEE 754 single precision, rounded to nearest even.
-    fn float_bits(self, a: Self::Vector) -> Self::Vector;
-
-    fn equal(self, a: Self::Vector, b: Self::Vector) -> Self::Mask;
-    /// Signed `a < b`.
-    fn less(self, a: Self::Vector, b: Self::Vector) -> Self::Mask;
-    fn both(self, a: Self::Mask, b: Self::Mask) -> Self::Mask;
-    fn any(self, a: Self::Mask) -> bool;
-    fn select(self, mask: Self::Mask, yes: Self::Vector, no: Self::Vector) -> Self::Vector;
-
-    /// Lane `k` becomes lane `k - 1`; lane 0 becomes `first`.
-    fn shift_in(self, vector: Self::Vector, first: i32) -> Self::Vector;
-    /// Lane 31.
-    fn top(self, vector: Self::Vector) -> i32;
+    fn shl_wide(self, a: Self::Wide, by: Self::Wide) -> Self::Wide;
+    fn shr_wide(self, a: Self::Wide, by: Self::Wide) -> Self::Wide;
+    /// Numbers below 65536 as the bits of IEEE 754 single precision.
+    fn float_bits(self, a: Self::Wide) -> Self::Wide;
+    /// The lanes of the bits of each band.
+    fn wide_mask(self, bits: [u32; 2]) -> Self::WideMask;
+    /// `a < b`; both are below 2^31, or `b` is 65536.
+    fn less_wide(self, a: Self::Wide, b: Self::Wide) -> Self::WideMask;
+    fn both_wide(self, a: Self::WideMask, b: Self::WideMask) -> Self::WideMask;
+    fn select_wide(self, mask: Self::WideMask, yes: Self::Wide, no: Self::Wide) -> Self::Wide;
     /// `table[index & 31]`.
-    fn lookup(self, table: &[i32; 32], index: Self::Vector) -> Self::Vector;
-    /// `slots[index & (SLOTS - 1)]`.
-    fn gather(self, slots: &Slots, index: Self::Vector) -> Self::Vector;
-    /// Each lane of `mask`, in order, becomes `lane << 16 | the next word`.
-    fn refill(self, states: Self::Vector, mask: Self::Mask, words: &mut Words) -> Self::Vector;
+    fn lookup(self, table: &[u32; 32], index: Self::Wide) -> Self::Wide;
+    /// `table[index & (N - 1)]`; `N` is a power of two.
+    fn gather<const N: usize>(self, table: &[u32; N], index: Self::Wide) -> Self::Wide;
+    /// Quotient and rest, where the quotient is at least 1 and below 2^22; anything elsewhere.
+    fn divide(self, a: Self::Wide, by: Self::Wide) -> (Self::Wide, Self::Wide);
+    /// Each lane of `mask`, in the order of words, becomes `lane << 16 | the next word`.
+    fn refill(self, states: Self::Wide, mask: Self::WideMask, words: &mut Words) -> Self::Wide;
+    /// The reverse: the lower half of each lane of `mask`, the last one first, is written; the lane
+    /// is shifted right by 16.
+    fn give(self, states: Self::Wide, mask: Self::WideMask, output: &mut Output) -> Self::Wide;
 }
 
 /// The words of a stream, little-endian; zeros follow its end.
@@ -145,6 +190,19 @@ impl Machine {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the value proves that the instructions are there.
             Kind::Avx512(lanes) => unsafe { x86::decode_avx512(lanes, job, order) },
+        }
+    }
+
+    /// Encode the symbols of a plane; return the states a decoder begins with.
+    pub(super) fn encode(self, draft: &mut Draft) -> [u32; LANES] {
+        match self.0 {
+            Kind::Plain(lanes) => coder::encode(lanes, draft),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the value proves that the instructions are there.
+            Kind::Avx2(lanes) => unsafe { x86::encode_avx2(lanes, draft) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the value proves that the instructions are there.
+            Kind::Avx512(lanes) => unsafe { x86::encode_avx512(lanes, draft) },
         }
     }
 }

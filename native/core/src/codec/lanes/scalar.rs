@@ -1,163 +1,276 @@
 //! Lanes as arrays: the meaning of every operation, and what runs where nothing better does.
+//!
+//! Nothing is inlined into the loops: 64 lanes written out there take the compiler a minute.
 
 use std::array::from_fn;
 
-use super::{LANES, Lanes, SLOTS, Slots, Words};
+use super::super::predict::WEIGHT_BITS;
+use super::{BAND, LANES, Lanes, Output, Words, lane_of};
 
 #[derive(Clone, Copy)]
 pub(super) struct Scalar;
 
-type Vector = [i32; LANES];
+type Narrow = [u16; LANES];
+type Wide = [u32; LANES];
+type Mask = [bool; LANES];
 
-#[inline(always)]
-fn each(a: Vector, b: Vector, f: impl Fn(i32, i32) -> i32) -> Vector {
+#[inline]
+fn each<T: Copy>(a: [T; LANES], b: [T; LANES], f: impl Fn(T, T) -> T) -> [T; LANES] {
     from_fn(|lane| f(a[lane], b[lane]))
 }
 
-#[allow(clippy::inline_always)]
+#[inline]
+fn signed(a: Narrow, b: Narrow, f: impl Fn(i16, i16) -> i16) -> Narrow {
+    from_fn(|lane| f(a[lane] as i16, b[lane] as i16) as u16)
+}
+
+/// Whether a lane is among the bits of its band.
+#[inline]
+fn is_in(bits: [u32; 2], lane: usize) -> bool {
+    bits[lane / BAND] >> (lane % BAND) & 1 == 1
+}
+
 impl Lanes for Scalar {
-    type Vector = Vector;
-    type Mask = [bool; LANES];
+    type Narrow = Narrow;
+    type Wide = Wide;
+    type Mask = Mask;
+    type WideMask = Mask;
 
-    #[inline(always)]
-    fn load(self, lanes: &Vector) -> Vector {
-        *lanes
-    }
-
-    #[inline(always)]
-    fn store(self, vector: Vector) -> Vector {
-        vector
-    }
-
-    #[inline(always)]
-    fn splat(self, value: i32) -> Vector {
+    #[inline(never)]
+    fn splat(self, value: u16) -> Narrow {
         [value; LANES]
     }
 
-    #[inline(always)]
-    fn narrow(self, vector: Vector, to: &mut [u16; LANES]) {
-        for (to, from) in to.iter_mut().zip(vector) {
-            *to = from as u16;
-        }
+    #[inline(never)]
+    fn load(self, lanes: &Narrow) -> Narrow {
+        *lanes
     }
 
-    #[inline(always)]
-    fn add(self, a: Vector, b: Vector) -> Vector {
-        each(a, b, i32::wrapping_add)
+    #[inline(never)]
+    fn store(self, vector: Narrow, to: &mut [u16; LANES]) {
+        *to = vector;
     }
 
-    #[inline(always)]
-    fn sub(self, a: Vector, b: Vector) -> Vector {
-        each(a, b, i32::wrapping_sub)
+    #[inline(never)]
+    fn add(self, a: Narrow, b: Narrow) -> Narrow {
+        each(a, b, u16::wrapping_add)
     }
 
-    #[inline(always)]
-    fn mul(self, a: Vector, b: Vector) -> Vector {
-        each(a, b, i32::wrapping_mul)
+    #[inline(never)]
+    fn sub(self, a: Narrow, b: Narrow) -> Narrow {
+        each(a, b, u16::wrapping_sub)
     }
 
-    #[inline(always)]
-    fn min(self, a: Vector, b: Vector) -> Vector {
-        each(a, b, i32::min)
+    #[inline(never)]
+    fn add_most(self, a: Narrow, b: Narrow) -> Narrow {
+        each(a, b, u16::saturating_add)
     }
 
-    #[inline(always)]
-    fn max(self, a: Vector, b: Vector) -> Vector {
-        each(a, b, i32::max)
+    #[inline(never)]
+    fn average(self, a: Narrow, b: Narrow) -> Narrow {
+        each(a, b, |a, b| {
+            (u32::from(a) + u32::from(b)).div_ceil(2) as u16
+        })
     }
 
-    #[inline(always)]
-    fn and(self, a: Vector, b: Vector) -> Vector {
+    #[inline(never)]
+    fn min(self, a: Narrow, b: Narrow) -> Narrow {
+        signed(a, b, i16::min)
+    }
+
+    #[inline(never)]
+    fn max(self, a: Narrow, b: Narrow) -> Narrow {
+        signed(a, b, i16::max)
+    }
+
+    #[inline(never)]
+    fn and(self, a: Narrow, b: Narrow) -> Narrow {
         each(a, b, |a, b| a & b)
     }
 
-    #[inline(always)]
-    fn xor(self, a: Vector, b: Vector) -> Vector {
+    #[inline(never)]
+    fn xor(self, a: Narrow, b: Narrow) -> Narrow {
         each(a, b, |a, b| a ^ b)
     }
 
-    #[inline(always)]
-    fn shl(self, a: Vector, by: Vector) -> Vector {
-        each(a, by, |a, by| a.wrapping_shl(by as u32))
+    #[inline(never)]
+    fn half(self, a: Narrow) -> Narrow {
+        a.map(|a| a >> 1)
     }
 
-    #[inline(always)]
-    fn shr(self, a: Vector, by: Vector) -> Vector {
-        each(a, by, |a, by| (a as u32).wrapping_shr(by as u32) as i32)
+    #[inline(never)]
+    fn linear(self, pairs: [(Narrow, Narrow); 3], weights: [i32; 3]) -> Narrow {
+        from_fn(|lane| {
+            let products = pairs.iter().zip(weights).map(|((a, b), weights)| {
+                let (a, b) = (i32::from(a[lane] as i16), i32::from(b[lane] as i16));
+                a * i32::from(weights as i16) + b * (weights >> 16)
+            });
+            let sum = (products.sum::<i32>() + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS;
+            sum.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as u16
+        })
     }
 
-    #[inline(always)]
-    fn sar(self, a: Vector, by: Vector) -> Vector {
-        each(a, by, |a, by| a.wrapping_shr(by as u32))
+    #[inline(never)]
+    fn any_above(self, a: Narrow, than: i16) -> bool {
+        a.iter().fold(false, |any, &one| any | (one as i16 > than))
     }
 
-    #[inline(always)]
-    fn float_bits(self, a: Vector) -> Vector {
-        from_fn(|lane| (a[lane] as f32).to_bits() as i32)
+    #[inline(never)]
+    fn mask(self, bits: [u32; 2]) -> Mask {
+        from_fn(|lane| is_in(bits, lane))
     }
 
-    #[inline(always)]
-    fn equal(self, a: Vector, b: Vector) -> [bool; LANES] {
-        from_fn(|lane| a[lane] == b[lane])
-    }
-
-    #[inline(always)]
-    fn less(self, a: Vector, b: Vector) -> [bool; LANES] {
-        from_fn(|lane| a[lane] < b[lane])
-    }
-
-    #[inline(always)]
-    fn both(self, a: [bool; LANES], b: [bool; LANES]) -> [bool; LANES] {
-        from_fn(|lane| a[lane] & b[lane])
-    }
-
-    #[inline(always)]
-    fn any(self, a: [bool; LANES]) -> bool {
-        a.iter().fold(false, |any, &one| any | one)
-    }
-
-    #[inline(always)]
-    fn select(self, mask: [bool; LANES], yes: Vector, no: Vector) -> Vector {
+    #[inline(never)]
+    fn select(self, mask: Mask, yes: Narrow, no: Narrow) -> Narrow {
         from_fn(|lane| if mask[lane] { yes[lane] } else { no[lane] })
     }
 
-    #[inline(always)]
-    fn shift_in(self, vector: Vector, first: i32) -> Vector {
-        from_fn(|lane| if lane == 0 { first } else { vector[lane - 1] })
+    #[inline(never)]
+    fn shift_in(self, vector: Narrow, first: [u16; 2]) -> Narrow {
+        from_fn(|lane| match lane % BAND {
+            0 => first[lane / BAND],
+            _ => vector[lane - 1],
+        })
     }
 
-    #[inline(always)]
-    fn top(self, vector: Vector) -> i32 {
-        vector[LANES - 1]
+    #[inline(never)]
+    fn bottoms(self, vector: Narrow) -> [u16; 2] {
+        [vector[0], vector[BAND]]
     }
 
-    #[inline(always)]
-    fn lookup(self, table: &[i32; 32], index: Vector) -> Vector {
-        from_fn(|lane| table[index[lane] as usize & 31])
+    #[inline(never)]
+    fn tops(self, vector: Narrow) -> [u16; 2] {
+        [vector[BAND - 1], vector[LANES - 1]]
     }
 
-    #[inline(always)]
-    fn gather(self, slots: &Slots, index: Vector) -> Vector {
-        from_fn(|lane| slots[index[lane] as usize & (SLOTS - 1)] as i32)
+    #[inline(never)]
+    fn widen(self, vector: Narrow) -> Wide {
+        from_fn(|at| u32::from(vector[lane_of(at)]))
     }
 
-    #[inline(always)]
-    fn refill(self, states: Vector, mask: [bool; LANES], words: &mut Words) -> Vector {
+    #[inline(never)]
+    fn narrow(self, vector: Wide) -> Narrow {
+        let mut lanes = [0; LANES];
+        for (at, wide) in vector.into_iter().enumerate() {
+            lanes[lane_of(at)] = wide as u16;
+        }
+        lanes
+    }
+
+    #[inline(never)]
+    fn load_wide(self, lanes: &Wide) -> Wide {
+        *lanes
+    }
+
+    #[inline(never)]
+    fn store_wide(self, vector: Wide) -> Wide {
+        vector
+    }
+
+    #[inline(never)]
+    fn splat_wide(self, value: u32) -> Wide {
+        [value; LANES]
+    }
+
+    #[inline(never)]
+    fn add_wide(self, a: Wide, b: Wide) -> Wide {
+        each(a, b, u32::wrapping_add)
+    }
+
+    #[inline(never)]
+    fn sub_wide(self, a: Wide, b: Wide) -> Wide {
+        each(a, b, u32::wrapping_sub)
+    }
+
+    #[inline(never)]
+    fn mul_wide(self, a: Wide, b: Wide) -> Wide {
+        each(a, b, u32::wrapping_mul)
+    }
+
+    #[inline(never)]
+    fn and_wide(self, a: Wide, b: Wide) -> Wide {
+        each(a, b, |a, b| a & b)
+    }
+
+    #[inline(never)]
+    fn shl_wide(self, a: Wide, by: Wide) -> Wide {
+        each(a, by, u32::wrapping_shl)
+    }
+
+    #[inline(never)]
+    fn shr_wide(self, a: Wide, by: Wide) -> Wide {
+        each(a, by, u32::wrapping_shr)
+    }
+
+    #[inline(never)]
+    fn float_bits(self, a: Wide) -> Wide {
+        a.map(|a| (a as f32).to_bits())
+    }
+
+    #[inline(never)]
+    fn wide_mask(self, bits: [u32; 2]) -> Mask {
+        from_fn(|at| is_in(bits, lane_of(at)))
+    }
+
+    #[inline(never)]
+    fn less_wide(self, a: Wide, b: Wide) -> Mask {
+        from_fn(|at| a[at] < b[at])
+    }
+
+    #[inline(never)]
+    fn both_wide(self, a: Mask, b: Mask) -> Mask {
+        from_fn(|at| a[at] & b[at])
+    }
+
+    #[inline(never)]
+    fn select_wide(self, mask: Mask, yes: Wide, no: Wide) -> Wide {
+        from_fn(|at| if mask[at] { yes[at] } else { no[at] })
+    }
+
+    #[inline(never)]
+    fn lookup(self, table: &[u32; 32], index: Wide) -> Wide {
+        index.map(|index| table[index as usize & 31])
+    }
+
+    #[inline(never)]
+    fn gather<const N: usize>(self, table: &[u32; N], index: Wide) -> Wide {
+        index.map(|index| table[index as usize & (N - 1)])
+    }
+
+    #[inline(never)]
+    fn divide(self, a: Wide, by: Wide) -> (Wide, Wide) {
+        let by = by.map(|by| by.max(1));
+        (each(a, by, |a, by| a / by), each(a, by, |a, by| a % by))
+    }
+
+    #[inline(never)]
+    fn refill(self, states: Wide, mask: Mask, words: &mut Words) -> Wide {
         let mut spare = [0; 2 * LANES];
         let next = words.peek(&mut spare);
         let mut taken = 0;
-        let filled = from_fn(|lane| {
-            // At most `lane` words were taken by the lanes before.
-            let at = 2 * (taken as usize & (LANES - 1));
-            let word = i32::from(u16::from_le_bytes([next[at], next[at + 1]]));
-            taken += u32::from(mask[lane]);
-            if mask[lane] {
-                states[lane] << 16 | word
+        let filled = from_fn(|at| {
+            // At most `at` words were taken by the lanes before.
+            let word = 2 * (taken as usize & (LANES - 1));
+            let word = u32::from(u16::from_le_bytes([next[word], next[word + 1]]));
+            taken += u32::from(mask[at]);
+            if mask[at] {
+                states[at] << 16 | word
             } else {
-                states[lane]
+                states[at]
             }
         });
         words.take(taken);
         filled
+    }
+
+    #[inline(never)]
+    fn give(self, mut states: Wide, mask: Mask, output: &mut Output) -> Wide {
+        for at in (0..LANES).rev().filter(|&at| mask[at]) {
+            if let Some(to) = output.next::<1>(1) {
+                to[0] = states[at] as u16;
+            }
+            states[at] >>= 16;
+        }
+        states
     }
 }
