@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use super::header::{ChunkHeader, PLANES, PlaneHeader};
-use super::lanes::{Cell, Job, Machine, Slots, Words};
+use super::lanes::{Bits, Cell, Job, Machine, Slots, Words};
 use super::order::Order;
 use super::predict::LINEAR;
 use super::sink::Sink;
@@ -98,11 +98,8 @@ fn decode_plane(
         sink.fill(order.samples, plane.fill);
         return Ok(());
     };
-    let (words, rest) = usize::try_from(coded.words)
-        .ok()
-        .and_then(|words| stored.split_at_checked(words.checked_mul(2)?))
-        .ok_or(Invalid("a stream cut short"))?;
-    *stored = rest;
+    let words = take(stored, u64::from(coded.words) * 2)?;
+    let extra = take(stored, u64::from(coded.extra))?;
     for (index, table) in coded.tables.iter().enumerate() {
         table.spread(&mut scratch.slots[index << coded.table_bits..][..1 << coded.table_bits]);
     }
@@ -121,6 +118,7 @@ fn decode_plane(
         slots: &scratch.slots,
         states: coded.states,
         words: Words::new(words),
+        extra: Bits::new(extra),
         above: &mut scratch.above[..order.period],
         sink,
     };
@@ -129,4 +127,14 @@ fn decode_plane(
     } else {
         Err(Invalid("a stream that does not end where it should"))
     }
+}
+
+/// Take the next `count` bytes.
+fn take<'a>(stored: &mut &'a [u8], count: u64) -> Result<&'a [u8], Invalid> {
+    let (taken, rest) = usize::try_from(count)
+        .ok()
+        .and_then(|count| stored.split_at_checked(count))
+        .ok_or(Invalid("a stream cut short"))?;
+    *stored = rest;
+    Ok(taken)
 }

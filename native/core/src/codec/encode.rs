@@ -8,7 +8,7 @@ use super::lanes::{Codes, Draft, Machine, Output};
 use super::model::{Coding, View};
 use super::order::Order;
 use super::predict::{Fit, Predictor, Rows, residuals};
-use super::table::{Frequencies, TABLES, cluster, first_levels};
+use super::table::{BitWriter, Frequencies, TABLES, cluster, first_levels};
 
 /// How much to give for a small chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,7 @@ struct Scratch {
     difference: Vec<u16>,
     coding: Coding,
     words: Vec<u16>,
+    extra: Vec<u16>,
 }
 
 thread_local! {
@@ -79,7 +80,7 @@ fn encode_chunk(
         pixel_samples,
     } = geometry;
     let planes = usize::from(pixel_samples);
-    if !(1..=2).contains(&sample_bytes) || !(1..=PLANES).contains(&planes) {
+    if columns == 0 || !(1..=2).contains(&sample_bytes) || !(1..=PLANES).contains(&planes) {
         return None;
     }
     if planes > 1 && apart(raw, geometry) {
@@ -95,8 +96,8 @@ fn encode_chunk(
     }
     let pixel = usize::from(sample_bytes) * planes;
     let samples = raw.len() / pixel;
-    let order = Order::new(usize::from(columns.max(1)), samples);
-    if samples < 2 * usize::from(columns.max(1)) || i32::try_from(samples + order.period).is_err() {
+    let order = Order::new(usize::from(columns), samples);
+    if samples < 2 * usize::from(columns) || i32::try_from(samples + order.period).is_err() {
         return None;
     }
     let (pixels, tail) = raw.split_at(samples * pixel);
@@ -115,7 +116,7 @@ fn encode_chunk(
             &scratch.planes[plane]
         };
         let place = (plane as u8, plus.then_some(first as u8));
-        let room = (&mut scratch.coding, &mut scratch.words);
+        let room = (&mut scratch.coding, &mut scratch.words, &mut scratch.extra);
         encode_plane(
             samples,
             &order,
@@ -283,7 +284,7 @@ fn encode_plane(
     bits: u32,
     (form, machine): (Form, Machine),
     (plane, plus): (u8, Option<u8>),
-    (coding, words): (&mut Coding, &mut Vec<u16>),
+    (coding, words, extra): (&mut Coding, &mut Vec<u16>, &mut Vec<u16>),
     out: &mut Vec<u8>,
 ) -> Option<()> {
     let fill = samples[0];
@@ -315,14 +316,21 @@ fn encode_plane(
         .map(|counts| Frequencies::fit(counts, table_bits))
         .collect();
     words.resize(words.len().max(Output::most(samples.len())), 0);
+    extra.clear();
     let mut draft = Draft {
         order,
         coding,
         codes: &Codes::new(&tables, &first_levels(map).ok()?, table_bits),
         output: Output::new(words),
+        extra,
     };
     let states = machine.encode(&mut draft);
     let written = draft.output.written();
+    let mut bits = BitWriter::default();
+    for &coded in draft.extra.iter().rev() {
+        bits.put_extra(coded);
+    }
+    let extra = bits.finish();
     let coded = Coded {
         predictor,
         left: view.left,
@@ -331,6 +339,7 @@ fn encode_plane(
         tables,
         states,
         words: u32::try_from(written.len()).ok()?,
+        extra: u32::try_from(extra.len()).ok()?,
     };
     PlaneHeader {
         plane,
@@ -349,5 +358,6 @@ fn encode_plane(
     {
         *to = word.to_le_bytes();
     }
+    out.extend(extra);
     Some(())
 }

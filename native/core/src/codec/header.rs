@@ -86,6 +86,8 @@ pub(super) struct Coded {
     pub(super) states: [u32; LANES],
     /// Words of the stream.
     pub(super) words: u32,
+    /// Bytes of further bits.
+    pub(super) extra: u32,
 }
 
 impl PlaneHeader {
@@ -109,6 +111,7 @@ impl PlaneHeader {
         out.extend(bits.finish());
         out.extend(coded.states.iter().flat_map(|state| state.to_le_bytes()));
         out.extend(coded.words.to_le_bytes());
+        out.extend(coded.extra.to_le_bytes());
     }
 
     pub(super) fn read(bytes: &mut &[u8]) -> Result<Self, Invalid> {
@@ -150,6 +153,7 @@ impl PlaneHeader {
             *state = u32::from_le_bytes(*take(bytes)?);
         }
         let words = u32::from_le_bytes(*take(bytes)?);
+        let extra = u32::from_le_bytes(*take(bytes)?);
         let left = left == LEFT;
         let coded = Coded {
             predictor,
@@ -159,6 +163,7 @@ impl PlaneHeader {
             tables: tables?,
             states,
             words,
+            extra,
         };
         Ok(Self {
             plane,

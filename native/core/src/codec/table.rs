@@ -256,6 +256,13 @@ pub(super) struct BitWriter {
 }
 
 impl BitWriter {
+    /// What the symbols of coded residuals do not say.
+    pub(super) fn put_extra(&mut self, coded: u16) {
+        let value = u32::from(coded) + 256 - DIRECT;
+        let bits = value.ilog2() - 2;
+        self.put(value & ((1 << bits) - 1), bits);
+    }
+
     fn put(&mut self, value: u32, count: u32) {
         self.held |= u64::from(value) << self.count;
         self.count += count;

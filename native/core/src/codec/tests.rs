@@ -105,6 +105,18 @@ fn a_constant_plane_is_a_few_bytes() {
     assert!(round_trip(&vec![3; 512 * 512 * 2], geometry, Form::Fast));
 }
 
+#[test]
+fn what_is_no_image_is_not_coded() {
+    for (columns, sample_bytes, pixel_samples) in [(0, 1, 1), (10, 0, 1), (10, 3, 1), (10, 1, 5)] {
+        let geometry = Geometry {
+            columns,
+            sample_bytes,
+            pixel_samples,
+        };
+        assert_eq!(encode(&[0; 5000], geometry, Form::Strong), None);
+    }
+}
+
 fn geometries() -> impl Strategy<Value = Geometry> {
     (0..300_u16, 0..4_u8, 0..6_u8).prop_map(|(columns, sample_bytes, pixel_samples)| Geometry {
         columns,
@@ -147,6 +159,24 @@ proptest! {
             let mut other = vec![0; length];
             prop_assert_eq!(decode_on(machine, &stored, &mut other), result);
             prop_assert_eq!(&first, &other);
+        }
+    }
+}
+
+/// What was coded once is decoded for ever.
+#[test]
+fn golden_chunks() {
+    let golden: [(&[u8], usize, usize, usize); 3] = [
+        (include_bytes!("golden/fast_16.lanes"), 2, 1, 40),
+        (include_bytes!("golden/strong_16.lanes"), 2, 1, 900),
+        (include_bytes!("golden/strong_rgb.lanes"), 1, 3, 3),
+    ];
+    for (stored, bytes, planes, noise) in golden {
+        let raw = image(90 * 70 + 11, 90 * planes, bytes, noise as u32);
+        for machine in Machine::here() {
+            let mut back = vec![0; raw.len()];
+            assert_eq!(decode_on(machine, stored, &mut back), Ok(()));
+            assert!(back == raw);
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::super::model::Coding;
 use super::super::order::{BLOCK, Order, SKEW, Walk};
-use super::super::table::{DIRECT, EXTRA_BITS, Frequencies, LEVELS, RENORM, TABLES};
+use super::super::table::{DIRECT, Frequencies, LEVELS, RENORM, TABLES};
 use super::{BAND, LANES, Lanes, load_tile, store_tile};
 
 /// Symbols of 16 tables, each of which has room for 256.
@@ -50,6 +50,8 @@ pub(in super::super) struct Draft<'a> {
     pub(in super::super) coding: &'a Coding,
     pub(in super::super) codes: &'a Codes,
     pub(in super::super) output: Output<'a>,
+    /// The coded residuals whose symbols have further bits, in the reverse of the order of reading.
+    pub(in super::super) extra: &'a mut Vec<u16>,
 }
 
 /// Words, in the reverse of the order of reading.
@@ -116,28 +118,29 @@ fn block<L: Lanes, const ALL: bool>(
 ) -> L::Wide {
     let order = draft.order;
     let symbols = steps(&draft.coding.symbols, order, at, walk);
-    let (mut coded, mut known) = ([[0; LANES]; BLOCK], false);
     for step in (0..BLOCK).rev() {
+        let place = match (at.1 + step).checked_sub(order.period) {
+            None => (at.0, at.1 + step),
+            Some(phase) => (at.0 + 1, phase),
+        };
         let mut active = [u32::MAX; 2];
         if !ALL {
-            let phase = at.1 + step;
-            active = if phase < order.period {
-                order.places(at.0, phase).active
-            } else {
-                order.places(at.0 + 1, phase - order.period).active
-            };
+            active = order.places(place.0, place.1).active;
         }
         let narrow = l.load(&symbols[step]);
+        let mut above = l.above(l.and(narrow, l.splat(0xff)), DIRECT as i16 - 1);
+        while above != 0 {
+            let lane = above.ilog2() as usize;
+            let coded = order
+                .place(lane, place.0, place.1)
+                .map(|at| order.sample(at));
+            if let Some(coded) = coded.flatten().map(|at| draft.coding.coded[at]) {
+                draft.extra.push(coded);
+            }
+            above ^= 1 << lane;
+        }
         let wide = l.widen(narrow);
         let symbol = l.and_wide(wide, l.splat_wide(0xff));
-        if l.any_above(l.and(narrow, l.splat(0xff)), DIRECT as i16 - 1) {
-            if !known {
-                coded = steps(&draft.coding.coded, order, at, walk);
-                known = true;
-            }
-            let coded = l.widen(l.load(&coded[step]));
-            states = extra(l, draft, states, symbol, coded);
-        }
         let table = l.lookup(&draft.codes.tables, l.shr_wide(wide, l.splat_wide(8)));
         let code = l.gather(&draft.codes.codes, l.add_wide(table, symbol));
         let here = l.wide_mask(active);
@@ -170,30 +173,6 @@ fn put<L: Lanes, const ALL: bool>(
     let (quotient, rest) = l.divide(states, frequency);
     let shifted = l.shl_wide(quotient, l.splat_wide(bits));
     l.add_wide(shifted, l.add_wide(rest, start))
-}
-
-/// Encode the further bits of the symbols that have some; idle lanes have none.
-#[cold]
-#[inline(always)]
-fn extra<L: Lanes>(
-    l: L,
-    draft: &mut Draft,
-    states: L::Wide,
-    symbol: L::Wide,
-    coded: L::Wide,
-) -> L::Wide {
-    let zero = l.splat_wide(0);
-    let wide = l.less_wide(l.splat_wide(DIRECT - 1), symbol);
-    let token = l.sub_wide(symbol, l.splat_wide(DIRECT));
-    let bits = l.add_wide(l.shr_wide(token, l.splat_wide(2)), l.splat_wide(EXTRA_BITS));
-    let bits = l.select_wide(wide, bits, zero);
-    let ones = l.sub_wide(l.shl_wide(l.splat_wide(1), bits), l.splat_wide(1));
-    let value = l.and_wide(l.add_wide(coded, l.splat_wide(256 - DIRECT)), ones);
-    let left = l.sub_wide(l.splat_wide(31), bits);
-    let top = l.shr_wide(l.shr_wide(states, left), l.splat_wide(1));
-    let full = l.both_wide(wide, l.less_wide(zero, top));
-    let states = l.give(states, full, &mut draft.output);
-    l.select_wide(wide, l.add_wide(l.shl_wide(states, bits), value), states)
 }
 
 /// The block of values that begins at a group and a phase, by step and lane; 0 for idle lanes.

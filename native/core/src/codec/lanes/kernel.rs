@@ -8,7 +8,7 @@
 use super::super::order::{BLOCK, Order, Places, SKEW, Walk};
 use super::super::sink::Sink;
 use super::super::table::{DIRECT, EXTRA_BITS, LEVEL_BASE, LEVELS, RENORM};
-use super::{BAND, LANES, Lanes, Slots, Words};
+use super::{BAND, Bits, LANES, Lanes, Slots, Words};
 
 /// What lane 31 of each band leaves for lane 0 at one column: a sample, the one above it, what it
 /// was missed by.
@@ -35,6 +35,7 @@ pub(in super::super) struct Job<'a, 'b> {
     /// In the order of words.
     pub(in super::super) states: [u32; LANES],
     pub(in super::super) words: Words<'a>,
+    pub(in super::super) extra: Bits<'a>,
     /// One cell per period of the order.
     pub(in super::super) above: &'a mut [Cell],
     pub(in super::super) sink: Sink<'b>,
@@ -127,7 +128,7 @@ fn run<L: Lanes, const LINEAR: bool>(l: L, job: &mut Job, order: &Order) -> bool
         }
         job.sink.block(&block, order, began, walk);
     }
-    l.store_wide(step.states) == [RENORM; LANES] && job.words.ended()
+    l.store_wide(step.states) == [RENORM; LANES] && job.words.ended() && job.extra.ended()
 }
 
 /// Let the first row of each band stand for the one above it, two columns to the right.
@@ -228,28 +229,24 @@ fn next<L: Lanes, const LINEAR: bool, const INNER: bool>(
     } else {
         l.both_wide(low, here_now)
     };
-    let mut states = l.refill(states, low, &mut job.words);
+    let states = l.refill(states, low, &mut job.words);
 
     let mut coded = l.narrow(symbol);
-    if l.any_above(coded, DIRECT as i16 - 1) {
-        let wide = l.less_wide(l.splat_wide(DIRECT - 1), symbol);
-        let wide = if INNER {
-            wide
-        } else {
-            l.both_wide(wide, here_now)
-        };
-        let token = l.sub_wide(symbol, l.splat_wide(DIRECT));
-        let bits = l.add_wide(l.shr_wide(token, l.splat_wide(2)), l.splat_wide(EXTRA_BITS));
-        let bits = l.select_wide(wide, bits, l.splat_wide(0));
-        let top = l.add_wide(l.and_wide(token, l.splat_wide(3)), l.splat_wide(4));
-        let ones = l.sub_wide(l.shl_wide(l.splat_wide(1), bits), l.splat_wide(1));
-        let extra = l.and_wide(states, ones);
-        let value = l.add_wide(l.shl_wide(top, bits), extra);
-        let value = l.sub_wide(value, l.splat_wide(256 - DIRECT));
-        coded = l.narrow(l.select_wide(wide, value, symbol));
-        let rest = l.shr_wide(states, bits);
-        let low = l.both_wide(wide, l.less_wide(rest, l.splat_wide(RENORM)));
-        states = l.refill(rest, low, &mut job.words);
+    let mut wide = l.above(coded, DIRECT as i16 - 1);
+    if !INNER {
+        wide &= u64::from(active[0]) | u64::from(active[1]) << BAND;
+    }
+    if wide != 0 {
+        let mut symbols = [0; LANES];
+        l.store(coded, &mut symbols);
+        while wide != 0 {
+            let lane = wide.trailing_zeros() as usize % LANES;
+            let token = u32::from(symbols[lane]) - DIRECT;
+            let bits = (token >> 2) + EXTRA_BITS;
+            let value = ((token & 3 | 4) << bits) + job.extra.take(bits);
+            coded = l.put(coded, lane, (value - (256 - DIRECT)) as u16);
+            wide &= wide - 1;
+        }
     }
 
     let sign = l.sub(l.splat(0), l.and(coded, l.splat(1)));

@@ -67,8 +67,10 @@ trait Lanes: Copy {
     /// `a` times the lower half of `weights` and `b` times the upper one for three pairs, signed;
     /// all six and 32, shifted right by 6, kept within 16 bits.
     fn linear(self, pairs: [(Self::Narrow, Self::Narrow); 3], weights: [i32; 3]) -> Self::Narrow;
-    /// Whether some `a` is greater, signed.
-    fn any_above(self, a: Self::Narrow, than: i16) -> bool;
+    /// A bit for each lane: whether `a` is greater, signed.
+    fn above(self, a: Self::Narrow, than: i16) -> u64;
+    /// Set a lane.
+    fn put(self, vector: Self::Narrow, lane: usize, value: u16) -> Self::Narrow;
     /// The lanes of the bits of each band.
     fn mask(self, bits: [u32; 2]) -> Self::Mask;
     fn select(self, mask: Self::Mask, yes: Self::Narrow, no: Self::Narrow) -> Self::Narrow;
@@ -87,7 +89,6 @@ trait Lanes: Copy {
     fn store_wide(self, vector: Self::Wide) -> [u32; LANES];
     fn splat_wide(self, value: u32) -> Self::Wide;
     fn add_wide(self, a: Self::Wide, b: Self::Wide) -> Self::Wide;
-    fn sub_wide(self, a: Self::Wide, b: Self::Wide) -> Self::Wide;
     fn mul_wide(self, a: Self::Wide, b: Self::Wide) -> Self::Wide;
     fn and_wide(self, a: Self::Wide, b: Self::Wide) -> Self::Wide;
     /// Shifts take the count of each lane, 0 to 31.
@@ -150,6 +151,37 @@ impl<'a> Words<'a> {
     #[inline(always)]
     fn take(&mut self, words: u32) {
         self.at += 2 * words as usize;
+    }
+}
+
+/// Bits of symbols, the lowest of each byte first; zeros follow their end.
+pub(super) struct Bits<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Bits<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// Whether all bytes were begun, and no more.
+    pub(super) fn ended(&self) -> bool {
+        self.at.div_ceil(8) == self.bytes.len()
+    }
+
+    /// The next bits, at most 24.
+    #[inline(always)]
+    fn take(&mut self, count: u32) -> u32 {
+        let rest = self.bytes.get(self.at / 8..).unwrap_or_default();
+        let bytes = rest.first_chunk().copied().unwrap_or_else(|| {
+            let mut last = [0; 4];
+            last[..rest.len()].copy_from_slice(rest);
+            last
+        });
+        let bits = u32::from_le_bytes(bytes) >> (self.at % 8);
+        self.at += count as usize;
+        bits & ((1 << count) - 1)
     }
 }
 

@@ -111,8 +111,15 @@ impl Lanes for Scalar {
     }
 
     #[inline(never)]
-    fn any_above(self, a: Narrow, than: i16) -> bool {
-        a.iter().fold(false, |any, &one| any | (one as i16 > than))
+    fn above(self, a: Narrow, than: i16) -> u64 {
+        let bit = |(lane, one)| u64::from(one as i16 > than) << lane;
+        a.into_iter().enumerate().map(bit).sum()
+    }
+
+    #[inline(never)]
+    fn put(self, mut vector: Narrow, lane: usize, value: u16) -> Narrow {
+        vector[lane % LANES] = value;
+        vector
     }
 
     #[inline(never)]
@@ -175,11 +182,6 @@ impl Lanes for Scalar {
     #[inline(never)]
     fn add_wide(self, a: Wide, b: Wide) -> Wide {
         each(a, b, u32::wrapping_add)
-    }
-
-    #[inline(never)]
-    fn sub_wide(self, a: Wide, b: Wide) -> Wide {
-        each(a, b, u32::wrapping_sub)
     }
 
     #[inline(never)]

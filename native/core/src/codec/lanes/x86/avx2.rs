@@ -75,7 +75,6 @@ impl Lanes for Avx2 {
         and(a, b): Narrow = _mm256_and_si256;
         xor(a, b): Narrow = _mm256_xor_si256;
         add_wide(a, b): Wide = _mm256_add_epi32;
-        sub_wide(a, b): Wide = _mm256_sub_epi32;
         mul_wide(a, b): Wide = _mm256_mullo_epi32;
         and_wide(a, b): Wide = _mm256_and_si256;
         both_wide(a, b): Wide = _mm256_and_si256;
@@ -138,12 +137,18 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    fn any_above(self, Narrow([a, b, c, d]): Narrow, than: i16) -> bool {
-        // SAFETY: see above.
-        unsafe {
-            let most = _mm256_max_epi16(_mm256_max_epi16(a, b), _mm256_max_epi16(c, d));
-            _mm256_movemask_epi8(_mm256_cmpgt_epi16(most, _mm256_set1_epi16(than))) != 0
-        }
+    fn above(self, Narrow([a, b, c, d]): Narrow, than: i16) -> u64 {
+        u64::from(above([a, b], than)) | u64::from(above([c, d], than)) << BAND
+    }
+
+    #[inline(always)]
+    fn put(self, vector: Narrow, lane: usize, value: u16) -> Narrow {
+        let bit = 1_u64 << (lane % LANES);
+        self.select(
+            self.mask([bit as u32, (bit >> BAND) as u32]),
+            self.splat(value),
+            vector,
+        )
     }
 
     #[inline(always)]
@@ -366,6 +371,17 @@ fn sum(a: __m256i, b: __m256i, c: __m256i, weights: [i32; 3]) -> __m256i {
         let half = _mm256_set1_epi32(1 << (WEIGHT_BITS - 1));
         let sum = _mm256_add_epi32(_mm256_add_epi32(b, c), _mm256_add_epi32(a, half));
         _mm256_srai_epi32::<{ WEIGHT_BITS as _ }>(sum)
+    }
+}
+
+#[inline(always)]
+fn above([a, b]: [__m256i; 2], than: i16) -> u32 {
+    // SAFETY: see above.
+    unsafe {
+        let than = _mm256_set1_epi16(than);
+        let (a, b) = (_mm256_cmpgt_epi16(a, than), _mm256_cmpgt_epi16(b, than));
+        let lanes = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi16(a, b));
+        _mm256_movemask_epi8(lanes) as u32
     }
 }
 

@@ -67,7 +67,6 @@ impl Lanes for Avx512 {
         and(a, b): Narrow = _mm512_and_si512;
         xor(a, b): Narrow = _mm512_xor_si512;
         add_wide(a, b): Wide = _mm512_add_epi32;
-        sub_wide(a, b): Wide = _mm512_sub_epi32;
         mul_wide(a, b): Wide = _mm512_mullo_epi32;
         and_wide(a, b): Wide = _mm512_and_si512;
         shl_wide(a, by): Wide = _mm512_sllv_epi32;
@@ -119,12 +118,24 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn any_above(self, a: Narrow, than: i16) -> bool {
+    fn above(self, a: Narrow, than: i16) -> u64 {
         // SAFETY: see above.
         unsafe {
-            let most = _mm512_max_epi16(a.0[0], a.0[1]);
-            _mm512_cmpgt_epi16_mask(most, _mm512_set1_epi16(than)) != 0
+            let than = _mm512_set1_epi16(than);
+            let low = _mm512_cmpgt_epi16_mask(a.0[0], than);
+            let high = _mm512_cmpgt_epi16_mask(a.0[1], than);
+            u64::from(low) | u64::from(high) << 32
         }
+    }
+
+    #[inline(always)]
+    fn put(self, vector: Narrow, lane: usize, value: u16) -> Narrow {
+        let bit = 1_u64 << (lane % LANES);
+        let masks = [bit as u32, (bit >> 32) as u32];
+        // SAFETY: see above.
+        Narrow::each(|part| unsafe {
+            _mm512_mask_set1_epi16(vector.0[part], masks[part], value as i16)
+        })
     }
 
     #[inline(always)]
