@@ -1,15 +1,23 @@
 """Policies of an archive: what they plan, and that the plan is followed."""
 
+import random
 import threading
 
 import psutil
 import pytest
 from hospital import DAY_NS, follow_once, image
 
-from vna.archive import Archive, ArchiveSettings, TierSettings
+from vna.archive import Archive, ArchiveSettings, Pace, Stopped, TierSettings
 from vna.errors import Invalid, Unavailable
 from vna.testing.clocks import SetClock
-from vna.workflow import PolicySettings, TieringSettings, follow_policies, planned_moves
+from vna.testing.images import ct_image
+from vna.workflow import (
+    PolicySettings,
+    TieringSettings,
+    follow_plan,
+    follow_policies,
+    planned_moves,
+)
 
 BEGIN = 1_767_225_600 * 10**9
 """2026-01-01."""
@@ -99,6 +107,58 @@ async def test_a_tier_that_is_away_holds_up_no_other(folder, archive, clock):
     in_the_way.unlink()
     follow_once(archive, policies)
     assert [each.tier for each in archive.series_facts()] == ["cold", "warm"]
+
+
+async def test_what_comes_late_to_a_series_follows_it(archive, clock):
+    season = PolicySettings("season", "cold", 90)
+    for number in (1, 2):
+        await archive.store(
+            ct_image(f"1.2.3.{number}", PixelData=number.to_bytes(2, "little") * 256), source="test"
+        )
+        clock.now_ns += 91 * DAY_NS
+        assert planned(archive, season) == [("1.2.3", "hot", "cold", "season")]
+        follow_once(archive, [season])
+        assert planned(archive, season) == []
+        assert [each.objects for each in archive.tier_states().values()] == [0, 0, number]
+
+
+async def test_a_large_series_that_was_left_amid_a_move_is_gone_on_with(
+    archive, clock, monkeypatch
+):
+    """Its instances came in no order, so that neither the first nor the last one tells."""
+    for module in ("movement", "facts"):
+        monkeypatch.setattr(f"vna.archive.{module}.PACK_BYTES", 20_000)
+    monkeypatch.setattr("vna.archive.facts.ONE_PACK", 10_000)
+    for number in (2, 7, 8, 3, 4, 6, 5, 1):
+        file = ct_image(
+            f"1.2.3.{number}",
+            InstanceNumber=number,
+            Rows=1,
+            Columns=3000,
+            PixelData=random.Random(number).randbytes(6000),
+        )
+        await archive.store(file, source="test")
+    clock.now_ns += 91 * DAY_NS
+    season = PolicySettings("season", "cold", 90)
+    stop = threading.Event()
+
+    class Stopping(Pace):
+        left = 13  # bulk values of a pack and one more, eight headers, and then one more bulk value
+
+        def __call__(self, size):
+            self.left -= size > 0
+            if not self.left:
+                stop.set()
+            super().__call__(size)
+
+    with pytest.raises(Stopped):
+        follow_plan(archive, [season], Stopping(clock, stop))
+    states = archive.tier_states()
+    assert states["cold"].objects == 3
+    assert planned(archive, season) == [("1.2.3", "hot", "cold", "season")]
+    follow_once(archive, [season])
+    assert [each.objects for each in archive.tier_states().values()] == [0, 0, 8]
+    assert planned(archive, season) == []
 
 
 async def test_a_tier_keeps_its_copy_until_enough_tiers_below_have_one(folder, clock):

@@ -12,6 +12,7 @@ from typing import Concatenate, Literal, ParamSpec, Self, TypeVar
 from vna.archive.access import Accesses, AccessLog
 from vna.archive.blobs import BlobReads, NearReads, PresentReads, Suspects
 from vna.archive.commit import Committer, Proposal
+from vna.archive.facts import Facts
 from vna.archive.flow import Flow, Run
 from vna.archive.glances import Glances
 from vna.archive.history import History, histories, level_of
@@ -150,6 +151,7 @@ class Archive(Keeping):
         names = {number: each.name for number, each in self._tiers.names.items()}
         self._access = AccessLog(settings.data, names, clock, settings.access_log_bytes)
         self._accesses = Accesses(settings.data)
+        self._facts = Facts(self._index, self._tiers)
         self._present = Retrieval(present, PromptLookup(recent, self._glances), self._access)
         lookup = IndexLookup(self._index, recent, self._recalls)
         self._retrieval = BlockingRetrieval(blobs, lookup, self._access, MAX_EXPANDED_BYTES)

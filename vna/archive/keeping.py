@@ -19,7 +19,7 @@ from vna.archive.compact import (
     Victim,
 )
 from vna.archive.contents import series_of
-from vna.archive.facts import SeriesFacts, TierFacts, series_facts, tier_facts
+from vna.archive.facts import Facts, SeriesFacts, TierFacts
 from vna.archive.inventory import TierState, tier_states
 from vna.archive.movement import Moved, Mover
 from vna.archive.pace import Pace
@@ -71,6 +71,7 @@ class Keeping:
     _recalls: Recalls
     _access: AccessLog
     _accesses: Accesses
+    _facts: Facts
 
     def check(self, progress: Callable[[int, int], None] | None = None) -> CheckReport:
         """Read back and verify every object; `progress(done, total)` follows it."""
@@ -193,11 +194,11 @@ class Keeping:
     def series_facts(self) -> Iterator[SeriesFacts]:
         """Yield what policies go by of every series that can move, the oldest studies first."""
         self._access.flush()
-        return series_facts(self._index, self._tiers, self._accesses.last())
+        return self._facts.series(self._accesses.last())
 
     def tier_facts(self) -> list[TierFacts]:
         """Return what policies go by of each tier, from hot to cold."""
-        return tier_facts(self._index, self._tiers)
+        return self._facts.tiers()
 
     def last_reads(self) -> Mapping[str, int]:
         """Return when studies were last read as the access log has it, ns since 1970, by their UIDs."""

@@ -236,6 +236,12 @@ class Reader:
         start = row_key(*after[:2], after[2] + 1) if after else prefix
         return self._rows(Table.INSTANCES, prefix, start, decode_instance)
 
+    def last_instance_of(self, study_id: int, series_id: int) -> Instance | None:
+        """Return the instance of a series that came last."""
+        low, high = row_key(study_id, series_id), row_key(study_id, series_id + 1)
+        value = self._txn.last(Table.INSTANCES, low, high)
+        return decode_instance(value) if value is not None else None
+
     def ids(
         self, level: Level, low: bytes, high: bytes, after: tuple[bytes, EntityId] | None = None
     ) -> Iterator[EntityId]:

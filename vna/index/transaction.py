@@ -85,6 +85,12 @@ class Transaction:
                     return
                 yield key, value
 
+    def last(self, table: Table, low: bytes, high: bytes) -> bytes | None:
+        """Return the value at the largest key from `low` on that is below `high`."""
+        with self._txn.cursor(db=self._tables[table]) as cursor:
+            there = cursor.prev() if cursor.set_range(high) else cursor.last()
+            return cursor.value() if there and cursor.key() >= low else None
+
     def entries(self, table: Table) -> int:
         """Return how many entries a table has, in constant time."""
         return self._txn.stat(db=self._tables[table])["entries"]
