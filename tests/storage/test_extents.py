@@ -54,6 +54,27 @@ def test_another_process_finds_it_too(make_cached, far):
     assert reads(far) == 1
 
 
+def test_a_folder_that_has_not_changed_is_not_listed_again(make_cached, monkeypatch):
+    first, second = make_cached(), make_cached()
+    first.open(PACK).read(0, 100)
+    listed = []
+    whole = ExtentCache._listed
+    monkeypatch.setattr(
+        ExtentCache, "_listed", lambda self, pack: listed.append(pack) or whole(self, pack)
+    )
+    now = iter(range(100))
+    monkeypatch.setattr("vna.storage.extents.time.monotonic", lambda: next(now))
+    cache = second.cache
+    assert cache.covers(PACK, 0, 100)
+    assert not any(cache.covers(PACK, 200, 300) for _ in range(20))
+    assert cache.find(PACK, 200, 300) is None
+    assert len(listed) == 2, "once more, as the time of change is coarse"
+    first.open(PACK).read(200, 100)
+    assert cache.covers(PACK, 200, 300)
+    first.cache.clear()
+    assert not cache.covers(PACK, 0, 100)
+
+
 def test_neighbours_and_overlaps_make_one_range(make_cached, far):
     reader = make_cached().open(PACK)
     for start, stop in ((0, 100), (100, 300), (250, 600), (260, 270)):

@@ -11,10 +11,12 @@ import fcntl
 import os
 import re
 import threading
+import time
 import zlib
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -33,8 +35,23 @@ __all__ = ["ExtentCache"]
 
 _NAME: Final = re.compile(r"([0-9a-f]{12})-([0-9a-f]{12})")
 _LOCKS: Final = 64
+COARSE_S: Final = 0.1
+"""More than the time of change of a folder is late by, on any file system that a cache is on."""
 _LOOK_AFTER: Final = 32
 """The cache is looked through when this part of its limit has been added by a process."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """Extents of a pack.
+
+    Their folder had `changed` then, which was first seen at `since`; a `final` one has them all.
+    """
+
+    extents: list[tuple[int, int]]
+    changed: int
+    since: float
+    final: bool
 
 
 class ExtentCache:
@@ -44,7 +61,7 @@ class ExtentCache:
         self._folder = folder
         self.limit = limit_bytes
         self._lock = threading.Lock()
-        self._known: dict[PackId, list[tuple[int, int]]] = {}
+        self._known: dict[PackId, _Listing] = {}
         self._touched: set[str] = set()
         self._added = limit_bytes  # so that the first addition of a process looks
         make_folder(folder)
@@ -54,8 +71,7 @@ class ExtentCache:
     def find(self, pack: PackId, start: int, stop: int) -> bytes | None:
         """Return bytes `[start, stop)` of a pack if all of them are here."""
         data = self._read(pack, start, stop)
-        if data is None:
-            self._forget(pack)  # another process may have fetched it
+        if data is None and self._renew(pack):  # another process may have fetched it
             data = self._read(pack, start, stop)
         metrics.CACHE_LOOKUPS.add("hit" if data is not None else "miss")
         return data
@@ -64,8 +80,8 @@ class ExtentCache:
         """Say whether bytes `[start, stop)` of a pack are here."""
         if self._there(pack, start, stop):
             return True
-        self._forget(pack)  # another process may have fetched it, or dropped it
-        return self._there(pack, start, stop)
+        # another process may have fetched it, or dropped it
+        return self._renew(pack) and self._there(pack, start, stop)
 
     def favour(self, pack: PackId, start: int, stop: int) -> None:
         """Count bytes that were fetched by choice as read once: eviction finds them in use."""
@@ -181,14 +197,13 @@ class ExtentCache:
         with self._lock:
             known = self._known.get(pack)
         if known is None:
-            known = self._listed(pack)
-            with self._lock:
-                self._known[pack] = known
+            known = self._look(pack)
+        extents = known.extents
         chosen = []
         at = start
         while at < stop:
             # Of those that begin at or before `at`, the one that reaches furthest.
-            before = known[: bisect_right(known, (at, 1 << 62))]
+            before = extents[: bisect_right(extents, (at, 1 << 62))]
             best = max(before, key=lambda extent: extent[1], default=None)
             if best is None or best[1] <= at:
                 return None
@@ -207,6 +222,35 @@ class ExtentCache:
             return []
         names = [match for file in files if (match := _NAME.fullmatch(file.name))]
         return sorted((int(name[1], 16), int(name[2], 16)) for name in names)
+
+    def _look(self, pack: PackId) -> _Listing:
+        changed, now = self._changed(pack), time.monotonic()  # both before the listing
+        with self._lock:
+            before = self._known.get(pack)
+        since = before.since if before is not None and before.changed == changed else now
+        listing = _Listing(self._listed(pack), changed, since, final=now - since > COARSE_S)
+        with self._lock:
+            self._known[pack] = listing
+        return listing
+
+    def _renew(self, pack: PackId) -> bool:
+        """Look again at the extents of a pack, unless there can be no others; say whether it did.
+
+        The time of change of a folder is coarse: what came right after a listing may not show in it.
+        So a listing is final only if that time stood still for a while before.
+        """
+        with self._lock:
+            known = self._known.get(pack)
+        if known is not None and known.final and known.changed == self._changed(pack):
+            return False
+        self._look(pack)
+        return True
+
+    def _changed(self, pack: PackId) -> int:
+        try:
+            return (self._folder / pack_name(pack)).stat().st_mtime_ns
+        except OSError:
+            return 0
 
     def _forget(self, pack: PackId) -> None:
         with self._lock:
