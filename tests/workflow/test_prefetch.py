@@ -375,7 +375,8 @@ async def test_priors_of_an_order_say_why(cold, begin):
     await arrive(cold)
     by_study = priors_of_order(cold, [RULE], Order(study_uid="1.2.9", body_part="HEAD"))
     assert by_study == choices, "the study's own facts are looked at"
-    assert priors_of_order(cold, [RULE], Order(patient_id="P1", issuer="elsewhere")) == []
+    with pytest.raises(NotFound, match="no study of that patient"):
+        priors_of_order(cold, [RULE], Order(patient_id="P1", issuer="elsewhere"))
     with pytest.raises(NotFound, match=r"study 1\.2\.7 is not in the archive"):
         priors_of_order(cold, [RULE], Order(study_uid="1.2.7"))
 

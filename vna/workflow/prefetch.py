@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -69,17 +69,23 @@ def priors_of_order(archive: Archive, rules: Sequence[PrefetchRule], order: Orde
     """
     study = archive.study(order.study_uid) if order.study_uid else None
     if study is not None:
-        return _priors(archive, rules, study.patient, facts_of(study))
+        studies = archive.patient_studies(study.patient)
+        return _priors(archive, rules, studies, facts_of(study))
     if not order.patient:
         raise NotFound(f"study {order.study_uid} is not in the archive")
-    return _priors(archive, rules, order.patient, order.facts(archive.clock.stamp()))
+    studies = archive.patient_studies(order.patient)
+    if not studies:
+        raise NotFound("no study of that patient, by ID and issuer, is in the archive")
+    return _priors(archive, rules, studies, order.facts(archive.clock.stamp()))
 
 
 def _priors(
-    archive: Archive, rules: Sequence[PrefetchRule], patient: str, arriving: StudyFacts
+    archive: Archive,
+    rules: Sequence[PrefetchRule],
+    studies: Iterable[PatientStudy],
+    arriving: StudyFacts,
 ) -> list[Choice]:
-    candidates = map(facts_of, archive.patient_studies(patient))
-    return choose_priors(arriving, candidates, rules, archive.clock.stamp())
+    return choose_priors(arriving, map(facts_of, studies), rules, archive.clock.stamp())
 
 
 class Prefetch:
@@ -184,24 +190,27 @@ class Prefetch:
     def _follow_study(self, uid: str) -> None:
         """Choose priors for a study when it begins to come, and when more is known of it."""
         study = self._archive.study(uid)
-        if study is None or self._is_history(study):
+        if study is None:
             return
         facts = facts_of(study)
+        if self._is_history(facts):
+            return
         known, before = self._chosen.get(uid, (None, frozenset[str]()))
         if facts == known:
             return
         if known is None:
             metrics.PREFETCH_STUDIES.add("arrived")
-        choices = _priors(self._archive, self._rules, study.patient, facts)
+        studies = self._archive.patient_studies(study.patient)
+        choices = _priors(self._archive, self._rules, studies, facts)
         self._take([each for each in choices if each.study_uid not in before])
         self._chosen[uid] = facts, before | {each.study_uid for each in choices}
         self._chosen.move_to_end(uid)
         while len(self._chosen) > REMEMBERED:
             self._chosen.popitem(last=False)
 
-    def _is_history(self, study: PatientStudy) -> bool:
+    def _is_history(self, arriving: StudyFacts) -> bool:
         days = self._settings.arrived_within_days
-        return bool(days) and self._clock.stamp() - facts_of(study).made > days * DAY_NS
+        return bool(days) and self._clock.stamp() - arriving.made > days * DAY_NS
 
     def _take(self, choices: Sequence[Choice]) -> None:
         now = self._clock.stamp()
