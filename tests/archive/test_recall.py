@@ -144,4 +144,12 @@ async def test_a_store_that_goes_away_under_a_recall(cold, monkeypatch):
         with pytest.raises(Unavailable, match="pulled"):
             content(archive, 1)
         until(lambda: len(asked) >= 2)
+    until(lambda: is_back(archive))
     assert content(archive, 2) == files[2]
+
+
+def is_back(archive):
+    try:
+        return bool(content(archive, 2))
+    except Unavailable:  # the tier was away three times: it is left alone for a second
+        return False
