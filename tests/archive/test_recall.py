@@ -1,6 +1,7 @@
 """Reading from far away: few requests, the rest of a series before it is asked for."""
 
 import random
+import threading
 import time
 
 import pytest
@@ -129,6 +130,39 @@ async def test_a_cache_that_is_warmed_and_dropped(cold):
     assert requests(archive)[0] == count
     assert archive.drop_cache() >= (COUNT + 1) * SIZE
     assert archive.cache_state().bytes == 0
+
+
+async def test_a_reader_does_not_wait_for_what_comes_at_a_pace(cold, monkeypatch):
+    archive, _ = cold
+    waited = []
+    monkeypatch.setattr("vna.storage.tiers.cached.Flight.wait", lambda *each: waited.append(each))
+    large = {
+        number: ct_image(
+            f"1.2.8.1.{number}",
+            StudyInstanceUID="1.2.8",
+            SeriesInstanceUID="1.2.8.1",
+            InstanceNumber=number,
+            PixelData=random.Random(number).randbytes(6 << 20),
+        )
+        for number in range(1, 4)
+    }
+    for file in large.values():
+        await archive.store(file, source="test")
+    archive.move("cold", "1.2.8")
+    held, go_on = threading.Event(), threading.Event()
+
+    def pace(_size):
+        held.set()
+        go_on.wait()
+
+    warming = threading.Thread(target=archive.warm_cache, args=("1.2.8",), kwargs={"pace": pace})
+    warming.start()
+    assert held.wait(20)
+    (stored,) = archive.objects("1.2.8", None, "1.2.8.1.3")
+    assert b"".join(archive.file(stored, "TEST")[1]) == large[3]
+    go_on.set()
+    warming.join()
+    assert waited == []
 
 
 async def test_a_store_that_goes_away_under_a_recall(cold, monkeypatch):

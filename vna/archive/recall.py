@@ -85,19 +85,18 @@ class Recalls:
     ) -> int:
         """Have series in the cache on return, to stay; return the bytes fetched, as `pace` lets.
 
+        Nobody waits for these, as they come at a pace: who wants them meanwhile asks for himself.
         Raises OSError, and what `pace` raises.
         """
         done = 0
         for number, each in enumerate(series):
             flights = self._begin(each)
-            try:
-                for flight in flights:
-                    flight.fly(self._stop, pace)
-                    flight.favour()
-                    done += flight.stop - flight.start
-            finally:
-                for flight in flights:
-                    flight.land()
+            for flight in flights:
+                flight.land()
+            for flight in flights:
+                flight.fly(self._stop, pace)
+                flight.favour()
+                done += flight.stop - flight.start
             if follow is not None:
                 follow(number + 1, len(series))
         return done

@@ -76,7 +76,10 @@ class Orders:
         self._clock = clock or SystemClock()
 
     def leave(self, order: Order) -> None:
-        """Have priors for an order made hot in its time; durable on return. Raises Unavailable."""
+        """Have priors for an order made hot in its time; durable on return.
+
+        Waits for the disk: call it off the event loop. Raises Unavailable.
+        """
         name = f"{self._clock.stamp():016x}-{self._clock.token(4).hex()}.json"
         try:
             make_folder(self._folder)
