@@ -403,6 +403,20 @@ class Archive(Keeping):
         self._retrieval.note("dataset", stored, items)
         return self._retrieval.pieces(items)
 
+    def dataset_at_hand(self, stored: StoredObject) -> Run | None:
+        """Return a data set as received if it is in memory, and a run; else None: ask for its runs.
+
+        Belongs to the event loop.
+        """
+        try:
+            items = self._present.dataset(stored)
+        except (WouldWait, VnaError):  # what is wrong is told to who reads the runs
+            return None
+        run = self._flow.at_hand(items)
+        if run is not None:
+            self._present.note("dataset", stored, items)
+        return run
+
     async def dataset_runs(self, stored: StoredObject) -> AsyncGenerator[Run, None]:
         """Yield the data set exactly as received, in runs of about 1 MiB, read a run ahead."""
 

@@ -45,6 +45,15 @@ class Flow:
         except WouldWait:
             return await self._threads(items).run(self._there, items)
 
+    def at_hand(self, items: Sequence[Item]) -> Run | None:
+        """Return the bytes of items that make a run, if all are in memory; None if not, or if longer."""
+        if sum(map(len, items)) > RUN:
+            return None
+        try:
+            return self._here(items)
+        except WouldWait:
+            return None
+
     async def runs(self, batches: AsyncIterator[Iterable[Item]]) -> AsyncGenerator[Run, None]:
         """Yield the bytes of all items in order. Holds two runs, or one chunk of a blob.
 

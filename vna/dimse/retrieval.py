@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeAlias
 
 from vna.archive import Archive, Run, StoredObject
 from vna.dimse.association import Association, Buffer
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 PENDING_INTERVAL_S: Final = 1.0
 """Seconds between pending responses: often enough to show life, too seldom to cost. The first goes
 out with the first sub-operation: GDCM takes no second instance before it."""
+ALIVE_INTERVAL_S: Final = 1.0
+"""Seconds between pending responses while a sub-operation takes long."""
 WARNINGS: Final = frozenset({0x0001, 0x0107, 0x0116})
 """Warning statuses outside Bxxx (PS3.7 C.4)."""
 MOST: Final = 0xFFFF
@@ -71,18 +73,18 @@ class SubOperations:
                 stored.sop_uid,
                 why or (f"status {status:04X}" if status is not None else "not sent"),
             )
-        self._report(self._reported)
+        self._report(self._reported, PENDING_INTERVAL_S)
 
-    def _report(self, since: float) -> None:
+    def _report(self, since: float, interval: float) -> None:
         """Send a pending response when one is due."""
         now = self._loop.time()
-        if now - since >= PENDING_INTERVAL_S and self.waiting:
+        if now - since >= interval and self.waiting:
             self._reported = now
             self._respond(Status.PENDING, remaining=True)
 
     def still_waiting(self) -> None:
         """Send a pending response when nothing was heard of us for a while."""
-        self._report(max(self._reported, self._begun))
+        self._report(max(self._reported, self._begun), ALIVE_INTERVAL_S)
 
     async def ready(self, first: asyncio.Future[Run]) -> bool:
         """Wait for the begin of a data set, which may be far away; the requestor hears that we live.
@@ -91,7 +93,7 @@ class SubOperations:
         AssociationLost.
         """
         while not first.done():
-            await asyncio.wait([first], timeout=PENDING_INTERVAL_S)
+            await asyncio.wait([first], timeout=ALIVE_INTERVAL_S)
             if self.stopped:
                 return False
             self.still_waiting()
@@ -150,15 +152,25 @@ class SubOperations:
         self._operation.send(response, identifier)
 
 
+Rest: TypeAlias = AsyncGenerator[Run, None]
+"""What follows the first run of a data set."""
+
+
 class Ahead:
-    """Data sets on their way out: the next one is begun while the one before is being sent."""
+    """Data sets on their way out: the next one is begun while the one before is on its way."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._begun: tuple[StoredObject, AsyncGenerator[Run, None], asyncio.Task[Run]] | None = None
+        self._begun: tuple[StoredObject, Rest | None, asyncio.Future[Run]] | None = None
 
     def begin(self, stored: StoredObject) -> None:
-        """Begin to read a data set."""
+        """Begin to read a data set; what is in memory is read at once."""
+        at_hand = self._archive.dataset_at_hand(stored)
+        if at_hand is not None:
+            first = asyncio.get_running_loop().create_future()
+            first.set_result(at_hand)
+            self._begun = stored, None, first
+            return
         runs = self._archive.dataset_runs(stored)
         self._begun = stored, runs, asyncio.ensure_future(anext(runs, []))
 
@@ -179,13 +191,19 @@ class Ahead:
 
         async def runs() -> AsyncIterator[Run]:
             yield await first
-            async for run in rest:
-                yield run
+            if rest is not None:
+                async for run in rest:
+                    yield run
 
         try:
             yield runs()
         finally:
             await _end(rest, first)
+
+    def begin_nth(self, waiting: Sequence[StoredObject], number: int) -> None:
+        """Begin to read the one behind `number` others of those that wait, if there is one."""
+        if number < len(waiting):
+            self.begin(waiting[number])
 
     async def close(self) -> None:
         """Let go of what was begun and is not wanted any more."""
@@ -194,7 +212,9 @@ class Ahead:
             await _end(rest, first)
 
 
-async def _end(rest: AsyncGenerator[Run, None], first: asyncio.Task[Run]) -> None:
+async def _end(rest: Rest | None, first: asyncio.Future[Run]) -> None:
+    if rest is None:
+        return
     if not first.done():
         await asyncio.wait([first])
     if not first.cancelled():
@@ -245,8 +265,9 @@ async def send_instance(
     *,
     message_id: int,
     originator: tuple[str, int] | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Command:
-    """C-STORE one instance and return the response.
+    """C-STORE one instance and return the response; `meanwhile` is called while that is waited for.
 
     `originator` is the AE title and message id of the C-MOVE behind it. Raises AssociationLost,
     or what `runs` raised; the association goes on only if nothing had been sent by then.
@@ -261,4 +282,6 @@ async def send_instance(
     if originator is not None:
         command.originator, command.originator_id = originator
     await association.send_stream(context.id, command, runs)
+    if meanwhile is not None:
+        meanwhile()
     return await association.response(message_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -160,11 +160,12 @@ class Scu:
         runs: AsyncIterator[Sequence[Buffer]],
         *,
         originator: tuple[str, int] | None = None,
+        meanwhile: Callable[[], None] | None = None,
     ) -> int:
         """Send an instance in its stored transfer syntax and return the status of the answer.
 
-        `runs` are its data set. Raises Unavailable when no context was accepted for it,
-        AssociationLost, or what `runs` raises.
+        `runs` are its data set; `meanwhile` is called while the answer is waited for. Raises
+        Unavailable when no context was accepted for it, AssociationLost, or what `runs` raises.
         """
         context = self.context(stored.sop_class, stored.transfer_syntax)
         if context is None:
@@ -174,7 +175,13 @@ class Scu:
         association, message_id = self._begin()
         return _status(
             await send_instance(
-                association, context, stored, runs, message_id=message_id, originator=originator
+                association,
+                context,
+                stored,
+                runs,
+                message_id=message_id,
+                originator=originator,
+                meanwhile=meanwhile,
             )
         )
 

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Iterable
+from functools import partial
 
 from vna._native import ProtocolError
 from vna.archive import Archive, StoredObject
@@ -59,9 +60,9 @@ async def _send(scu: Scu, ahead: Ahead, waiting: deque[StoredObject], remote: Re
     else:
         try:
             async with ahead.runs(stored) as runs:
-                if len(waiting) > 1:
-                    ahead.begin(waiting[1])
-                status = await scu.c_store(stored, runs)
+                status = await scu.c_store(
+                    stored, runs, meanwhile=partial(ahead.begin_nth, waiting, 1)
+                )
         except (Corrupt, NotFound) as error:
             why = str(error)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from vna.dimse.association import AssociationLost
 from vna.dimse.negotiation import Context
@@ -55,10 +56,13 @@ async def _send_all(
         work.waiting.popleft()
         try:
             async with ahead.runs(stored) as runs:
-                if work.waiting:
-                    ahead.begin(work.waiting[0])
                 response = await send_instance(
-                    association, context, stored, runs, message_id=message_id
+                    association,
+                    context,
+                    stored,
+                    runs,
+                    message_id=message_id,
+                    meanwhile=partial(ahead.begin_nth, work.waiting, 0),
                 )
         except AssociationLost:
             raise

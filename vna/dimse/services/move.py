@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from vna.dimse.association import AssociationLost
 from vna.dimse.operation import Operation
@@ -62,9 +63,12 @@ async def _send_some(
                 return
             try:
                 async with ahead.runs(stored) as runs:
-                    if len(work.waiting) > 1:
-                        ahead.begin(work.waiting[1])
-                    status = await scu.c_store(stored, work.reporting(runs), originator=originator)
+                    status = await scu.c_store(
+                        stored,
+                        work.reporting(runs),
+                        originator=originator,
+                        meanwhile=partial(ahead.begin_nth, work.waiting, 1),
+                    )
             except AssociationLost:
                 raise
             except VnaError as error:  # it cannot be read; the others may well be
