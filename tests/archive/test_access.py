@@ -6,6 +6,7 @@ import pytest
 
 from vna.archive import Archive, ArchiveSettings, TierSettings
 from vna.archive.access import Accesses, AccessLog
+from vna.errors import Unavailable
 from vna.testing.clocks import SetClock
 
 DAY_NS = 86_400 * 10**9
@@ -127,3 +128,11 @@ def test_a_folder_that_cannot_be_written_costs_the_log_alone(tmp_path, clock, ca
     log.note("1.2.1", "1.2.3", "frame", 0, 10)
     log.close()
     assert "1 lines of the access log are lost" in caplog.text
+
+
+def test_a_log_that_cannot_be_read_is_unavailable(tmp_path):
+    (tmp_path / "access/2026-01-01.jsonl").mkdir(parents=True)
+    with pytest.raises(Unavailable, match=r"the access log in .* cannot be read"):
+        Accesses(tmp_path).last()
+    with pytest.raises(Unavailable, match=r"the access log in .* cannot be read"):
+        list(Accesses(tmp_path).since())

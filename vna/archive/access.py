@@ -21,6 +21,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from vna.clock import Clock
+from vna.errors import Unavailable
 from vna.folders import make_folder, write_durably
 
 __all__ = [
@@ -144,7 +145,10 @@ class AccessLog:
         while not self._closing:
             self._wake.wait(WRITE_EVERY_S)
             self._wake.clear()
-            self.flush()
+            try:
+                self.flush()
+            except Exception:  # loop boundary: what is read later is to be noted
+                log.exception("lines of the access log are lost")
 
     def _append(self, day: str, text: bytes) -> None:
         make_folder(self._folder)
@@ -158,7 +162,10 @@ class AccessLog:
 
 
 class Accesses:
-    """What the access log says, as far as it is written. Thread-safe."""
+    """What the access log says, as far as it is written. Thread-safe.
+
+    Methods raise Unavailable where it cannot be read.
+    """
 
     def __init__(self, data: Path) -> None:
         self._folder = data / ACCESS_FOLDER
@@ -168,8 +175,8 @@ class Accesses:
 
     def last(self) -> Mapping[str, int]:
         """Return when each study was last read, ns since 1970; reads what is new since the last call."""
-        with self._lock:
-            sizes = {path.name: path.stat().st_size for path in _files(self._folder)}
+        with self._lock, _reading(self._folder):
+            sizes = dict(_sizes(self._folder))
             if sizes.get(LAST_FILE) != self._read.get(LAST_FILE):
                 self._read.pop(LAST_FILE, None)  # it was written anew
             for name, size in sizes.items():
@@ -181,9 +188,10 @@ class Accesses:
     def since(self, stamp: int = 0) -> Iterator[Access]:
         """Yield the lines of the log from `stamp` on, roughly in order."""
         begin = _when(stamp)
-        for path in _files(self._folder):
-            if path.name != LAST_FILE and path.stem >= begin[:10]:
-                yield from (each for each, _ in _lines(path, 0) if each.time >= begin)
+        with _reading(self._folder):
+            for path in _files(self._folder):
+                if path.name != LAST_FILE and path.stem >= begin[:10]:
+                    yield from (each for each, _ in _lines(path, 0) if each.time >= begin)
 
     def by_tier(self, stamp: int) -> dict[str, TierReads]:
         """Return reads by the name of their tier, from `stamp` on."""
@@ -208,6 +216,22 @@ def _when(stamp: int) -> str:
 def _files(folder: Path) -> list[Path]:
     """Return the files, the days in order."""
     return sorted(folder.glob("*.jsonl"))
+
+
+def _sizes(folder: Path) -> Iterator[tuple[str, int]]:
+    for path in _files(folder):
+        try:
+            yield path.name, path.stat().st_size
+        except FileNotFoundError:
+            continue  # folded away just now
+
+
+@contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"the access log in {folder} cannot be read: {error}") from error
 
 
 def _lines(path: Path, start: int) -> Iterator[tuple[Access, int]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 import psutil
@@ -20,6 +22,8 @@ from vna.storage import HOT, tier_of
 from vna.types import Attributes
 
 __all__ = ["Facts", "SeriesFacts", "TierFacts"]
+
+log = logging.getLogger(__name__)
 
 ONE_PACK = PACK_BYTES // 2
 """Series of no more bytes are never moved in parts, whatever their records take."""
@@ -111,17 +115,15 @@ class Facts:
             dead = sum(use.dead for pack, use in reader.packs().items() if tier_of(pack) == HOT)
         found = []
         for number, each in self._tiers.names.items():
-            folder = self._tiers.folders.get(number)
-            there = folder is not None and (folder / "tier").exists()
-            space = psutil.disk_usage(str(folder)) if there else None
+            total, used = _space(self._tiers.folders.get(number))
             found.append(
                 TierFacts(
                     each.name,
                     each.copies,
                     each.high_watermark_percent,
                     each.low_watermark_percent,
-                    space.used + space.free if space else 0,
-                    max(space.used - (dead if number == HOT else 0), 0) if space else 0,
+                    total,
+                    max(used - dead, 0) if number == HOT else used,
                 )
             )
         return found
@@ -181,6 +183,17 @@ class Facts:
             hottest = tier if hottest is None else min(hottest, tier)
             kept = frozenset(tiers) if kept is None else kept & tiers
         return None if hottest is None or kept is None else _Standing(hottest, kept | {hottest})
+
+
+def _space(folder: Path | None) -> tuple[int, int]:
+    """Return all and used bytes of a tier's disk, none of a disk that is away."""
+    try:
+        if folder is not None and (folder / "tier").exists():
+            space = psutil.disk_usage(str(folder))
+            return space.used + space.free, space.used
+    except OSError as error:
+        log.warning("how full the disk of %s is cannot be told: %s", folder, error)
+    return 0, 0
 
 
 def _text(attributes: Attributes, path: int) -> str:
