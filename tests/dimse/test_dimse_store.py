@@ -1,5 +1,6 @@
 """Conformance lines 12 to 18: C-ECHO and C-STORE over real sockets."""
 
+import socket
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -241,3 +242,18 @@ def test_c16_deflated_data_sets_are_kept_deflated(
     assert raw_store(node, ds, data).status == 0
     (stored,) = node.archive.objects("1.2.3.1")
     assert node.dataset(stored) == data
+
+
+def test_after_an_answer_the_kernel_acknowledges_at_once(
+    node: Any, associate: Callable[..., Any], instance: Callable[..., Any]
+) -> None:
+    """A sender with Nagle's algorithm on waits for that with the end of each PDU."""
+    association = associate(node, (CTImageStorage, [ExplicitVRLittleEndian]))
+    assert association.send_c_store(instance()).Status == 0
+
+    async def acknowledges() -> bool:
+        (served,) = node.server._tasks.values()
+        connection = served._transport.get_extra_info("socket")
+        return bool(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK))
+
+    assert node.run(acknowledges())

@@ -303,6 +303,18 @@ class Association(asyncio.BufferedProtocol):
         if self.machine.artim:
             self._heard = self._loop.time()
 
+    def expect(self) -> None:
+        """Have the kernel acknowledge the next request as it comes, before we have read it.
+
+        An answer that leaves puts the connection into the mode of delayed acknowledgements, in
+        which a sender with Nagle's algorithm on would wait for us to read each of its segments.
+        """
+        self._loop.call_soon(self._acknowledge)  # the answer leaves at the end of this turn
+
+    def _acknowledge(self) -> None:
+        if self._descriptor >= 0:
+            acknowledge_now(self._descriptor)
+
     async def drained(self) -> None:
         """Wait until the peer has read enough. Raises AssociationLost."""
         while self._writable is not None:

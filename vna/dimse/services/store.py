@@ -42,6 +42,7 @@ async def store(operation: Operation) -> None:
         "%s: stored %s: %s", operation.association.label, command.affected_sop_uid, stored.outcome
     )
     operation.respond(status, stored.warning)
+    operation.association.expect()
 
 
 async def _take(operation: Operation, ingest: Ingest) -> Stored:
