@@ -1,5 +1,6 @@
-"""Codecs of pixels: whatever goes in comes out; the choice is made by measuring."""
+"""Codecs: whatever goes in comes out; the choice is made by measuring."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vna._native import lanes_decode, lanes_encode
-from vna.storage.codecs import CODECS, LANES, ZSTD, encode
-from vna.storage.encode import stride_of
-from vna.types import Geometry
+from vna.storage.codecs import CODECS, HEADER, LANES, ZSTD, encode, encode_header
+from vna.storage.encode import encode_blob, stride_of
+from vna.types import BlobKind, Geometry
 
 CT = Geometry(columns=512, sample_bytes=2, pixel_samples=1)
 
@@ -131,3 +132,72 @@ def test_the_corpus_comes_back(corpus):
                     assert CODECS[coded[0]].decode(coded[1], len(raw)) == raw, name
     assert forms[LANES] > 300
     assert forms[ZSTD] > 10
+
+
+GOLDEN_HEADER = bytes.fromhex(
+    "0128b52ffd23000010008e8d0100c816415849414c324354446f655e4a616e650400343731310002"
+    "07fc9df7b7ffbe8f6f0d8e1abde8c6ce85b452559aa408"
+)
+"""A header by dictionary 1: what was coded once is decoded for ever."""
+
+
+def header(patient: str) -> bytes:
+    ds = pydicom.Dataset()
+    ds.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+    ds.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    ds.Modality = "CT"
+    ds.PatientName = patient
+    ds.PatientID = "4711"
+    ds.PhotometricInterpretation = "MONOCHROME2"
+    ds.Rows = ds.Columns = 512
+    out = io.BytesIO()
+    pydicom.dcmwrite(out, ds, implicit_vr=False, little_endian=True, enforce_file_format=False)
+    return out.getvalue()
+
+
+def test_headers_are_shorter_by_the_dictionary_than_without():
+    raw = header("Doe^Jane")
+    coded = encode_header(raw)
+    plain = encode(raw, "zstd", 1)
+    assert coded is not None
+    assert coded[0] == HEADER
+    assert len(coded[1]) < len(raw if plain is None else plain[1]) - 40
+    assert CODECS[HEADER].decode(coded[1], len(raw)) == raw
+
+
+def test_headers_coded_by_the_first_dictionary_are_read():
+    assert CODECS[HEADER].decode(GOLDEN_HEADER, len(header("Doe^Jane"))) == header("Doe^Jane")
+
+
+def test_only_headers_are_coded_by_a_dictionary_and_only_where_asked():
+    raw = header("Doe^Jane")
+    stored = {
+        (kind, codec): encode_blob(kind, bytes(32), [raw], len(raw), codec).parts[0][4]
+        for kind in (BlobKind.HEADER, BlobKind.BULK)
+        for codec in ("raw", "zstd", "strong")
+    }
+    assert stored.pop((BlobKind.HEADER, "zstd")) == stored.pop((BlobKind.HEADER, "strong"))
+    assert HEADER not in stored.values()
+
+
+@given(raw=st.binary(max_size=5000))
+def test_any_bytes_come_back_by_the_dictionary(raw):
+    coded = encode_header(raw)
+    assert coded is None or CODECS[HEADER].decode(coded[1], len(raw)) == raw
+
+
+@given(at=st.integers(0), to=st.binary(max_size=8), length=st.integers(0, 1000))
+def test_damaged_headers_are_decoded_to_their_length_or_refused(at, to, length):
+    coded = bytearray(GOLDEN_HEADER)
+    at %= len(coded)
+    coded[at : at + len(to)] = to
+    try:
+        assert len(CODECS[HEADER].decode(coded, length)) == length
+    except ValueError:
+        return
+
+
+@pytest.mark.parametrize("stored", [b"", b"\x01", b"\x00", b"\xff" + GOLDEN_HEADER[1:]])
+def test_what_is_no_header_is_refused(stored):
+    with pytest.raises(ValueError, match=r"header chunk|frame|dictionary|size"):
+        CODECS[HEADER].decode(stored, len(header("Doe^Jane")))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vna._native import blake3
-from vna.storage.codecs import RAW, CodecName, encode
-from vna.storage.format import NO_DIGEST, SEAL, RecordHeader, chunk_entry
+from vna.storage.codecs import RAW, CodecName, encode, encode_header
+from vna.storage.format import HEADER, NO_DIGEST, SEAL, RecordHeader, chunk_entry
 from vna.types import BlobKind, PackId
 
 if TYPE_CHECKING:
@@ -88,7 +88,10 @@ def encode_record(
     payload: list[Buffer] = []
     stored = 0
     for chunk in _cut(parts, stride):
-        codec_id, pieces = encode_chunk(chunk, codec, level, geometry)
+        if kind == HEADER and codec != "raw":
+            codec_id, pieces = _encode_header(chunk)
+        else:
+            codec_id, pieces = encode_chunk(chunk, codec, level, geometry)
         stored += sum(map(len, pieces))
         table += chunk_entry(stored, codec_id, pieces)
         payload += pieces
@@ -109,6 +112,11 @@ def encode_chunk(
         if (coded := encode(raw, codec, level, geometry)) is not None:
             return coded[0], [coded[1]]
     return RAW, chunk
+
+
+def _encode_header(chunk: Sequence[Buffer]) -> tuple[int, Sequence[Buffer]]:
+    coded = encode_header(chunk[0] if len(chunk) == 1 else b"".join(chunk))
+    return (RAW, chunk) if coded is None else (coded[0], [coded[1]])
 
 
 def stride_of(chunk_length: int) -> int:
