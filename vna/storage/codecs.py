@@ -32,7 +32,7 @@ _DICTIONARIES: Final = Path(__file__).parent / "dictionaries"
 _DICTIONARY: Final = 1
 """The number of that by which headers are written; those before it are still read."""
 _HEADER_LEVEL: Final = 1
-"""zstd's for headers; with a dictionary, a higher one gains a twentieth and takes twice as long."""
+"""zstd's for headers; with a dictionary, a higher one gains a twentieth and takes up to half as much time again."""
 
 _GRAPHICS: Final = 6
 """Pixels that shrink to less than this part are drawn, not measured; zstd may do them better."""
