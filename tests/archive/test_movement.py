@@ -5,6 +5,7 @@ import json
 import random
 import shutil
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -291,6 +292,64 @@ async def test_a_backup_names_what_is_on_lower_tiers(life):
     life.archive.recover()
     assert life.objects() == {"hot": 6, "warm": 0, "cold": 6}
     life.must_be_whole()
+
+
+async def test_a_backup_with_its_tiers_is_all_there_is_when_the_bucket_is_gone(
+    folder, proxied, proxy
+):
+    life = Life(folder, bucket_tier(proxied, folder, retries=0))
+    backup = folder / "backup"
+    try:
+        await life.fill()
+        archive = life.again()
+        archive.move("cold", "1.2.0")
+        archive.compact(1)
+        first = archive.backup(backup, include_tiers=True)
+        assert (first.damage, first.bytes_elsewhere) == ([], 0)
+        await life.fill(range(12, 14))
+        proxy.refuse()
+        second = life.again().backup(backup, include_tiers=True)
+        assert ["cannot be listed" in each for each in second.damage] == [True]
+        assert (second.packs, second.bytes_elsewhere) == (first.packs + 1, 0)
+    finally:
+        life.archive.close()
+    shutil.rmtree(life.settings.data)
+    restored = restore_backup(backup, life.settings.data, include_tiers=True)
+    assert (restored.damage, restored.tiers) == ([], {"cold": "tiers/cold"})
+    cold = TierSettings("cold", path=life.settings.data / "tiers/cold")
+    life.settings = replace(life.settings, tiers=(*life.settings.tiers[:2], cold))
+    life.archive = Archive.open(life.settings)
+    try:
+        life.archive.recover()
+        assert life.objects() == {"hot": 8, "warm": 0, "cold": 6}
+        life.must_be_whole()
+        life.archive.move("cold")
+        life.must_be_whole()
+    finally:
+        life.archive.close()
+
+
+async def test_a_backup_without_its_tiers_reads_them_where_they_are(folder, bucket):
+    life = Life(folder, bucket_tier(bucket, folder))
+    try:
+        await life.fill()
+        archive = life.again()
+        archive.move("cold")
+        archive.compact(1)
+        first = archive.backup(folder / "backup", include_tiers=True)
+        again = archive.backup(folder / "backup", include_tiers=True)
+        assert again.bytes_copied < first.bytes_copied - 12 * SIZE // 2, "they never change"
+        archive.close()
+        shutil.rmtree(life.settings.data)
+        restored = restore_backup(folder / "backup", life.settings.data)
+        assert (restored.damage, restored.tiers) == ([], {})
+        life.archive = Archive.open(life.settings)
+        life.archive.recover()
+        assert life.objects() == {"hot": 0, "warm": 0, "cold": 12}
+        life.must_be_whole()
+        assert life.archive.backup(folder / "backup").bytes_elsewhere > 0
+    finally:
+        life.archive.close()
 
 
 async def test_an_s3_store_as_the_cold_tier(folder, bucket):

@@ -128,7 +128,7 @@ def test_commands_that_cannot_be(config, tmp_path):
     assert vna("tier", "move", "--to", "cold", "--study", "1.2.9", "--config", config)[0] == 4
 
 
-def test_a_store_that_is_away(config, bucket):
+def test_a_store_that_is_away(config, bucket, tmp_path):
     vna("import", CT, "--config", config)
     assert vna("tier", "move", "--to", "cold", "--all", "--config", config)[0] == 0
     config.write_text(config.read_text().replace(bucket.endpoint, "http://127.0.0.1:9"))
@@ -138,6 +138,8 @@ def test_a_store_that_is_away(config, bucket):
     assert status["cold"]["objects"] == 1
     code, report = report_of("check", "--config", config)
     assert (code, report["damage"], report["not_checked"]) == (3, [], {"cold": 1})
+    code, report = report_of("backup", tmp_path / "backup", "--include-tiers", "--config", config)
+    assert (code, len(report["damage"])) == (1, 1)
 
 
 def test_policies_are_planned_and_followed_by_the_daemon(start_daemon, config, tmp_path):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ from vna.clock import Clock
 from vna.errors import Busy, Invalid, NotFound, Unavailable
 from vna.folders import make_folder, sync_folder
 from vna.index import Counts, Index, PackUse
-from vna.storage import HOT, MissingPack, PackFolder, digest_file, tier_of
+from vna.storage import HOT, BlobStore, MissingPack, PackFolder, digest_file, pack_name, tier_of
 from vna.types import PackId
 
 __all__ = ["BackupReport", "backup"]
@@ -40,7 +40,7 @@ class BackupReport:
     It holds everything acknowledged before `stamp` (ns since 1970), and the feed up to `change`.
     Of its packs, `linked` and `copied` are new; `kept` were there. `damage` names what of the
     archive was found damaged or missing on the way. `bytes_elsewhere` are needed, and on lower
-    tiers alone: they are not in the backup.
+    tiers: they are not in the backup.
     """
 
     stamp: int = 0
@@ -70,11 +70,15 @@ def backup(
     clock: Clock,
     *,
     folder: Path,
+    lower: BlobStore | None,
     progress: Callable[[int, int], None] | None,
 ) -> BackupReport:
-    """Bring the backup in `folder` to the present; see `Archive.backup`."""
+    """Bring the backup in `folder` to the present; see `Archive.backup`.
+
+    With `lower`, the packs of that store's lower tiers are in it too.
+    """
     with _writing(folder), _alone(folder):
-        return _Backup(data, packs, index, clock, folder).run(
+        return _Backup(data, packs, index, clock, folder, lower).run(
             progress or (lambda _done, _total: None)
         )
 
@@ -82,7 +86,16 @@ def backup(
 class _Backup:
     """One run."""
 
-    def __init__(self, data: Path, packs: Path, index: Index, clock: Clock, folder: Path) -> None:
+    def __init__(  # noqa: PLR0917
+        self,
+        data: Path,
+        packs: Path,
+        index: Index,
+        clock: Clock,
+        folder: Path,
+        lower: BlobStore | None,
+    ) -> None:
+        self._lower = lower
         self._index = index
         self._clock = clock
         self._folder = folder
@@ -123,8 +136,12 @@ class _Backup:
         report.stamp, report.change, report.packs = snapshot.stamp, snapshot.change, len(copies)
         report.kept = report.packs - report.linked - report.copied
         report.damage = sorted(set(report.damage))
-        lower = (use.live for pack, use in snapshot.packs.items() if tier_of(pack) != HOT)
-        report.bytes_elsewhere = sum(lower)
+        here = {copy.name for copy in copies}
+        report.bytes_elsewhere = sum(
+            use.live
+            for pack, use in snapshot.packs.items()
+            if tier_of(pack) != HOT and self._target.name(pack) not in here
+        )
         return report
 
     def _held_before(self) -> dict[str, Copy]:
@@ -163,16 +180,24 @@ class _Backup:
         self, packs: Mapping[PackId, PackUse], progress: Callable[[int, int], None]
     ) -> tuple[list[Copy], dict[PackId, str]]:
         """Take every pack of a snapshot; return the copies, and why packs are not there."""
-        packs = {pack: use for pack, use in packs.items() if tier_of(pack) == HOT}
+        packs = {
+            pack: use
+            for pack, use in packs.items()
+            if tier_of(pack) == HOT or (self._lower is not None and not use.dropped)
+        }
         there = self._source.packs()
+        below = self._packs_below({tier_of(pack) for pack in packs} - {HOT})
         copies: list[Copy] = []
         missing: dict[PackId, str] = {}
         for done, (pack, use) in enumerate(sorted(packs.items())):
             progress(done, len(packs))
-            if pack not in there and use.emptied:
+            if tier_of(pack) == HOT and pack not in there and use.emptied:
                 continue
             try:
-                copy = self._take(pack, max(use.mark, use.end))
+                if tier_of(pack) == HOT:
+                    copy = self._take(pack, max(use.mark, use.end))
+                else:
+                    copy = self._fetch(pack, below.get(tier_of(pack)))
             except MissingPack as error:
                 missing[pack] = str(error)
                 copy = self._known.get(self._target.name(pack))
@@ -202,6 +227,43 @@ class _Backup:
         self._report.copied += not taken.linked
         self._report.bytes_copied += 0 if taken.linked else size
         copy = self._known[name] = Copy(name, size, taken.digest.hex())
+        add_progress(self._folder, copy)
+        return copy
+
+    def _packs_below(self, numbers: Iterable[int]) -> dict[int, dict[PackId, int]]:
+        """Return the packs of lower tiers with their sizes; a tier that is away is left out."""
+        found = {}
+        for number in numbers if self._lower is not None else ():
+            assert self._lower is not None, "said above"
+            try:
+                found[number] = {pack.id: pack.size for pack in self._lower.lower_packs(number)}
+            except Unavailable as error:
+                self._report.damage.append(str(error))
+        return found
+
+    def _fetch(self, pack: PackId, there: Mapping[PackId, int] | None) -> Copy | None:
+        """Return the copy of a pack of a lower tier, on which `there` is.
+
+        If that is away (None), it is what an earlier run made, or None. Raises MissingPack.
+        """
+        assert self._lower is not None, "else none are taken"
+        name = self._target.name(pack)
+        held = self._known.get(name)
+        if there is not None and pack not in there:
+            raise MissingPack(f"pack {pack_name(pack)} is missing")
+        if there is None or (held is not None and held.size == there[pack]):
+            return held  # such a pack never changes
+        try:
+            size, digest = self._target.fetch(pack, self._lower.whole(pack))
+            self._report.damage += self._target.damage(pack, size)
+        except MissingPack:
+            raise
+        except Unavailable as error:
+            self._report.damage.append(str(error))
+            return held
+        self._report.copied += 1
+        self._report.bytes_copied += size
+        copy = self._known[name] = Copy(name, size, digest.hex())
         add_progress(self._folder, copy)
         return copy
 

@@ -285,16 +285,27 @@ class Keeping:
         return self._quarantine.lost()
 
     def backup(
-        self, folder: Path, progress: Callable[[int, int], None] | None = None
+        self,
+        folder: Path,
+        progress: Callable[[int, int], None] | None = None,
+        *,
+        include_tiers: bool = False,
     ) -> BackupReport:
         """Bring the backup in `folder` to this point in time; `progress(done, total)` counts packs.
 
-        Everything acknowledged before is in it. Works beside running writers. Raises Invalid for
+        Everything acknowledged before is in it, but for what is on lower tiers: with
+        `include_tiers` that too. Works beside running writers. Raises Invalid for
         a folder that is something else, Busy while another backup runs there, Corrupt when its
         manifest is damaged, Full or Unavailable when it cannot be written.
         """
         return backup(
-            self._data, self._packs, self._index, self._clock, folder=folder, progress=progress
+            self._data,
+            self._packs,
+            self._index,
+            self._clock,
+            folder=folder,
+            lower=self._store if include_tiers else None,
+            progress=progress,
         )
 
     def let_go_of(self, settings: RetentionSettings) -> Purged:

@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -36,7 +36,16 @@ from vna.storage import (
     Tier,
 )
 
-__all__ = ["TIERS_FILE", "TierSettings", "Tiers", "hot_path", "lower_tiers", "open_tiers"]
+__all__ = [
+    "TIERS_FILE",
+    "TierSettings",
+    "Tiers",
+    "hot_path",
+    "lower_tiers",
+    "open_tiers",
+    "tier_numbers",
+    "tiers_moved",
+]
 
 TIERS_FILE = "tiers.toml"
 HOT_NAME = "hot"
@@ -178,6 +187,20 @@ def lower_tiers(data: Path) -> str:
     return _text({name: each for name, each in known.items() if each[0] != HOT})
 
 
+def tiers_moved(text: str, identities: Mapping[int, str]) -> str:
+    """Return what `lower_tiers` returned, with other identities for some numbers. Raises Invalid."""
+    known = {
+        name: (number, identities.get(number, identity))
+        for name, (number, identity) in _parsed(text).items()
+    }
+    return _text(known)
+
+
+def tier_numbers(text: str) -> dict[int, str]:
+    """Return the names of tiers by number, from what `lower_tiers` returned. Raises Invalid."""
+    return {number: name for name, (number, _) in _parsed(text).items()}
+
+
 def _check(settings: Sequence[TierSettings]) -> None:
     """Raise Invalid for tiers that cannot be, naming the tier."""
     seen: set[str] = set()
@@ -258,11 +281,10 @@ class _Book:
     def known(self) -> dict[str, tuple[int, str]]:
         """Return number and identity of the tiers by name. Raises Invalid."""
         try:
-            tables = tomllib.loads(self._path.read_text(encoding="utf-8"))
-            return {name: (each["number"], each["identity"]) for name, each in tables.items()}
+            return _parsed(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError) as error:
             raise Invalid(f"{self._path} cannot be read: {error}") from error
 
     def _write(self, known: dict[str, tuple[int, str]]) -> None:
@@ -276,6 +298,14 @@ class _Book:
             yield
         finally:
             os.close(fd)
+
+
+def _parsed(text: str) -> dict[str, tuple[int, str]]:
+    try:
+        tables = tomllib.loads(text)
+        return {name: (each["number"], each["identity"]) for name, each in tables.items()}
+    except (ValueError, KeyError, TypeError) as error:
+        raise Invalid(f"what is remembered of tiers cannot be read: {error}") from error
 
 
 def _text(known: dict[str, tuple[int, str]]) -> str:

@@ -31,20 +31,25 @@ def backup(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the backup.")],
     data: DataOption = None,
     config: ConfigOption = None,
+    *,
+    include_tiers: Annotated[
+        bool, typer.Option("--include-tiers", help="Copy what is on lower tiers, too.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Back up the archive; works beside a running daemon.
 
     DIR then holds everything that was acknowledged before the command began. Given again, it
     copies only what is new. What was moved to lower tiers stays there: the backup names it, and a
-    restored archive reads it from them. Damage that is met in the archive is named; then it exits with 1.
+    restored archive reads it from them. With --include-tiers it is in DIR too, as long as the
+    option is given. Damage that is met in the archive is named; then it exits with 1.
     """
     with (
         open_archive(configure(config, {"--data": data}), "backup") as archive,
         progress("backing up packs") as update,
     ):
         archive.recover()
-        report = archive.backup(folder, update)
+        report = archive.backup(folder, update, include_tiers=include_tiers)
     if as_json:
         print_json(report)
     else:

@@ -18,7 +18,7 @@ from vna.storage.tiers.directory import DirectoryTier
 from vna.storage.walk import DamagedRecord, RecordWalk, ends_in_seal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from vna._native import Buffer
     from vna.storage.tier import PackReader
@@ -42,18 +42,15 @@ def copy_file(source: Path, target: Path, size: int | None = None) -> tuple[int,
     `target` is complete or as it was; its bytes are durable, and its name once the folder is
     synced. Unavailable or Full.
     """
-    hasher = Blake3()
-    done = 0
-    draft = _draft(target)
-    with _writing(target), source.open("rb", buffering=0) as read, draft.open("wb") as write:
-        while piece := read.read(_PIECE if size is None else min(_PIECE, size - done)):
-            hasher.update(piece)
-            write.write(piece)
-            done += len(piece)
-        write.flush()
-        os.fsync(write.fileno())
-        draft.replace(target)
-    return done, hasher.digest()
+
+    def pieces() -> Iterator[bytes]:
+        done = 0
+        with source.open("rb", buffering=0) as read:
+            while piece := read.read(_PIECE if size is None else min(_PIECE, size - done)):
+                yield piece
+                done += len(piece)
+
+    return _write(target, pieces())
 
 
 def digest_file(path: Path) -> tuple[int, bytes]:
@@ -74,6 +71,11 @@ class PackFolder:
         with _writing(path):
             self._tier = DirectoryTier(path)
         self._path = path
+
+    @property
+    def identity(self) -> str:
+        """The identity of this folder as a tier."""
+        return self._tier.identity
 
     def name(self, pack: PackId) -> str:
         """Return the name of a pack's file."""
@@ -110,6 +112,10 @@ class PackFolder:
             return CopiedPack(digest_file(target)[1], linked=True)
         _, digest = copy_file(origin, target, size)
         return CopiedPack(digest, linked=False)
+
+    def fetch(self, pack: PackId, pieces: Iterable[Buffer]) -> tuple[int, bytes]:
+        """Hold a whole pack as it comes; return its size and BLAKE3. As `take` otherwise."""
+        return _write(self._tier.file(pack), pieces)
 
     def damage(self, pack: PackId, size: int) -> list[str]:
         """Walk the first `size` bytes with every checksum; return what is wrong with them."""
@@ -164,6 +170,22 @@ class _Front:
 
     def close(self) -> None:
         self._inner.close()
+
+
+def _write(target: Path, pieces: Iterable[Buffer]) -> tuple[int, bytes]:
+    """Make a file of pieces; return length and BLAKE3. It is complete or as it was, and durable."""
+    hasher = Blake3()
+    done = 0
+    draft = _draft(target)
+    with _writing(target), draft.open("wb") as write:
+        for piece in pieces:
+            hasher.update(piece)
+            write.write(piece)
+            done += len(piece)
+        write.flush()
+        os.fsync(write.fileno())
+        draft.replace(target)
+    return done, hasher.digest()
 
 
 def _link(origin: Path, target: Path) -> bool:

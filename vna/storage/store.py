@@ -243,6 +243,11 @@ class BlobStore:
         except OSError as error:
             raise Unavailable(f"tier {number} cannot be listed: {error}") from error
 
+    def whole(self, pack: PackId) -> Iterator[Buffer]:
+        """Yield a pack of a lower tier from begin to end, by one read. Raises Unavailable."""
+        with reading(pack), self._uncached(pack) as source:
+            yield from source.stream(0, source.size())
+
     @property
     def caches(self) -> bool:
         """Whether there is a cache before any tier."""
