@@ -16,12 +16,19 @@ from vna.storage import (
 )
 from vna.storage.format import PACK_HEADER, pack_header
 from vna.storage.tiers.directory import DirectoryTier
-from vna.testing.faulty import FaultyTier
+from vna.testing.power import Disk, PowerTier, pack_path, write_image
 
 
 def crash(writer):
     """Let go of the pack as a dying process does: no sync, no seal."""
     writer._active.close()
+
+
+def journaled(data):
+    """Return a disk that loses power at will, and the tier of packs on it."""
+    inner = DirectoryTier(data / "packs")
+    disk = Disk(data)
+    return disk, PowerTier(inner, disk)
 
 
 def recover(store, pack, start=0):
@@ -194,7 +201,7 @@ def test_a_pack_that_is_gone_is_not_claimed(store):
 def test_power_loss_keeps_what_was_synced(tmp_path, blob, noise, seed):
     """Unsynced writes are lost, torn or reordered by chance, at a random point of the work."""
     rng = random.Random(seed)
-    tier = FaultyTier(DirectoryTier(tmp_path / "packs"))
+    disk, tier = journaled(tmp_path / "before")
     store = BlobStore(StorageSettings(path=tmp_path, pack_size_bytes=60_000), tier)
     writer = store.writer()
     appended, synced = {}, {}
@@ -210,9 +217,10 @@ def test_power_loss_keeps_what_was_synced(tmp_path, blob, noise, seed):
             stream.write(data)
             streamed = stream.finish(digest_of(data))
             synced[b"s%d" % number] = appended[b"s%d" % number] = (data, streamed)
-    tier.power_loss(lambda write: rng.choice([0, len(write.data), rng.randint(0, len(write.data))]))
+    tier.off()
     store.close()
-    store = BlobStore(StorageSettings(path=tmp_path / "packs"))
+    write_image(disk.fall(len(disk.events), rng), tmp_path / "after")
+    store = BlobStore(StorageSettings(path=tmp_path / "after/packs"))
     blobs, commits = {}, []
     for info in store.packs():
         for record in recover(store, info.id)[0]:
@@ -235,26 +243,33 @@ def test_power_loss_keeps_what_was_synced(tmp_path, blob, noise, seed):
     store.close()
 
 
-def test_a_pack_is_durable_with_its_name_before_its_first_record(faulty, open_store, blob):
-    store = open_store(faulty)
-    writer = store.writer()
-    (_,), mark = writer.append([blob(b"never synced")], b"c")
-    faulty.power_loss()
-    assert [(info.id, info.size) for info in store.packs()] == [(mark.pack, PACK_HEADER.size)]
+@pytest.mark.parametrize("seed", range(10))
+def test_a_pack_is_durable_with_its_name_before_its_first_record(tmp_path, open_store, blob, seed):
+    disk, tier = journaled(tmp_path / "before")
+    (_,), mark = open_store(tier).writer().append([blob(b"never synced")], b"c")
+    tier.off()
+    fallen = disk.fall(len(disk.events), random.Random(seed))
+    header = (tmp_path / "before" / pack_path(mark.pack)).read_bytes()[: PACK_HEADER.size]
+    assert fallen[pack_path(mark.pack)].startswith(header)
 
 
-def test_what_recovery_finds_is_durable_before_it_is_applied(faulty, open_store, blob):
+@pytest.mark.parametrize("seed", range(10))
+def test_what_recovery_finds_is_durable_before_it_is_applied(tmp_path, open_store, blob, seed):
     """A process dies, its writes stay in memory; power is lost after the walk, before the seal."""
-    store = open_store(faulty)
+    disk, tier = journaled(tmp_path / "before")
+    store = open_store(tier)
     writer = store.writer()
     (place,), mark = writer.append([blob(b"in memory only")], b"c")
     crash(writer)
     with store.claim(mark.pack) as orphan:
         found = list(orphan.records())
     assert len(found) == 2
-    faulty.power_loss()
+    tier.off()
+    write_image(disk.fall(len(disk.events), random.Random(seed)), tmp_path / "after")
+    store = BlobStore(StorageSettings(path=tmp_path / "after/packs"))
     assert recover(store, mark.pack) == (found, 0)
     assert store.read(place) == b"in memory only"
+    store.close()
 
 
 @pytest.mark.parametrize("operation", ["sync", "truncate", "write"])
