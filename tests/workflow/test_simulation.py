@@ -301,12 +301,21 @@ def test_the_command_sets_two_files_side_by_side(tmp_path, monkeypatch, capsys):
     code, out, _ = run(*files)
     assert code == 0
     assert "served from cold" in out
-    assert run("--policy", str(quick), "--log", "--trace", str(trace))[0] == 2
+    assert run("--policy", str(quick), "--synthetic-year", "--trace", str(trace))[0] == 2
     nothing = tmp_path / "nothing.toml"
     nothing.write_text("")
     code, _, err = run("--policy", str(nothing), "--trace", str(trace))
     assert code == 3
-    assert "has no [[tier]] tables" in err
+    assert "have [[tier]] tables" in err
+    policies = tmp_path / "policies.toml"
+    policies.write_text(f"{rule}0\n")
+    ours = ["--policy", str(policies), "--config", str(quick), "--data", str(tmp_path / "none")]
+    code, out, _ = run(*ours, "--trace", str(trace), "--json")
+    assert code == 0
+    assert json.loads(out)["outcomes"][0]["served"].keys() >= {"hot", "cold"}
+    code, _, err = run(*ours)
+    assert code == 3
+    assert "there is no archive" in err
     code, _, err = run(
         "--policy", str(quick), "--trace", str(trace), "--html", str(Path("/none/x"))
     )

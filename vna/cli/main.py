@@ -34,6 +34,7 @@ from vna.errors import Conflict, NotFound, VnaError
 __all__ = ["app", "main"]
 
 app = typer.Typer(
+    rich_markup_mode="markdown",  # a table of settings, [web], is no tag of a style
     name="vna",
     help="A vendor neutral archive: stores, finds and serves DICOM objects over DIMSE and DICOMweb.",
     epilog="Exit codes: "

@@ -20,7 +20,7 @@ from vna.cli.options import (
     open_archive,
     print_json,
 )
-from vna.config import Config, load
+from vna.config import Config, parse, validate
 from vna.errors import Invalid, Unavailable
 from vna.workflow import (
     FIGURES,
@@ -51,9 +51,6 @@ def simulate(
         Path | None,
         typer.Option("--trace", metavar="FILE", help="Replay this file (docs/format/access.md)."),
     ] = None,
-    log: Annotated[
-        bool, typer.Option("--log", help="Replay the archive's own access log.")
-    ] = False,
     synthetic: Annotated[
         bool, typer.Option("--synthetic-year", help="Replay a year of a made-up hospital.")
     ] = False,
@@ -67,22 +64,25 @@ def simulate(
 ) -> None:
     """Replay what was read against policies, and say what would have come of them.
 
-    FILE has [[tier]], [[policy]] and [[prefetch]] tables as any file of settings, with what tiers
-    cost and take where that is not as usual; two are set side by side. The plan is made as the
-    daemon makes it, once a day. Of the archive nothing is changed.
+    What was read is in the archive's own access log, unless --trace or --synthetic-year names
+    another source. FILE is a file of settings: its tables of tiers, policies and prefetch rules are
+    tried, and those of the archive's own settings where it has none; a tier in it may say what it
+    costs and takes, and needs no path. Two files are set side by side. The plan is made as the daemon
+    makes it, once a day. Of the archive nothing is changed.
     """
-    if sum([trace is not None, log, synthetic]) != 1:
-        raise typer.BadParameter("name one of --trace, --log, --synthetic-year")
+    if trace is not None and synthetic:
+        raise typer.BadParameter("name one of --trace and --synthetic-year")
     if len(policy) > 2:
         raise typer.BadParameter("name one or two files with --policy")
-    setups = [_setup(path) for path in policy]
+    own = configure(config, {"--data": data})
+    setups = [_setup(path, own) for path in policy]
     if trace is not None:
         found, source = read_trace(trace), f"the trace {trace.name}"
-    elif log:
-        with open_archive(configure(config, {"--data": data}), "tier simulate") as archive:
-            found, source = log_trace(archive), "the access log"
-    else:
+    elif synthetic:
         found, source = synthetic_year(seed), f"a made-up year, seed {seed}"
+    else:
+        with open_archive(own, "tier simulate") as archive:
+            found, source = log_trace(archive), "the access log"
     outcomes = [replay(found, setup) for setup in setups]
     about = _about(found, source)
     if html is not None:
@@ -95,11 +95,15 @@ def simulate(
     console.print(_table(outcomes))
 
 
-def _setup(path: Path) -> Setup:
+def _setup(path: Path, own: Config) -> Setup:
     """Return what a file of settings asks for. Raises ConfigError, and Invalid without tiers."""
-    config: Config = load(path)
+    tried = parse(path)
+    for tier in tables if isinstance(tables := tried.get("tier"), list) else ():
+        if isinstance(tier, dict):
+            tier.setdefault("bucket" if tier.get("kind") == "s3" else "path", "nowhere")
+    config = validate({**own.document(), **tried}, str(path))
     if not config.archive.tiers:
-        raise Invalid(f"{path} has no [[tier]] tables: there is nothing to simulate")
+        raise Invalid(f"neither {path} nor the archive's settings have [[tier]] tables")
     tiers = [
         SimulatedTier.of(tier, first=number == 0)
         for number, tier in enumerate(config.archive.tiers)

@@ -9,7 +9,7 @@ Glossary
 
 from vna.config.environment import notify_socket
 from vna.config.model import Config, ListenSettings, ProcessSettings
-from vna.config.reading import ConfigError, Problem, load, validate
+from vna.config.reading import ConfigError, Problem, load, parse, validate
 from vna.config.render import settings_page, toml
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "ProcessSettings",
     "load",
     "notify_socket",
+    "parse",
     "settings_page",
     "toml",
     "validate",

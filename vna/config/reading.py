@@ -16,7 +16,7 @@ from vna.config.section import Section, Setting
 from vna.config.table import SECTIONS, TABLES
 from vna.errors import Invalid
 
-__all__ = ["ConfigError", "Problem", "load", "validate"]
+__all__ = ["ConfigError", "Problem", "load", "parse", "validate"]
 
 Values = dict[str, dict[str, object]]
 Tables = dict[str, list[dict[str, object]]]
@@ -50,15 +50,18 @@ def load(file: Path | None = None, options: Mapping[str, object] | None = None) 
     `options` maps an option of `vna serve`, such as `--bind`, to its value. Raises ConfigError
     with every problem of the file and of the options at once.
     """
-    document: Mapping[str, object] = {}
-    if file is not None:
-        try:
-            document = tomllib.loads(file.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError([Problem(str(file), "file", "", f"{error.strerror}")]) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError([Problem(str(file), "file", "", f"is not TOML: {error}")]) from error
+    document = parse(file) if file is not None else {}
     return validate(document, str(file or "defaults"), options or {})
+
+
+def parse(file: Path) -> dict[str, object]:
+    """Return the document in a TOML file. Raises ConfigError."""
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError([Problem(str(file), "file", "", f"{error.strerror}")]) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError([Problem(str(file), "file", "", f"is not TOML: {error}")]) from error
 
 
 def validate(
