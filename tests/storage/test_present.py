@@ -4,6 +4,8 @@ import pytest
 
 from vna._native import read_present
 from vna.errors import Corrupt, Unavailable, WouldWait
+from vna.storage.decoded import DecodedChunks
+from vna.types import BlobPlace
 
 STRIDE = 65536
 
@@ -18,7 +20,7 @@ def put(store, blob):
             [blob(data, codec=codec, chunk_length=chunk_length)], b"commit"
         )
         with_writer.sync()
-        store.read(place)
+        store.read(place, 0, 0)
         return place
 
     return put
@@ -112,3 +114,29 @@ def test_of_a_file(tmp_path):
         assert read_present(number, 0, 17 << 20) is None
     with pytest.raises(OSError, match="Bad file descriptor"):
         read_present(number, 0, 1)
+
+
+def test_a_decoded_chunk_is_kept_and_read_without_waiting(store, put, noise):
+    data = bytes(200_000) + noise(3 * 200_000)
+    place = put(data, codec="zstd", chunk_length=200_000)
+    with pytest.raises(WouldWait):
+        store.present.read(place, 10, 150_000)
+    assert store.read(place, 10, 150_000) == data[10:150_000]
+    for start, stop in [(0, 200_000), (199_999, 200_000), (7, 7)]:
+        assert store.present.read(place, start, stop) == data[start:stop]
+    for start, stop in [(0, 200_001), (150_000, 300_000)]:
+        assert store.read(place, start, stop) == data[start:stop]
+
+
+def test_decoded_chunks_that_were_not_read_for_longest_make_room():
+    kept = DecodedChunks(1000)
+    places = [BlobPlace(1, at, 50, 100) for at in range(11)]
+    for place in places[:10]:
+        kept.keep(place, 100, 0, bytes([place.offset]) * 100)
+    assert kept.read(places[0], 3, 5) == bytes(2)
+    kept.keep(places[10], 100, 0, bytes(100))
+    assert kept.read(places[1], 0, 1) is None
+    assert [kept.read(place, 99, 100) is not None for place in places].count(True) == 10
+    kept.keep(places[1], 100, 0, bytes(126))  # more than its share
+    assert kept.read(places[1], 0, 1) is None
+    assert DecodedChunks(0).read(places[0], 0, 1) is None

@@ -86,7 +86,7 @@ class BlobReads:
         self._suspects = suspects
         self._recalls = recalls
 
-    def read(self, digest: bytes, place: BlobPlace, start: int, stop: int) -> bytes:
+    def read(self, digest: bytes, place: BlobPlace, start: int, stop: int) -> Piece:
         """Return bytes `[start, stop)` of a blob that was at `place` when that was looked up.
 
         Raises Corrupt or Unavailable where no copy can be read.

@@ -26,8 +26,9 @@ class ArchiveSettings:
     objects are refused while less than `min_free_bytes` are free where the archive is, or while
     its data sets add up to `quota_bytes` (0: any number).
     `tiers` go from hot to cold; without any, all packs are in the data folder. What is read from
-    far tiers is kept in the data folder, up to `cache_bytes`, and the log of what was read up to
-    `access_log_bytes` (0: there is none).
+    far tiers is kept in the data folder, up to `cache_bytes`, what had to be decoded in memory, up to
+    `decoded_cache_bytes` of each process, and the log of what was read up to `access_log_bytes` (0:
+    there is none).
     """
 
     data: Path
@@ -43,6 +44,7 @@ class ArchiveSettings:
     min_free_bytes: int = 1 << 30
     quota_bytes: int = 0
     cache_bytes: int = 10 << 30
+    decoded_cache_bytes: int = 64 << 20
     access_log_bytes: int = 256 << 20
     tiers: tuple[TierSettings, ...] = ()
 
@@ -54,7 +56,10 @@ class ArchiveSettings:
     def storage(self, identity: Identity) -> StorageSettings:
         """Return the settings of the archive's packs."""
         return StorageSettings(
-            path=self.packs, node=identity.node, pack_size_bytes=self.pack_size_bytes
+            path=self.packs,
+            node=identity.node,
+            pack_size_bytes=self.pack_size_bytes,
+            decoded_cache_bytes=self.decoded_cache_bytes,
         )
 
     def index(self, identity: Identity) -> IndexSettings:

@@ -146,6 +146,12 @@ KEEPING: tuple[Section, ...] = (
                 "cache.",
             ),
             Setting(
+                "decoded_cache_bytes",
+                Whole(0, 64 * GIB),
+                archive["decoded_cache_bytes"],
+                "Memory of each process for chunks that had to be decoded (zstd, fast, strong); 0 is none.",
+            ),
+            Setting(
                 "access_log_bytes",
                 Whole(0, 1 << 40),
                 archive["access_log_bytes"],

@@ -67,6 +67,12 @@ CACHE_LOOKUPS: Final = _counter(
     found=("hit", "miss"),
 )
 
+DECODED_CHUNKS: Final = _counter(
+    "vna_decoded_chunks_total",
+    "Chunks read alone that are stored in a codec, by whether they were decoded or kept decoded in memory.",
+    found=("kept", "decoded"),
+)
+
 # prefetch -----------------------------------------------------------------------------------------
 PREFETCH_STUDIES: Final = _counter(
     "vna_prefetch_studies_total",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vna._native import Buffer
+    from vna.storage.decoded import DecodedChunks
     from vna.storage.open_packs import OpenPacks
     from vna.storage.tier import PackReader
     from vna.types import BlobPlace
@@ -34,13 +35,16 @@ class PresentBlobs:
     Raises WouldWait where a thread must read instead, else what the store raises.
     """
 
-    def __init__(self, packs: OpenPacks) -> None:
+    def __init__(self, packs: OpenPacks, decoded: DecodedChunks) -> None:
         self._packs = packs
+        self._decoded = decoded
         self._raw: dict[BlobPlace, RawChunks] = {}
 
     def read(self, place: BlobPlace, start: int = 0, stop: int | None = None) -> Piece:
         """Return bytes `[start, stop)` of a blob."""
         stop = place.length if stop is None else stop
+        if (kept := self._decoded.read(place, start, stop)) is not None:
+            return kept
         with reading(place.pack), self._packs.pin_open(place.pack) as source:
             if (raw := self._raw.get(place)) is not None:
                 return _read_raw(source, place, raw, start, stop)

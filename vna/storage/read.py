@@ -6,7 +6,7 @@ Every number that comes from the file is bounded before it decides on a read or 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from vna._native import Blake3
 from vna.errors import Corrupt
@@ -21,7 +21,7 @@ from vna.storage.format import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from vna._native import Buffer
     from vna.types import BlobPlace, PackId
@@ -31,6 +31,10 @@ _HEAD: Final = 16 << 10
 
 _CHECK_PIECE: Final = 1 << 20
 _FEW_CHUNKS: Final = 64
+
+
+Keep: TypeAlias = "Callable[[int, int, Buffer], None]"
+"""Takes a decoded chunk: how long the blob's chunks are, its number, its bytes."""
 
 
 class RecordSource(Protocol):
@@ -89,13 +93,13 @@ class StoredRecord:
         """Return the error that names this record."""
         return _corrupt(self._pack, self.offset, why)
 
-    def read(self, start: int, stop: int) -> bytes:
-        """Return bytes `[start, stop)` of the blob."""
+    def read(self, start: int, stop: int, keep: Keep | None = None) -> bytes:
+        """Return bytes `[start, stop)` of the blob. If they are in one coded chunk it is given to `keep`."""
         if start == stop:
             return b""
         stride = self.header.stride
         first, last = start // stride, -(-stop // stride)
-        raw = self._chunks(first, last)
+        raw = self._chunks(first, last, keep)
         low, high = start - first * stride, stop - first * stride
         if isinstance(raw, bytes) and low == 0 and high == len(raw):
             return raw
@@ -215,7 +219,7 @@ class StoredRecord:
                 raise self.corrupt(f"chunk {first + chunk}: checksum mismatch")
         return run, spans
 
-    def _chunks(self, first: int, last: int) -> Buffer:
+    def _chunks(self, first: int, last: int, keep: Keep | None = None) -> Buffer:
         """Return the raw bytes of chunks `[first, last)`."""
         run, spans = self._stored(first, last)
         if all(codec == RAW for codec, _, _ in spans):
@@ -229,7 +233,11 @@ class StoredRecord:
             self._decode(first + chunk, codec, view[start:end])
             for chunk, (codec, start, end) in enumerate(spans)
         ]
-        return decoded[0] if len(decoded) == 1 else b"".join(decoded)
+        if len(decoded) > 1:
+            return b"".join(decoded)
+        if keep is not None:
+            keep(self.header.stride, first, decoded[0])
+        return decoded[0]
 
     def _decode(self, chunk: int, codec: int, stored: Buffer) -> Buffer:
         if codec not in CODECS:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from vna.clock import Clock, SystemClock
 from vna.errors import Corrupt, Unavailable
 from vna.storage.codecs import CodecName
+from vna.storage.decoded import DecodedChunks
 from vna.storage.encode import EncodedBlob
 from vna.storage.faults import reading, write_error
 from vna.storage.format import PACK_HEADER, pack_name
@@ -53,7 +55,8 @@ class StorageSettings:
     """Where packs are and how they are written.
 
     `node` is this machine's number, unique in the archive. A pack is sealed when the next append
-    would exceed `pack_size_bytes`. `open_packs` bounds the packs kept open for reading.
+    would exceed `pack_size_bytes`. `open_packs` bounds the packs kept open for reading, and
+    `decoded_cache_bytes` the chunks kept in memory that had to be decoded.
     """
 
     path: Path
@@ -62,6 +65,7 @@ class StorageSettings:
     codec: CodecName = "zstd"
     zstd_level: int = 1
     open_packs: int = 256
+    decoded_cache_bytes: int = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,8 @@ class BlobStore:
             ) from error
         self.tiers = TierSet(self._tier, lower or {})
         self._packs = OpenPacks(self.tiers, settings.open_packs)
-        self.present = PresentBlobs(self._packs)
+        self._decoded = DecodedChunks(settings.decoded_cache_bytes)
+        self.present = PresentBlobs(self._packs, self._decoded)
 
     @property
     def identity(self) -> str:
@@ -135,18 +140,21 @@ class BlobStore:
             level=settings.zstd_level,
         )
 
-    def read(self, place: BlobPlace, start: int = 0, stop: int | None = None) -> bytes:
+    def read(self, place: BlobPlace, start: int = 0, stop: int | None = None) -> bytes | memoryview:
         """Return bytes `[start, stop)` of a blob."""
         stop = _bounded(place, start, stop)
+        if (kept := self._decoded.read(place, start, stop)) is not None:
+            return kept
+        keep = partial(self._decoded.keep, place)
         with reading(place.pack), self._packs.pin(place.pack) as source:
             if not isinstance(source, CachedReader):
-                return StoredRecord.placed(source, place).read(start, stop)
+                return StoredRecord.placed(source, place).read(start, stop, keep)
             source.want(place.offset, place.size)
             try:
-                return StoredRecord.placed(source, place).read(start, stop)
+                return StoredRecord.placed(source, place).read(start, stop, keep)
             except Corrupt:  # the cache may be wrong; the tier is asked once more
                 source.drop(place.offset, place.size)
-                return StoredRecord.placed(source, place).read(start, stop)
+                return StoredRecord.placed(source, place).read(start, stop, keep)
 
     def pieces(
         self, place: BlobPlace, start: int = 0, stop: int | None = None, piece_length: int = _PIECE
