@@ -115,6 +115,10 @@ class Archive(Keeping):
         self._data = settings.data
         self._packs = settings.packs
         self._pack_size = settings.pack_size_bytes
+        self.keeps_zstd = any(
+            codec != "raw" for codec in (settings.codec, *(tier.codec for tier in settings.tiers))
+        )
+        """Whether chunks may be stored in zstd, and `zstd_runs` has something to gain."""
         self._clock = clock
         self._hold = hold
         self._tiers = open_tiers(settings.data, settings.tiers, settings.cache_bytes, clock, tier)
@@ -441,6 +445,10 @@ class Archive(Keeping):
     def runs(self, batches: AsyncIterator[Iterable[Item]]) -> AsyncGenerator[Run, None]:
         """Yield the bytes of all items in order, in runs of about 1 MiB, read a run ahead."""
         return self._flow.runs(batches)
+
+    def zstd_runs(self, batches: AsyncIterator[Iterable[Item]]) -> AsyncGenerator[Run, None]:
+        """Yield all items in order as one stream of zstd; what is stored so is not decoded."""
+        return self._flow.zstd_runs(batches)
 
     def frame(self, stored: StoredObject, number: int) -> Piece:
         """Return a frame's bytes, as stored; frames count from 1."""

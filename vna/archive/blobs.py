@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from vna.archive.quarantine import Quarantine
 from vna.archive.recall import Recalls
@@ -25,6 +26,8 @@ from vna.types import BlobPlace
 __all__ = ["BlobReads", "NearReads", "PresentReads", "Suspects"]
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 MOST_WAITING = 1000
 """More suspects than that are not noted: those that are read again will be."""
@@ -104,14 +107,38 @@ class BlobReads:
         self, digest: bytes, place: BlobPlace, start: int, stop: int
     ) -> Iterator[memoryview]:
         """Yield bytes `[start, stop)` of a blob in bounded pieces; as `read` otherwise."""
+
+        def pieces(place: BlobPlace, start: int) -> Iterator[tuple[int, memoryview]]:
+            return ((len(each), each) for each in self._store.pieces(place, start, stop))
+
+        return self._parts(digest, place, start, pieces)
+
+    def zstd_frames(
+        self, digest: bytes, place: BlobPlace, start: int, stop: int
+    ) -> Iterator[Piece]:
+        """Yield bytes `[start, stop)` of a blob as frames of zstd; as `read` otherwise."""
+
+        def frames(place: BlobPlace, start: int) -> Iterator[tuple[int, Piece]]:
+            return self._store.zstd_frames(place, start, stop)
+
+        return self._parts(digest, place, start, frames)
+
+    def _parts(
+        self,
+        digest: bytes,
+        place: BlobPlace,
+        start: int,
+        parts: Callable[[BlobPlace, int], Iterator[tuple[int, T]]],
+    ) -> Iterator[T]:
+        """Yield what `parts` makes of a blob from `start` on, going on with another copy if need be."""
         tried: list[BlobPlace] = []
         self._allow(place)
         self._recalls.touch(digest, place)
         while True:
             try:
-                for piece in self._store.pieces(place, start, stop):
-                    yield piece
-                    start += len(piece)
+                for size, part in parts(place, start):
+                    yield part
+                    start += size
             except (Corrupt, Unavailable) as error:
                 place = self._another(digest, place, tried, error)
             else:

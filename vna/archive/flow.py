@@ -6,7 +6,7 @@ What is on a lower tier has threads of its own: nothing else waits while that do
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Final, TypeAlias
 
@@ -14,7 +14,7 @@ from vna.archive.blobs import BlobReads, PresentReads
 from vna.archive.offload import Offload
 from vna.archive.spans import Item, Piece, Span
 from vna.errors import WouldWait
-from vna.storage import HOT, tier_of
+from vna.storage import HOT, framed, tier_of
 
 __all__ = ["RUN", "Flow", "Run"]
 
@@ -78,6 +78,32 @@ class Flow:
                     await asyncio.wait([ahead])
                     if not ahead.cancelled():
                         ahead.exception()  # read: a failure after an early leave is no news
+
+    async def zstd_runs(self, batches: AsyncIterator[Iterable[Item]]) -> AsyncGenerator[Run, None]:
+        """Yield all items in order as one stream of zstd; what is stored so is not decoded."""
+        async with aclosing(_grouped(batches)) as groups:
+            async for group in groups:
+                frames = self._threads(group).stream(self._zstd_runs(group))
+                async with aclosing(frames) as runs:
+                    async for run in runs:
+                        yield run
+
+    def _zstd_runs(self, items: Iterable[Item]) -> Iterator[Run]:
+        run: Run = []
+        size = 0
+        for item in items:
+            for frame in self._zstd_frames(item):
+                run.append(frame)
+                size += len(frame)
+                if size > RUN:
+                    yield run
+                    run, size = [], 0
+        yield run
+
+    def _zstd_frames(self, item: Item) -> Iterator[Piece]:
+        if isinstance(item, Span):
+            return self._blobs.zstd_frames(item.digest, item.place, item.start, item.stop)
+        return iter([framed(item)])
 
     async def _found(
         self, batches: AsyncIterator[Iterable[Item]]

@@ -38,6 +38,7 @@ from vna.storage.tierset import HOT, TierSet, tier_of
 from vna.storage.walk import BlobRecord, CommitRecord, DamagedRecord, Record, RecordWalk
 from vna.storage.whole import LargeBlob, WholePack
 from vna.storage.writer import PackMark, PackWriter, commit_record
+from vna.storage.zstd_frames import framed
 
 __all__ = [
     "HOT",
@@ -84,6 +85,7 @@ __all__ = [
     "digest_file",
     "digest_of",
     "encode_blob",
+    "framed",
     "pack_name",
     "tier_of",
     "write_error",

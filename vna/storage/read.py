@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from vna._native import Blake3
 from vna.errors import Corrupt
-from vna.storage.codecs import CODECS, RAW
+from vna.storage.codecs import CODECS, RAW, ZSTD
 from vna.storage.format import (
     CHUNK_ENTRY,
     RecordHeader,
@@ -19,6 +19,7 @@ from vna.storage.format import (
     pack_name,
     parse_record_header,
 )
+from vna.storage.zstd_frames import LARGEST_WINDOW, framed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -147,6 +148,23 @@ class StoredRecord:
                 upto = min(at + piece_length, end)
                 yield raw[at - base : upto - base]
                 at = upto
+
+    def zstd_frames(self, start: int, stop: int) -> Iterator[tuple[int, bytes | memoryview]]:
+        """Yield bytes `[start, stop)` as frames of zstd, a chunk each, and how many each holds.
+
+        A chunk that is stored in zstd leaves as it is stored; others are framed uncompressed.
+        """
+        stride = self.header.stride
+        for chunk in range(start // stride, -(-stop // stride)):
+            run, [(codec, _, _)] = self._stored(chunk, chunk + 1)
+            length = self.header.chunk_length(chunk)
+            low = max(start - chunk * stride, 0)
+            high = min(stop - chunk * stride, length)
+            if codec == ZSTD and high - low == length <= LARGEST_WINDOW:
+                yield length, memoryview(run)
+            else:
+                raw = memoryview(run if codec == RAW else self._decode(chunk, codec, run))
+                yield high - low, framed(raw[low:high])
 
     def check(self) -> bool:
         """Say whether all chunks match their entries; reads the record once, decodes nothing."""

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from vna.clock import Clock, SystemClock
 from vna.errors import Corrupt, Unavailable
@@ -39,11 +39,13 @@ from vna.storage.writer import OwnedPack, PackWriter
 from vna.types import BlobKind, BlobPlace, PackId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from vna._native import Buffer
     from vna.storage.tier import HotTier, PackReader, Tier
     from vna.types import Geometry
+
+T = TypeVar("T")
 
 _PIECE: Final = 1 << 20
 RECALL_RUN: Final = 128 << 20
@@ -164,7 +166,26 @@ class BlobStore:
         Holds no more than that, or one chunk. The pack is held open from the first piece until
         the end, or until the iterator is closed.
         """
-        return self._pieces(place, start, _bounded(place, start, stop), piece_length)
+
+        def pieces(record: StoredRecord, start: int) -> Iterator[tuple[int, memoryview]]:
+            return ((len(each), each) for each in record.pieces(start, end, piece_length))
+
+        end = _bounded(place, start, stop)
+        return (piece for _, piece in self._parts(place, start, end, pieces))
+
+    def zstd_frames(
+        self, place: BlobPlace, start: int, stop: int
+    ) -> Iterator[tuple[int, bytes | memoryview]]:
+        """Yield bytes `[start, stop)` of a blob as frames of zstd, and how many bytes each holds.
+
+        Together they are one stream (RFC 8878). Chunks stored in zstd are not decoded; one that
+        is to be cut, or too large for clients, is. Holds the pack open as `pieces` does.
+        """
+
+        def frames(record: StoredRecord, start: int) -> Iterator[tuple[int, bytes | memoryview]]:
+            return record.zstd_frames(start, stop)
+
+        return self._parts(place, start, stop, frames)
 
     def verify(self, place: BlobPlace, digest: bytes) -> None:
         """Read the whole record back and check every byte of it.
@@ -379,21 +400,26 @@ class BlobStore:
         with self._packs.pin(pack) as source:
             yield source.inner if isinstance(source, CachedReader) else source
 
-    def _pieces(
-        self, place: BlobPlace, start: int, stop: int, piece_length: int
-    ) -> Iterator[memoryview]:
+    def _parts(
+        self,
+        place: BlobPlace,
+        start: int,
+        stop: int,
+        parts: Callable[[StoredRecord, int], Iterator[tuple[int, T]]],
+    ) -> Iterator[tuple[int, T]]:
+        """Yield the parts that `parts` makes of a blob from `start` on, with the bytes each holds."""
         with reading(place.pack), self._packs.pin(place.pack) as source:
             if not isinstance(source, CachedReader):
-                yield from StoredRecord.placed(source, place).pieces(start, stop, piece_length)
+                yield from parts(StoredRecord.placed(source, place), start)
                 return
             source.want(place.offset, place.size, whole=stop - start > place.length // 2)
             try:
-                for piece in StoredRecord.placed(source, place).pieces(start, stop, piece_length):
-                    yield piece
-                    start += len(piece)
+                for size, part in parts(StoredRecord.placed(source, place), start):
+                    yield size, part
+                    start += size
             except Corrupt:  # as in `read`
                 source.drop(place.offset, place.size)
-                yield from StoredRecord.placed(source, place).pieces(start, stop, piece_length)
+                yield from parts(StoredRecord.placed(source, place), start)
 
 
 def _bounded(place: BlobPlace, start: int, stop: int | None) -> int:

@@ -13,9 +13,10 @@ from typing import Final
 from aiohttp import HttpVersion11, hdrs, web
 from multidict import CIMultiDict
 
-from vna.archive import Archive, Item
+from vna.archive import Archive, Item, Span
 from vna.errors import VnaError
 from vna.web.answer import Answer, write_run
+from vna.web.coding import choose_coding
 from vna.web.context import ARCHIVE, REQUEST_ID
 from vna.web.multipart import Buffer
 
@@ -25,6 +26,7 @@ __all__ = [
     "not_modified",
     "requested_range",
     "send",
+    "send_batches",
     "send_items",
     "send_runs",
 ]
@@ -35,6 +37,9 @@ SMALL: Final = 1 << 20
 """An answer up to this size is read in one go and sent with its length."""
 PIECE: Final = 256 << 10
 """Small pieces are put together up to this size: a thread is asked less often."""
+
+_IN_ZSTD: Final = '-zstd"'
+"""How the entity tag of a representation ends that leaves in zstd."""
 
 _RANGE = re.compile(r"bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})")
 
@@ -103,7 +108,7 @@ def requested_range(request: web.Request, length: int, etag: str) -> ByteRange:
 def not_modified(request: web.Request, etag: str) -> web.Response | None:
     """Return 304 when the client has the version `etag` already (RFC 9110 13.1.2)."""
     known = [
-        tag.strip().removeprefix("W/")
+        tag.strip().removeprefix("W/").replace(_IN_ZSTD, '"')
         for tag in request.headers.get("If-None-Match", "").split(",")
     ]
     if etag in known or "*" in known:
@@ -160,16 +165,70 @@ async def send_items(
     fields[hdrs.CONTENT_TYPE] = content_type
     if request.method == hdrs.METH_HEAD:
         return Answer(request, (), length, status, fields)
-    if length <= SMALL:
+    stored = any(isinstance(item, Span) for item in items)
+    if length <= SMALL and not (stored and archive.keeps_zstd):
         return Answer(request, await archive.read(items), length, status, fields)
-
-    async def once() -> AsyncIterator[Sequence[Item]]:
-        yield items
-
-    runs = archive.runs(once())
+    if stored:
+        return await send_batches(
+            request,
+            _once(items),
+            content_type=content_type,
+            length=length,
+            status=status,
+            headers=headers,
+        )
     return await send_runs(
-        request, runs, content_type=content_type, length=length, status=status, headers=headers
+        request,
+        archive.runs(_once(items)),
+        content_type=content_type,
+        length=length,
+        status=status,
+        headers=headers,
     )
+
+
+async def _once(items: Sequence[Item]) -> AsyncIterator[Sequence[Item]]:
+    yield items
+
+
+async def send_batches(
+    request: web.Request,
+    batches: AsyncIterator[Sequence[Item]],
+    *,
+    content_type: str,
+    length: int | None = None,
+    status: HTTPStatus = HTTPStatus.OK,
+    headers: Mapping[str, str] | None = None,
+) -> web.StreamResponse:
+    """Answer with what batches of items make up, read when it is their turn; see `send_runs`.
+
+    Where chunks may be stored in zstd, a client that takes that as a content coding gets them as they are.
+    """
+    archive = request.app[ARCHIVE]
+    fields = CIMultiDict(headers or {})
+    if _leaves_in_zstd(request, fields):
+        length, runs = None, archive.zstd_runs(batches)
+    else:
+        runs = archive.runs(batches)
+    return await send_runs(
+        request, runs, content_type=content_type, length=length, status=status, headers=fields
+    )
+
+
+def _leaves_in_zstd(request: web.Request, fields: CIMultiDict[str]) -> bool:
+    """Decide on the content coding, and name it in the answer's fields (RFC 9110 8.4, 8.8.3.3)."""
+    if not request.app[ARCHIVE].keeps_zstd:
+        return False
+    varies = [fields[hdrs.VARY]] if hdrs.VARY in fields else []
+    fields[hdrs.VARY] = ", ".join([*varies, hdrs.ACCEPT_ENCODING])
+    asked = request.method == hdrs.METH_GET and hdrs.RANGE not in request.headers
+    if not asked or choose_coding(request) != "zstd":
+        return False
+    fields[hdrs.CONTENT_ENCODING] = "zstd"
+    fields.pop(hdrs.ACCEPT_RANGES, None)
+    if hdrs.ETAG in fields:
+        fields[hdrs.ETAG] = fields[hdrs.ETAG].removesuffix('"') + _IN_ZSTD
+    return True
 
 
 async def send_runs(

@@ -20,7 +20,7 @@ from vna.web.negotiation import accepted, choose_pixels
 from vna.web.problems import NotAcceptable
 from vna.web.representations import entity_tag
 from vna.web.routes.wado import asked_objects
-from vna.web.sending import not_modified, send_items, send_runs
+from vna.web.sending import not_modified, send_batches, send_items
 
 __all__ = ["pixels_not_acceptable", "retrieve_frames", "send_frames"]
 
@@ -99,8 +99,7 @@ async def send_frames(
     if len(numbers) == 1:
         items = [item async for part in parts() for item in part]
         return await send_items(request, items, content_type=writer.content_type, headers=headers)
-    runs = archive.runs(parts())
-    return await send_runs(request, runs, content_type=writer.content_type, headers=headers)
+    return await send_batches(request, parts(), content_type=writer.content_type, headers=headers)
 
 
 def _frames(retrieval: Retrieval, stored: StoredObject, numbers: Sequence[int]) -> list[Item]:

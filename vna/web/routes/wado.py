@@ -17,7 +17,7 @@ from vna.web.multipart import MultipartWriter
 from vna.web.negotiation import Choice, accepted, choose_dicom
 from vna.web.problems import NotAcceptable
 from vna.web.representations import entity_tag
-from vna.web.sending import not_modified, requested_range, send_items, send_runs
+from vna.web.sending import not_modified, requested_range, send_batches, send_items
 
 __all__ = ["asked_objects", "retrieve", "retrieve_instance"]
 
@@ -112,9 +112,9 @@ async def _send_parts(
                 yield writer.opening(labels), *file, b"\r\n"
         yield (writer.closing(),)
 
-    return await send_runs(
+    return await send_batches(
         request,
-        archive.runs(parts()),
+        parts(),
         content_type=writer.content_type,
         status=status,
         headers=headers,
