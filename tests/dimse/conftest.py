@@ -215,11 +215,15 @@ class Destination:
 
 @pytest.fixture
 def destination() -> Iterator[Callable[..., Destination]]:
-    """Start C-MOVE destinations: `destination("TITLE", [(sop class, [syntaxes])])`."""
+    """Start C-MOVE destinations: `destination("TITLE", [(sop class, [syntaxes])])`.
+
+    They take `most` associations at a time.
+    """
     servers = []
 
-    def start(title: str, contexts: list[tuple[str, list[str]]]) -> Destination:
+    def start(title: str, contexts: list[tuple[str, list[str]]], most: int = 10) -> Destination:
         ae = AE(ae_title=title)
+        ae.maximum_associations = most
         for sop_class, syntaxes in contexts:
             ae.add_supported_context(sop_class, syntaxes)
         held: list[Destination] = []

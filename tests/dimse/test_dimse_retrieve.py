@@ -1,6 +1,8 @@
 """Conformance lines 27 to 30: C-MOVE and C-GET over real sockets."""
 
+import threading
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +254,52 @@ def test_c28_more_contexts_than_an_association_has(
     assert final.Status == 0
     assert counters(final) == (None, 130, 0, 0)
     assert there.sop_uids(STUDY) == node.sop_uids(STUDY)
+
+
+@pytest.mark.parametrize("most", [10, 1])
+def test_c28_a_move_uses_as_many_associations_as_the_destination_allows(
+    start_node: Callable[..., Any],
+    destination: Callable[..., Any],
+    store: Callable[..., Any],
+    move: Callable[..., Any],
+    identifier: Callable[..., Dataset],
+    instance: Callable[..., Dataset],
+    encoded: Callable[..., bytes],
+    most: int,
+) -> None:
+    there = destination("THERE", [CT], most)
+    node = start_node(remotes=(replace(there.remote, associations=3),))
+    sent = [instance() for _ in range(8)]
+    assert set(store(node, *sent)) == {0}
+    together = threading.Barrier(3)
+
+    def at_once(number: int) -> int:
+        if most > 1 and number <= 3:
+            together.wait(60)
+        return 0
+
+    there.status = at_once
+    answers = move(node, "study", "THERE", identifier("STUDY", StudyInstanceUID=STUDY))
+    final, failed = answers[-1]
+    assert (final.Status, failed) == (0, None)
+    assert counters(final) == (None, 8, 0, 0)
+    assert sorted(there.data) == sorted(map(encoded, sent))
+
+
+def test_c28_what_no_association_takes_fails_once(
+    start_node: Callable[..., Any],
+    store: Callable[..., Any],
+    move: Callable[..., Any],
+    identifier: Callable[..., Dataset],
+    three: list[Dataset],
+) -> None:
+    node = start_node(remotes=(Remote("NOBODY", "127.0.0.1", 1, associations=2),))
+    assert store(node, *three) == [0, 0, 0]
+    answers = move(node, "study", "NOBODY", identifier("STUDY", StudyInstanceUID=STUDY))
+    final, failed = answers[-1]
+    assert final.Status == 0xA702
+    assert counters(final) == (None, 0, 3, 0)
+    assert sorted(failed.FailedSOPInstanceUIDList) == sorted(ds.SOPInstanceUID for ds in three)
 
 
 def test_c29_sub_operations_name_the_move_behind_them(

@@ -49,6 +49,13 @@ REMOTE = Section(
             get_args(Permission),
             "What it may do here, and whether C-MOVE may send to it.",
         ),
+        Setting(
+            "associations",
+            Whole(1, 16),
+            1,
+            "A C-MOVE sends to it over so many associations at once; with more than 1 the instances of a\n"
+            "series may arrive in another order.",
+        ),
     ),
 )
 

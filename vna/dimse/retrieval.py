@@ -36,10 +36,13 @@ MOST: Final = 0xFFFF
 
 
 class SubOperations:
-    """The instances still to be sent, and the counters of those that were."""
+    """The instances still to be sent, and the counters of those that were.
+
+    They are dealt out in shares, one for each association that sends.
+    """
 
     def __init__(self, operation: Operation, objects: list[StoredObject]) -> None:
-        self.waiting = deque(objects)
+        self._shares = [deque(objects)]
         self._operation = operation
         self._completed = 0
         self._warned = 0
@@ -48,6 +51,28 @@ class SubOperations:
         self._loop = asyncio.get_running_loop()
         self._begun = self._loop.time()
         self._reported = float("-inf")
+
+    def deal(self, count: int) -> list[deque[StoredObject]]:
+        """Deal the instances out in up to `count` shares; return them. Who sends takes from the left."""
+        every = [stored for share in self._shares for stored in share]
+        self._shares = [
+            deque(every[number::count]) for number in range(min(count, len(every)) or 1)
+        ]
+        return list(self._shares)
+
+    def end(self, share: deque[StoredObject], why: str = "") -> None:
+        """Nobody sends a share any more: what is left of it goes to another one, else has failed."""
+        others = [each for each in self._shares if each is not share]
+        if others:
+            others[0].extend(share)
+            self._shares = others
+        elif share:
+            self._fail(share, why)
+        share.clear()
+
+    @property
+    def _remaining(self) -> int:
+        return sum(map(len, self._shares))
 
     @property
     def stopped(self) -> bool:
@@ -78,7 +103,7 @@ class SubOperations:
     def _report(self, since: float, interval: float) -> None:
         """Send a pending response when one is due."""
         now = self._loop.time()
-        if now - since >= interval and self.waiting:
+        if now - since >= interval and self._remaining:
             self._reported = now
             self._respond(Status.PENDING, remaining=True)
 
@@ -105,17 +130,15 @@ class SubOperations:
             self.still_waiting()
             yield run
 
-    def fail_waiting(self, why: str) -> None:
-        """Count all that wait as failed."""
+    def _fail(self, share: deque[StoredObject], why: str) -> None:
         log.warning(
             "%s: %d sub-operations failed: %s",
             self._operation.association.label,
-            len(self.waiting),
+            len(share),
             why,
         )
-        self._failed += [stored.sop_uid for stored in self.waiting]
+        self._failed += [stored.sop_uid for stored in share]
         self._why = self._why or why
-        self.waiting.clear()
 
     def finish(self) -> None:
         """Send the final response (PS3.4 tables C.4-2 and C.4-3)."""
@@ -148,7 +171,7 @@ class SubOperations:
         response.failed = min(len(self._failed), MOST)
         response.warning = min(self._warned, MOST)
         if remaining:
-            response.remaining = min(len(self.waiting), MOST)
+            response.remaining = min(self._remaining, MOST)
         self._operation.send(response, identifier)
 
 

@@ -10,7 +10,10 @@ Permission: TypeAlias = Literal["echo", "store", "query", "retrieve", "move_dest
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A known application entity: where it listens and what it may do here."""
+    """A known application entity: where it listens, and what it may do here.
+
+    A C-MOVE sends to it over up to `associations` at once.
+    """
 
     ae_title: str
     host: str
@@ -18,3 +21,4 @@ class Remote:
     may: frozenset[Permission] = frozenset(
         {"echo", "store", "query", "retrieve", "move_destination"}
     )
+    associations: int = 1

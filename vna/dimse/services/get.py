@@ -42,18 +42,19 @@ async def _send_all(
 ) -> None:
     association = operation.association
     message_id = 0
-    while work.waiting and not work.stopped:
-        stored = work.waiting[0]
+    (waiting,) = work.deal(1)
+    while waiting and not work.stopped:
+        stored = waiting[0]
         context = contexts.get((stored.sop_class, stored.transfer_syntax))
         if context is None:
-            work.waiting.popleft()
+            waiting.popleft()
             why = f"no context for {stored.sop_class} in {stored.transfer_syntax}"
             work.count(stored, None, why)
             continue
         message_id = message_id % 0xFFFF + 1
         if not await work.ready(await ahead.first(stored)):
             return
-        work.waiting.popleft()
+        waiting.popleft()
         try:
             async with ahead.runs(stored) as runs:
                 response = await send_instance(
@@ -62,7 +63,7 @@ async def _send_all(
                     stored,
                     runs,
                     message_id=message_id,
-                    meanwhile=partial(ahead.begin_nth, work.waiting, 0),
+                    meanwhile=partial(ahead.begin_nth, waiting, 0),
                 )
         except AssociationLost:
             raise

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections import deque
+from dataclasses import dataclass, field
 from functools import partial
 
+from vna.archive import StoredObject
 from vna.dimse.association import AssociationLost
 from vna.dimse.operation import Operation
 from vna.dimse.retrieval import Ahead, SubOperations, begin
@@ -30,50 +34,81 @@ async def move(operation: Operation) -> None:
     if destination is None or "move_destination" not in destination.may:
         raise Refused(Status.DESTINATION_UNKNOWN, f"unknown move destination {title}")
     work = await begin(operation)
-    ahead = Ahead(operation.archive)
-    try:
-        while work.waiting and not work.stopped:
-            try:
-                await _send_some(operation, work, destination, ahead)
-            except VnaError as error:
-                operation.association.check()
-                work.fail_waiting(str(error))
-        work.finish()
-    finally:
-        await ahead.close()
+    await _Move(operation, work, destination).send()
+    work.finish()
 
 
-async def _send_some(
-    operation: Operation, work: SubOperations, destination: Remote, ahead: Ahead
-) -> None:
-    """Send as many of the waiting instances as one association has contexts for."""
-    contexts = contexts_of(work.waiting)
-    assert operation.request.message_id is not None, "checked by the decoder"
-    originator = (operation.negotiated.calling_ae, operation.request.message_id)
-    async with Scu(destination, operation.settings, ((cls, (ts,)) for cls, ts in contexts)) as scu:
-        while work.waiting and pair_of(work.waiting[0]) in contexts and not work.stopped:
-            stored = work.waiting[0]
-            if scu.context(*pair_of(stored)) is None:
-                work.waiting.popleft()
-                why = f"{destination.ae_title} does not accept {stored.sop_class} in {stored.transfer_syntax}"
-                work.count(stored, None, why)
-                continue
-            status, why = None, ""
-            if not await work.ready(await ahead.first(stored)):
-                return
-            try:
-                async with ahead.runs(stored) as runs:
-                    status = await scu.c_store(
-                        stored,
-                        work.reporting(runs),
-                        originator=originator,
-                        meanwhile=partial(ahead.begin_nth, work.waiting, 1),
-                    )
-            except AssociationLost:
-                raise
-            except VnaError as error:  # it cannot be read; the others may well be
-                why = str(error)
-            work.waiting.popleft()
-            work.count(stored, status, why)
-            if scu.lost:
-                return  # it broke off in the middle of that instance; the rest gets another try
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """The sub-operations of one C-MOVE, over as many associations as the destination takes."""
+
+    operation: Operation
+    work: SubOperations
+    destination: Remote
+    associated: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the first association is there, or will never be: who takes one only takes that."""
+
+    async def send(self) -> None:
+        """Send what waits; what no association could be had for has failed. Raises AssociationLost."""
+        first, *others = self.work.deal(self.destination.associations)
+        sends = [self._send_share(first), *map(self._send_beside, others)]
+        for error in await asyncio.gather(*sends, return_exceptions=True):
+            if error is not None:
+                raise error
+
+    async def _send_beside(self, waiting: deque[StoredObject]) -> None:
+        await self.associated.wait()
+        await self._send_share(waiting)
+
+    async def _send_share(self, waiting: deque[StoredObject]) -> None:
+        """Send a share of the instances, over one association at a time."""
+        ahead = Ahead(self.operation.archive)
+        why = ""
+        try:
+            while waiting and not self.work.stopped and not why:
+                try:
+                    await self._send_some(waiting, ahead)
+                except VnaError as error:
+                    self.operation.association.check()
+                    why = str(error)
+            if not self.work.stopped:
+                self.work.end(waiting, why)
+        finally:
+            self.associated.set()
+            await ahead.close()
+
+    async def _send_some(self, waiting: deque[StoredObject], ahead: Ahead) -> None:
+        """Send as many of the waiting instances as one association has contexts for."""
+        operation, work, destination = self.operation, self.work, self.destination
+        contexts = contexts_of(waiting)
+        assert operation.request.message_id is not None, "checked by the decoder"
+        originator = (operation.negotiated.calling_ae, operation.request.message_id)
+        proposed = ((sop_class, (syntax,)) for sop_class, syntax in contexts)
+        async with Scu(destination, operation.settings, proposed) as scu:
+            self.associated.set()
+            while waiting and pair_of(waiting[0]) in contexts and not work.stopped:
+                stored = waiting[0]
+                if scu.context(*pair_of(stored)) is None:
+                    waiting.popleft()
+                    why = f"{destination.ae_title} does not accept {stored.sop_class} in {stored.transfer_syntax}"
+                    work.count(stored, None, why)
+                    continue
+                status, why = None, ""
+                if not await work.ready(await ahead.first(stored)):
+                    return
+                try:
+                    async with ahead.runs(stored) as runs:
+                        status = await scu.c_store(
+                            stored,
+                            work.reporting(runs),
+                            originator=originator,
+                            meanwhile=partial(ahead.begin_nth, waiting, 1),
+                        )
+                except AssociationLost:
+                    raise
+                except VnaError as error:  # it cannot be read; the others may well be
+                    why = str(error)
+                waiting.popleft()
+                work.count(stored, status, why)
+                if scu.lost:
+                    return  # it broke off in the middle of that instance; the rest gets another try
