@@ -8,7 +8,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, MRImageStorage
 
-from vna.archive import Archive
+from vna.archive import PlannedQuery
 from vna.errors import Corrupt, Unavailable
 
 ALL_OPTIONS = b"\1\1\1"
@@ -182,7 +182,7 @@ def test_c23_a_query_that_fails_is_told(
         raise error("the index is not well")
         yield
 
-    monkeypatch.setattr(Archive, "query", fail)
+    monkeypatch.setattr(PlannedQuery, "matches", fail)
     assert filled.c_find(identifier("STUDY", PatientID="P1"))[0] == [status]
     assert filled.search("/studies").status == code
 
