@@ -17,6 +17,8 @@ class Vna(Server):
     ae_title = "VNA"
     ready = "/readyz"
     workers: ClassVar[int] = 0
+    associations: ClassVar[int] = 2
+    """That a C-MOVE uses."""
 
     @staticmethod
     def version() -> str:
@@ -27,6 +29,7 @@ class Vna(Server):
         return (
             "[dimse]\nmax_associations = 1100\n"
             f'[[remote]]\nae_title = "{SINK}"\nhost = "127.0.0.1"\nport = {self.sink_port}\n'
+            f"associations = {self.associations}\n"
         )
 
     def command(self) -> tuple[list[str], dict[str, str]]:
