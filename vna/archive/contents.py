@@ -94,8 +94,7 @@ def _add(bulk: dict[bytes, Bulk], version: Version, attributes: Attributes) -> N
 
 
 def _store(reader: Reader, study: Study, series: Series, instance: Instance) -> StoreCommit:
-    patient = reader.patient_by_id(study.patient_id)
-    assert patient is not None, "a study has a patient"
+    patient = reader.patient_above(study)
     return StoreCommit(
         stamp=instance.version.stamp,
         policy="replace",

@@ -111,8 +111,5 @@ def _history(reader: Reader, known: Known) -> History:
         reason = barrier.reason if barrier is not None else ""
         by = level.name.lower()
         return History(known.study_uid, known.series_uid, known.uid, by, reason, versions, purges)
-    study = reader.study_by_id(known.study_id)
-    series = reader.series_by_id(known.study_id, known.series_id)
-    assert study is not None, "an instance has a study"
-    assert series is not None, "an instance has a series"
+    study, series = reader.study_above(known), reader.series_above(known)
     return History(study.uid, series.uid, known.uid, "", "", versions, purges)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol, TypeVar
@@ -194,7 +194,7 @@ class IndexLookup:
                 series_of = {series.id: series.uid}
                 found = reader.instances_of(study.id, series.id)
             return [
-                _stored(study_uid, series_of[instance.series_id], instance) for instance in found
+                _stored(study_uid, _series_uid(series_of, instance), instance) for instance in found
             ]
 
     def state(self, study_uid: str, series_uid: str | None) -> str:
@@ -224,10 +224,7 @@ class IndexLookup:
         instance = reader.instance(sop_uid)
         if instance is None or instance.study_id != study_id:
             raise _absent(reader.tombstone(sop_uid) is not None, "instance", sop_uid)
-        series = reader.series_by_id(instance.study_id, instance.series_id)
-        study = reader.study_by_id(study_id)
-        assert series is not None, "an instance has a series"
-        assert study is not None, "an instance has a study"
+        study, series = reader.study_above(instance), reader.series_above(instance)
         if series_uid is not None and series.uid != series_uid:
             raise NotFound(f"instance {sop_uid} is not in series {series_uid}")
         found = [instance]
@@ -307,6 +304,16 @@ def _absent(deleted: bool, level: str, uid: str) -> NotFound:
     if deleted:
         return Deleted(f"{level} {uid} was deleted")
     return NotFound(f"{level} {uid} is not in the archive")
+
+
+def _series_uid(series_of: Mapping[int, str], instance: Instance) -> str:
+    uid = series_of.get(instance.series_id)
+    if uid is None:
+        raise Corrupt(
+            f"instance {instance.uid}: its index entry names a series that its study does not have;"
+            " `vna rebuild-index` makes it again"
+        )
+    return uid
 
 
 def _stored(study_uid: str, series_uid: str, instance: Instance) -> StoredObject:

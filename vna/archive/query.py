@@ -329,8 +329,7 @@ class _Walk:
         }
         if not self.compiled.matches(Level.STUDY, attributes):
             return None
-        patient = matched or reader.patient_by_id(study.patient_id)
-        assert patient is not None, "a study has a patient"
+        patient = matched or reader.patient_above(study)
         if matched is None and not self.compiled.matches(Level.PATIENT, patient.attributes):
             return None
         return patient.attributes | attributes

@@ -162,9 +162,7 @@ class Reader:
         """Yield the deleted instances of a study, or of one of its series, by UID."""
         for key, _ in self._txn.scan(Table.GONE, buried_key(study_uid, *series_uid)):
             sop_uid = key.rsplit(b"\0", 1)[1].decode()
-            tombstone = self.tombstone(sop_uid)
-            assert tombstone is not None, "what is listed is in its table"
-            yield tombstone
+            yield decode_tombstone(self._txn.row(Table.GONE, name_key(Level.INSTANCE, sop_uid)))
 
     def studies_of_series(self, uid: str) -> list[str]:
         """Return the UIDs of the studies in which a series of this UID is, alive or gone."""
@@ -186,6 +184,20 @@ class Reader:
     def series_by_id(self, study_id: int, series_id: int) -> Series | None:
         """Return a series; None when it has gone."""
         return self._get(Table.SERIES, row_key(study_id, series_id), decode_series)
+
+    # parents: Corrupt where a damaged index does not have one -----------------------------------
+    def patient_above(self, study: Study) -> Patient:
+        """Return the patient of a study."""
+        return decode_patient(self._txn.row(Table.PATIENTS, row_key(study.patient_id)))
+
+    def study_above(self, instance: Instance) -> Study:
+        """Return the study of an instance."""
+        return decode_study(self._txn.row(Table.STUDIES, row_key(instance.study_id)))
+
+    def series_above(self, instance: Instance) -> Series:
+        """Return the series of an instance."""
+        row = row_key(instance.study_id, instance.series_id)
+        return decode_series(self._txn.row(Table.SERIES, row))
 
     def instance_by_id(self, study_id: int, series_id: int, instance_id: int) -> Instance | None:
         """Return an instance; None when it has gone."""
@@ -216,9 +228,7 @@ class Reader:
         """Yield the studies of a patient."""
         start = patient_studies_key(patient_id, after + 1)
         for key, _ in self._txn.scan(Table.KEYS, patient_studies_key(patient_id), start):
-            study = self._get(Table.STUDIES, key[9:], decode_study)
-            assert study is not None, "a patient's study is alive"
-            yield study
+            yield decode_study(self._txn.row(Table.STUDIES, key[9:]))
 
     def series_of(self, study_id: int, after: int = 0) -> Iterator[Series]:
         """Yield the series of a study."""
