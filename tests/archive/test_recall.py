@@ -10,6 +10,7 @@ from vna.archive import Archive, ArchiveSettings, TierSettings
 from vna.errors import Unavailable
 from vna.testing.counting import CountingTier
 from vna.testing.images import ct_image
+from vna.testing.objectstore import bucket_tier
 from vna.testing.power import memory_folder
 
 STUDY, SERIES = "1.2.9", "1.2.9.1"
@@ -21,19 +22,7 @@ SIZE = 20_000
 async def cold(bucket):
     """An archive with a series of 60 in a bucket, and another one of the same study; its files."""
     with memory_folder() as folder:
-        for name, text in (("access", bucket.access_key), ("secret", bucket.secret_key)):
-            (folder / name).write_text(text)
-        far = TierSettings(
-            "cold",
-            "s3",
-            endpoint=bucket.endpoint,
-            bucket=bucket.bucket,
-            prefix=bucket.prefix,
-            access_key_file=folder / "access",
-            secret_key_file=folder / "secret",
-            allow_http=True,
-        )
-        tiers = (TierSettings("hot", path=folder / "data/packs"), far)
+        tiers = (TierSettings("hot", path=folder / "data/packs"), bucket_tier(bucket, folder))
         settings = ArchiveSettings(
             data=folder / "data",
             index_map_bytes=4 << 20,

@@ -13,6 +13,7 @@ from vna.observe import exposition, metrics
 from vna.testing.clocks import SetClock
 from vna.testing.counting import CountingTier
 from vna.testing.images import ct_image
+from vna.testing.objectstore import bucket_tier
 from vna.types import Key, Level, Query
 from vna.workflow import (
     Order,
@@ -62,24 +63,12 @@ def clock():
 
 @pytest.fixture
 def settings(folder, bucket):
-    for name, text in (("access", bucket.access_key), ("secret", bucket.secret_key)):
-        (folder / name).write_text(text)
-    far = TierSettings(
-        "cold",
-        "s3",
-        endpoint=bucket.endpoint,
-        bucket=bucket.bucket,
-        prefix=bucket.prefix,
-        access_key_file=folder / "access",
-        secret_key_file=folder / "secret",
-        allow_http=True,
-    )
     return ArchiveSettings(
         data=folder / "data",
         index_map_bytes=4 << 20,
         min_free_bytes=0,
         cache_bytes=64 << 20,
-        tiers=(TierSettings("hot", path=folder / "data/packs"), far),
+        tiers=(TierSettings("hot", path=folder / "data/packs"), bucket_tier(bucket, folder)),
     )
 
 

@@ -10,6 +10,7 @@ from hospital import DAY_NS, follow_once
 from vna.archive import Archive, ArchiveSettings, TierSettings
 from vna.testing.clocks import SetClock
 from vna.testing.images import ct_image
+from vna.testing.objectstore import bucket_tier
 from vna.workflow import Arrival, PolicySettings, planned_moves, synthetic_year
 
 TIERS = ["hot", "warm", "cold"]
@@ -52,19 +53,7 @@ def file_of(series):
 
 @pytest.fixture
 def archive(folder, bucket):
-    keys = {"access_key_file": bucket.access_key, "secret_key_file": bucket.secret_key}
-    for name, text in keys.items():
-        (folder / name).write_text(text)
-    cold = TierSettings(
-        "cold",
-        "s3",
-        endpoint=bucket.endpoint,
-        bucket=bucket.bucket,
-        prefix=bucket.prefix,
-        allow_http=True,
-        codec="strong",
-        **{name: folder / name for name in keys},
-    )
+    cold = bucket_tier(bucket, folder, codec="strong")
     warm = TierSettings("warm", path=folder / "hdd", codec="fast")
     settings = ArchiveSettings(
         data=folder / "data",
