@@ -146,3 +146,18 @@ async def test_a_scrub_passes_over_what_is_away(archive, proxy):
     assert state.ended
     assert (state.damaged, state.away) == (0, 2 * COUNT)  # with copies of headers
     assert archive.lost() == []
+
+
+async def test_the_scrub_does_not_follow_what_moves_to_another_tier(archive, proxy):
+    (hot,) = archive.objects(HOT)
+    with archive._index.read() as reader:
+        bulk = hot.version.holes[0].blob
+        (before,) = reader.places(bulk)
+    archive.move("cold", HOT)
+    while archive.compact(1).packs:
+        pass
+    with archive._index.read() as reader:
+        assert before not in reader.places(bulk)
+    proxy.refuse()
+    assert archive._quarantine.verdict(bulk, before) == ""
+    assert archive.lost() == []

@@ -13,7 +13,7 @@ from vna.archive.commit import Committer, Proposal
 from vna.errors import Corrupt, VnaError
 from vna.index import Index
 from vna.observe import metrics
-from vna.storage import AwayPack, BlobStore, MissingPack
+from vna.storage import AwayPack, BlobStore, MissingPack, tier_of
 from vna.types import BlobPlace, DamageCommit
 
 __all__ = ["LostBlob", "Quarantine"]
@@ -40,8 +40,9 @@ class Quarantine:
     def verdict(self, digest: bytes, place: BlobPlace | None) -> str:
         """Read a blob back; return what is wrong with it, or nothing.
 
-        Damage is recorded. What cannot be read now is named only: it may be readable again. Raises
-        AwayPack when nothing can be said, as its tier is away.
+        Damage is recorded. What cannot be read now is named only: it may be readable again. A copy
+        that has meanwhile moved is read where it is now, unless on another tier: a move there reads
+        back what it wrote. Raises AwayPack when nothing can be said, as its tier is away.
         """
         if place is None:
             return self._known(digest)
@@ -52,8 +53,11 @@ class Quarantine:
             return str(error)
         except MissingPack as error:
             with self._index.read() as reader:
-                now = reader.blob(digest)
-            return self.verdict(digest, now) if now not in (None, place) else str(error)
+                places = reader.places(digest)
+            if not places or place in places:
+                return str(error)
+            here = [each for each in places if tier_of(each.pack) == tier_of(place.pack)]
+            return self.verdict(digest, here[0]) if here else ""
         except AwayPack:
             raise
         except VnaError as error:

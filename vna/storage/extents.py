@@ -62,7 +62,6 @@ class ExtentCache:
         self.limit = limit_bytes
         self._lock = threading.Lock()
         self._known: dict[PackId, _Listing] = {}
-        self._touched: set[str] = set()
         self._added = limit_bytes  # so that the first addition of a process looks
         make_folder(folder)
         for draft in folder.glob("*/.*"):  # of a process that was killed
@@ -151,7 +150,6 @@ class ExtentCache:
             note.rename(self._folder / "queues")
         with self._lock:
             self._known.clear()
-            self._touched.clear()
         return sum(before[name][0] for name in gone)
 
     @contextmanager
@@ -176,21 +174,16 @@ class ExtentCache:
             try:
                 with path.open("rb", buffering=0) as file:
                     piece = os.pread(file.fileno(), wanted, at - low)
+                    seen = os.fstat(file.fileno())
             except OSError:
                 return None
             if len(piece) != wanted:
                 return None
             at += wanted
-            self._touch(path)
+            if not _marked(seen):
+                _mark_read(path)
             pieces.append(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def _touch(self, path: Path) -> None:
-        """Note, once a turn, that an extent was read: its time of access passes that of writing."""
-        if path.name in self._touched:
-            return
-        self._touched.add(path.name)
-        _mark_read(path)
 
     def _extents(self, pack: PackId, start: int, stop: int) -> list[tuple[int, int]] | None:
         """Return extents that cover `[start, stop)` one after the other, or None."""
@@ -266,8 +259,7 @@ class ExtentCache:
                     if _NAME.fullmatch(file.name):
                         seen = file.stat()
                         name = f"{folder.name}/{file.name}"
-                        read = seen.st_atime > seen.st_mtime
-                        found.append(Entry(name, seen.st_size, seen.st_mtime, read))
+                        found.append(Entry(name, seen.st_size, seen.st_mtime, _marked(seen)))
         return found
 
     def _queues(self) -> Queues:
@@ -295,6 +287,11 @@ class ExtentCache:
 
     def _path(self, pack: PackId, start: int, stop: int) -> Path:
         return self._folder / pack_name(pack) / f"{start:012x}-{stop:012x}"
+
+
+def _marked(seen: os.stat_result) -> bool:
+    """Say whether an extent was read since it came, or since eviction gave it another turn."""
+    return seen.st_atime > seen.st_mtime
 
 
 def _mark_read(path: Path) -> None:
