@@ -15,8 +15,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice
-from typing import Self, TypeAlias
+from itertools import islice
+from typing import NamedTuple, Protocol, Self, TypeAlias
 
 from vna.archive.inventory import ONLINE, availability
 from vna.dicom.attributes import (
@@ -35,7 +35,7 @@ from vna.dicom.attributes import (
     SOP_INSTANCE_UID,
     STUDY_INSTANCE_UID,
 )
-from vna.dicom.keys import Plan, keys_of, plan
+from vna.dicom.keys import Plan, plan
 from vna.dicom.matching import CompiledQuery, compile_query
 from vna.errors import WouldWait
 from vna.index import EntityId, Instance, Patient, Reader, Series, Snapshots, Study
@@ -53,8 +53,6 @@ SNAPSHOT_CANDIDATES = 256
 SORTED_CANDIDATES = 64
 """Up to this many candidates come in the order of arrival."""
 
-Found: TypeAlias = tuple[bytes, EntityId]
-"""A secondary key, and the ids of an entity that has it."""
 AtHand: TypeAlias = Callable[[BlobPlace], bool]
 
 
@@ -99,87 +97,21 @@ class PlannedQuery:
         """
         query = self.query
         stop = None if query.limit is None else query.offset + query.limit
-        return islice(_candidates(index, self), query.offset, stop)
+        return islice(_first(index, self, stop), query.offset, None)
 
 
-def _candidates(index: Snapshots, planned: PlannedQuery) -> Iterator[Match]:
-    path, walk = planned.path, planned.walk
-    if path.scan:
-        yield from _scan(index, planned.query, walk)
-        return
-    if path.uids:
-        with index.read() as reader:
-            named = {ids for uid in path.uids for ids in _named(reader, path.level, uid)}
-        yield from _listed(index, path.level, sorted(named), walk)
-        return
-    few = _few(index, path)
-    if few is not None:
-        yield from _listed(index, path.level, few, walk)
-    else:
-        yield from _streamed(index, path, walk)
-
-
-def _few(index: Snapshots, path: Plan) -> list[EntityId] | None:
-    """Return all candidates in the order of arrival; None if there are too many to sort."""
-    with index.read() as reader:
-        ids = chain.from_iterable(reader.ids(path.level, low, high) for low, high in path.ranges)
-        found = list(islice(ids, SORTED_CANDIDATES + 1))
-    return sorted(set(found)) if len(found) <= SORTED_CANDIDATES else None
-
-
-def _listed(
-    index: Snapshots, level: Level, ids: Sequence[EntityId], walk: _Walk
-) -> Iterator[Match]:
-    at = 0
+def _first(index: Snapshots, planned: PlannedQuery, stop: int | None) -> Iterator[Match]:
+    """Yield the first `stop` matches, or all. No candidate is looked at behind the last of them."""
+    candidates: _Candidates | None = None
     for count in _snapshots():
         with index.read() as reader:
-            some = ids[at : at + count]
-            found = [match for each in some for match in walk.from_id(reader, level, each)]
+            candidates = candidates or _candidates(reader, planned)
+            found = list(islice(candidates.matches(reader, count), stop))
         yield from found
-        at += count
-        if at >= len(ids):
+        if stop is not None:
+            stop -= len(found)
+        if candidates.ended or stop == 0:
             return
-
-
-def _streamed(index: Snapshots, path: Plan, walk: _Walk) -> Iterator[Match]:
-    """Go through many candidates, range by range, in the order of keys.
-
-    An entity with several keys in the ranges is taken at the first of them.
-    """
-    counts = _snapshots()
-    for number, (low, high) in enumerate(path.ranges):
-        after: Found | None = None
-        more = True
-        while more:
-            count = next(counts)
-            with index.read() as reader:
-                entries = list(islice(reader.entries(path.level, low, high, after), count))
-                found = [
-                    match
-                    for key, ids in entries
-                    if _is_first(reader, path, number, key, ids)
-                    for match in walk.from_id(reader, path.level, ids)
-                ]
-            yield from found
-            more = len(entries) == count
-            after = entries[-1] if entries else None
-
-
-def _is_first(reader: Reader, path: Plan, number: int, key: bytes, ids: EntityId) -> bool:
-    """Say whether a key in range `number` is the first under which the plan finds an entity."""
-    if not path.several:
-        return True
-    attributes = reader.attributes(path.level, ids)
-    if attributes is None:
-        return False
-    keys = keys_of(path.level, attributes)
-    places = (
-        (place, each)
-        for each in keys
-        for place, (low, high) in enumerate(path.ranges)
-        if low <= each < high
-    )
-    return (number, key) == min(places, default=(number, key))
 
 
 def _snapshots() -> Iterator[int]:
@@ -188,6 +120,108 @@ def _snapshots() -> Iterator[int]:
     while True:
         yield count
         count = min(2 * count, SNAPSHOT_CANDIDATES)
+
+
+def _candidates(reader: Reader, planned: PlannedQuery) -> _Candidates:
+    path, walk = planned.path, planned.walk
+    if path.scan:
+        return _Scanned(planned.query.level, walk)
+    if path.uids:
+        named = {ids for uid in path.uids for ids in _named(reader, path.level, uid)}
+        return _Listed(path.level, sorted(named), walk)
+    entries = list(islice(_entries(reader, path), SORTED_CANDIDATES + 1))
+    if len(entries) > SORTED_CANDIDATES:
+        return _Streamed(path, entries, walk)
+    return _Listed(path.level, sorted({entry.ids for entry in entries}), walk)
+
+
+class _Candidates(Protocol):
+    """What may match, a snapshot of it after the other. `ended` says that there is no more."""
+
+    ended: bool
+
+    def matches(self, reader: Reader, count: int) -> Iterator[Match]:
+        """Yield what matches of the next `count` candidates."""
+
+
+class _Listed:
+    """Few candidates, all known."""
+
+    def __init__(self, level: Level, ids: Sequence[EntityId], walk: _Walk) -> None:
+        self._level = level
+        self._ids = ids
+        self._walk = walk
+        self.ended = False
+
+    def matches(self, reader: Reader, count: int) -> Iterator[Match]:
+        """See `_Candidates`."""
+        some, self._ids = self._ids[:count], self._ids[count:]
+        self.ended = not self._ids
+        for ids in some:
+            if (entity := reader.entity(self._level, ids)) is not None:
+                yield from self._walk.of(reader, entity)
+
+
+class _Entry(NamedTuple):
+    """An entry of the index under a secondary key: the number of the plan's range that it is in."""
+
+    range: int
+    key: bytes
+    ids: EntityId
+
+
+def _entries(reader: Reader, path: Plan, after: _Entry | None = None) -> Iterator[_Entry]:
+    """Yield the entries in a plan's ranges, range by range, in the order of keys."""
+    begin = 0 if after is None else after.range
+    for number, (low, high) in enumerate(path.ranges[begin:], begin):
+        for key, ids in reader.entries(path.level, low, high, after and after[1:]):
+            yield _Entry(number, key, ids)
+        after = None
+
+
+class _Streamed:
+    """Many candidates, in the order of keys: an entity with several comes at the first of them."""
+
+    def __init__(self, path: Plan, entries: list[_Entry], walk: _Walk) -> None:
+        """`entries` are the first ones, not empty."""
+        self._path = path
+        self._entries = entries
+        self._walk = walk
+        self.ended = False
+
+    def matches(self, reader: Reader, count: int) -> Iterator[Match]:
+        """See `_Candidates`."""
+        path = self._path
+        # Of the entries read one stays, the last: from there it goes on.
+        missing = count + 1 - len(self._entries)
+        if missing > 0:
+            self._entries += islice(_entries(reader, path, self._entries[-1]), missing)
+        self.ended = len(self._entries) <= count
+        some, self._entries = self._entries[:count], self._entries[count:]
+        for number, key, ids in some:
+            entity = reader.entity(path.level, ids)
+            if entity is not None and path.is_first(entity.attributes, number, key):
+                yield from self._walk.of(reader, entity)
+
+
+class _Scanned:
+    """Every patient or every study: the last resort, still in bounded snapshots."""
+
+    def __init__(self, level: Level, walk: _Walk) -> None:
+        self._level = level
+        self._walk = walk
+        self._after = 0
+        self.ended = False
+
+    def matches(self, reader: Reader, count: int) -> Iterator[Match]:
+        """See `_Candidates`."""
+        listed = reader.patients if self._level is Level.PATIENT else reader.studies
+        every: Iterator[Patient | Study] = listed(self._after)
+        some = 0
+        for entity in islice(every, count):
+            some, self._after = some + 1, entity.id
+            yield from self._walk.of(reader, entity)
+        self.ended = some < count
 
 
 def _named(reader: Reader, level: Level, uid: str) -> Iterator[tuple[int, ...]]:
@@ -200,26 +234,6 @@ def _named(reader: Reader, level: Level, uid: str) -> Iterator[tuple[int, ...]]:
         yield instance.study_id, instance.series_id, instance.id
 
 
-def _scan(index: Snapshots, query: Query, walk: _Walk) -> Iterator[Match]:
-    """Look at every patient or every study: the last resort, still in bounded snapshots."""
-    after = 0
-    for count in _snapshots():
-        with index.read() as reader:
-            found: list[Match] = []
-            looked = 0
-            if query.level is Level.PATIENT:
-                for patient in islice(reader.patients(after), count):
-                    looked, after = looked + 1, patient.id
-                    found.extend(walk.patient(reader, patient))
-            else:
-                for study in islice(reader.studies(after), count):
-                    looked, after = looked + 1, study.id
-                    found.extend(walk.study(reader, study))
-        yield from found
-        if looked < count:
-            return
-
-
 @dataclass(frozen=True, slots=True)
 class _Walk:
     """From a candidate at any level to the matches at the query's level."""
@@ -229,30 +243,28 @@ class _Walk:
     at_hand: AtHand | None
     """Says whether a blob is ONLINE; None where all are."""
 
-    def from_id(self, reader: Reader, level: Level, ids: tuple[int, ...]) -> Iterable[Match]:
-        """Walk from the entity with these ids, unless it has gone since they were read."""
-        if level is Level.PATIENT:
-            patient = reader.patient_by_id(*ids)
-            return self.patient(reader, patient) if patient else ()
-        study = reader.study_by_id(ids[0])
-        if level is Level.STUDY or study is None:
-            return self.study(reader, study) if study else ()
-        return self._from_below_study(reader, level, study, ids)
+    def of(self, reader: Reader, entity: Patient | Study | Series | Instance) -> Iterable[Match]:
+        """Walk from an entity."""
+        match entity:
+            case Patient():
+                return self.patient(reader, entity)
+            case Study():
+                return self.study(reader, entity)
+            case _:
+                return self._below_study(reader, entity)
 
-    def _from_below_study(
-        self, reader: Reader, level: Level, study: Study, ids: tuple[int, ...]
-    ) -> Iterable[Match]:
-        above = self._above_series(reader, study)
-        series = reader.series_by_id(*ids[:2])
-        if above is None or series is None:
+    def _below_study(self, reader: Reader, entity: Series | Instance) -> Iterable[Match]:
+        study = reader.study_by_id(entity.study_id)
+        above = self._above_series(reader, study) if study is not None else None
+        if study is None or above is None:
             return
-        if level is Level.SERIES:
-            yield from self.series(reader, above, study, series)
+        if isinstance(entity, Series):
+            yield from self.series(reader, above, study, entity)
             return
-        upper = self._with_series(above, series)
-        instance = reader.instance_by_id(*ids)
-        if upper is not None and instance is not None:
-            yield from self.instance(reader, upper, study, series, instance)
+        series = reader.series_by_id(study.id, entity.series_id)
+        upper = self._with_series(above, series) if series is not None else None
+        if series is not None and upper is not None:
+            yield from self.instance(reader, upper, study, series, entity)
 
     def patient(self, reader: Reader, patient: Patient) -> Iterable[Match]:
         if not self.compiled.matches(Level.PATIENT, patient.attributes):

@@ -74,8 +74,8 @@ class Plan:
     """How to reach every entity that can match.
 
     Either the entities of `level` with one of `uids`, or those of `level` under a key in one of
-    `ranges`, or all (`scan`). An entity may be under several keys of the ranges where `several`
-    says so. `level` is never below the query's. `reason` is for logs and holds no value.
+    `ranges`, which are of `attribute`, or all (`scan`). An entity may be under several keys of the
+    ranges where `several` says so. `level` is never below the query's. `reason` is for logs and holds no value.
     """
 
     level: Level
@@ -84,6 +84,20 @@ class Plan:
     ranges: tuple[Range, ...] = ()
     scan: bool = False
     several: bool = False
+    attribute: int = 0
+
+    def is_first(self, attributes: Attributes, number: int, key: bytes) -> bool:
+        """Say whether `key` of an entity, in range `number`, is the first that it has in the ranges."""
+        if not self.several:
+            return True
+        keys = keys_of(self.level, {self.attribute: attributes.get(self.attribute, [])})
+        places = (
+            (place, each)
+            for each in keys
+            for place, (low, high) in enumerate(self.ranges)
+            if low <= each < high
+        )
+        return (number, key) == min(places, default=(number, key))
 
 
 def keys_of(level: Level, attributes: Attributes) -> list[bytes]:
@@ -130,7 +144,7 @@ def plan(query: Query) -> Plan:
             reason = f"{row.keyword} {'exact' if exact else 'range'}"
             several = len(ranges) > 1 or row.vr == "PN" or "." in row.keyword
             distinct = tuple(dict.fromkeys(ranges))
-            best = rank, Plan(row.level, reason, ranges=distinct, several=several)
+            best = rank, Plan(row.level, reason, ranges=distinct, several=several, attribute=path)
     if best is not None:
         return best[1]
     return Plan(query.level, "no key that the index has", scan=True)

@@ -60,3 +60,8 @@ class _Sparing(Transaction):
         for entry in super().scan(table, prefix, start):
             self._spend()
             yield entry
+
+    def keys(self, table: Table, start: bytes, stop: bytes) -> Iterator[bytes]:
+        for key in super().keys(table, start, stop):
+            self._spend()
+            yield key

@@ -53,7 +53,7 @@ from vna.index.layout import (
 from vna.index.ledger import blobs_of
 from vna.index.transaction import Transaction
 from vna.index.versions import content_id
-from vna.types import Attributes, BlobPlace, Level, PackId, Version
+from vna.types import BlobPlace, Level, PackId, Version
 
 __all__ = ["Reader"]
 
@@ -204,16 +204,17 @@ class Reader:
         row = row_key(study_id, series_id, instance_id)
         return self._get(Table.INSTANCES, row, decode_instance)
 
-    def attributes(self, level: Level, ids: EntityId) -> Attributes | None:
-        """Return the attributes of an entity of any level; None when it has gone."""
-        by_id: dict[Level, Callable[..., Patient | Study | Series | Instance | None]] = {
-            Level.PATIENT: self.patient_by_id,
-            Level.STUDY: self.study_by_id,
-            Level.SERIES: self.series_by_id,
-            Level.INSTANCE: self.instance_by_id,
-        }
-        entity = by_id[level](*ids)
-        return entity.attributes if entity is not None else None
+    def entity(self, level: Level, ids: EntityId) -> Patient | Study | Series | Instance | None:
+        """Return an entity of any level; None when it has gone since the ids were read."""
+        match level:
+            case Level.PATIENT:
+                return self.patient_by_id(*ids)
+            case Level.STUDY:
+                return self.study_by_id(*ids)
+            case Level.SERIES:
+                return self.series_by_id(*ids)
+            case Level.INSTANCE:
+                return self.instance_by_id(*ids)
 
     # lists ------------------------------------------------------------------------------------
     def patients(self, after: int = 0) -> Iterator[Patient]:
@@ -271,11 +272,9 @@ class Reader:
             start = secondary_key(level, key, row_key(*ids[:-1], ids[-1] + 1))
         else:
             start = bytes([level]) + low
-        for entry, _ in self._txn.scan(Table.KEYS, bytes([level]), start):
-            key, ids = secondary_parts(level, entry)
-            if key >= high:
-                return
-            yield key, ids
+        # No key holds a zero, so an entry is below `high` where its key is.
+        for entry in self._txn.keys(Table.KEYS, start, bytes([level]) + high):
+            yield secondary_parts(level, entry)
 
     # blobs, packs, feed, counts -----------------------------------------------------------------
     def blob(self, digest: bytes) -> BlobPlace | None:

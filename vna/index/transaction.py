@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from typing import Any
 
 import lmdb
@@ -84,6 +85,12 @@ class Transaction:
                 if not key.startswith(prefix):
                     return
                 yield key, value
+
+    def keys(self, table: Table, start: bytes, stop: bytes) -> Iterator[bytes]:
+        """Yield the keys from `start` on that are below `stop`; the table must not change."""
+        with self._txn.cursor(db=self._tables[table]) as cursor:
+            if cursor.set_range(start):
+                yield from takewhile(stop.__gt__, cursor.iternext(values=False))
 
     def last(self, table: Table, low: bytes, high: bytes) -> bytes | None:
         """Return the value at the largest key from `low` on that is below `high`."""
