@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from vna.archive import Archive, ArchiveSettings, Outcome, commit
+from vna.archive import Archive, ArchiveSettings, Outcome, commit, space
 from vna.errors import Full, Unavailable
 from vna.storage.tiers.directory import DirectoryTier
 from vna.testing.faulty import FaultyTier
@@ -146,6 +146,24 @@ async def test_too_little_free_space_refuses_what_is_new_alone(data, ct, dataset
     assert reads_back(archive, ct(), dataset_of)
     assert await archive.delete(Level.INSTANCE, "1.2.3.4", "test") == 1
     archive.close()
+
+
+def test_space_is_looked_at_each_time_unless_there_is_plenty(tmp_path, monkeypatch):
+    kept, looks = 1 << 30, []
+
+    def free(_):
+        looks.append(left.pop(0))
+        return looks[-1]
+
+    monkeypatch.setattr(space, "_free", free)
+    monkeypatch.setattr(space, "LOOK_S", 3600)
+    here = space.Space((tmp_path,), kept, 0, index=None)
+    left = [kept - 1, kept, kept - 1, kept, kept + space.AMPLE_BYTES, kept - 1]
+    for refused in (True, False, True, False, False):
+        assert bool(here.full()) is refused
+    for _ in range(3):
+        here.check()
+    assert left == [kept - 1], "where there is plenty it is believed for a while"
 
 
 async def test_a_large_object_is_refused_before_it_fills_the_disk(data, ct):

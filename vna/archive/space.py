@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vna.errors import Full, Unavailable
@@ -14,20 +15,25 @@ __all__ = ["Space"]
 
 MIB = 1 << 20
 
+AMPLE_BYTES = 4 << 30
+"""So much more than what is kept free is not written in `LOOK_S`, whoever writes."""
+LOOK_S = 0.1
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Space:
     """Refuses new objects before a file system that holds the archive is full.
 
     What is kept free is for the index, for recovery and for deletions, which need space too.
-    Looks anew each time, so that stores go on by themselves once there is room again. Thread-safe;
-    may wait for a disk.
+    Where space is short it looks anew each time, so that what is kept free stays so, and stores go
+    on by themselves once there is room again. Thread-safe; may wait for a disk.
     """
 
     folders: Sequence[Path]
     min_free_bytes: int
     quota_bytes: int
     index: Index
+    _ample_until_s: float = field(default=0.0, init=False)
 
     def free_bytes(self) -> int:
         """Return the free space of the fuller of the file systems. Raises Unavailable."""
@@ -39,9 +45,14 @@ class Space:
 
     def full(self) -> str:
         """Return why nothing new is taken; empty while there is room. Raises Unavailable."""
-        free = self.free_bytes()
-        if free < self.min_free_bytes:
-            return f"{free // MIB} MiB of disk are free, {self.min_free_bytes // MIB} MiB are kept"
+        now_s = time.monotonic()
+        if now_s >= self._ample_until_s:
+            free = self.free_bytes()
+            kept = self.min_free_bytes
+            if free < kept:
+                return f"{free // MIB} MiB of disk are free, {kept // MIB} MiB are kept"
+            if free - kept >= AMPLE_BYTES:
+                self._ample_until_s = now_s + LOOK_S
         if self.quota_bytes:
             with self.index.read() as reader:
                 stored = reader.counts().bytes
