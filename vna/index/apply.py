@@ -25,10 +25,16 @@ from vna.index.entities import (
     encode,
 )
 from vna.index.layout import (
+    BARRIERS,
+    FEED,
+    GONE,
+    INSTANCES,
+    META,
     META_STATE,
-    Table,
+    UIDS,
     barrier_key,
     buried_key,
+    instance_key,
     name_key,
     purge_key,
     row_key,
@@ -65,11 +71,12 @@ FEED_LIFE_BITS = 32
 """Changes between two returns to a checkpoint have numbers below one another's; far below 2^53."""
 
 _NOTHING = Applied(Outcome.NOTHING, 0)
+_STORED = Applied(Outcome.STORED, 1)
 
 
 def load_state(txn: Transaction) -> State:
     """Return the counters and counts of the index."""
-    value = txn.get(Table.META, META_STATE)
+    value = txn.get(META, META_STATE)
     return decode_state(value) if value is not None else State()
 
 
@@ -77,7 +84,7 @@ def leap_feed(txn: Transaction) -> None:
     """Number the changes from here on above all that were ever told and are gone now."""
     state = load_state(txn)
     state.change = ((state.change >> FEED_LIFE_BITS) + 1) << FEED_LIFE_BITS
-    txn.put(Table.META, META_STATE, encode(state))
+    txn.put(META, META_STATE, encode(state))
 
 
 def apply_group(
@@ -107,7 +114,7 @@ def forget(txn: Transaction, pack: PackId, digests: Sequence[bytes]) -> int:
     ledger = Ledger(txn, state.counts)
     kept = ledger.forget(pack, digests)
     ledger.settle()
-    txn.put(Table.META, META_STATE, encode(state))
+    txn.put(META, META_STATE, encode(state))
     return kept
 
 
@@ -146,18 +153,18 @@ class _Group:
 
     def void(self, commit: VoidCommit) -> None:
         key = void_key(commit.sop_uid, commit.voided)
-        self._txn.put(Table.BARRIERS, key, b"")
+        self._txn.put(BARRIERS, key, b"")
 
     def settle(self) -> None:
         self._parents.settle()
         self.ledger.settle()
-        self._txn.put(Table.META, META_STATE, encode(self._state))
+        self._txn.put(META, META_STATE, encode(self._state))
 
     # stores -----------------------------------------------------------------------------------
     def _store(self, commit: StoreCommit) -> Applied:
-        if not self._txn.bare(Table.BARRIERS):
+        if not self._txn.bare(BARRIERS):
             key = void_key(commit.sop_uid, commit.stamp)
-            if self._txn.get(Table.BARRIERS, key) is not None:
+            if self._txn.get(BARRIERS, key) is not None:
                 return _NOTHING
         return self._fold(commit, commit.stamp, commit.policy)
 
@@ -188,7 +195,7 @@ class _Group:
         if not lives:
             return _NOTHING
         if not alive:
-            return Applied(Outcome.STORED, 1)
+            return _STORED
         return Applied(Outcome.REPLACED, 1) if changes else Applied(Outcome.DUPLICATE, 0)
 
     def _place(
@@ -248,11 +255,11 @@ class _Group:
             return
         if was is not None:
             for key in _tombstone_keys(was):
-                self._txn.delete(Table.GONE, key)
+                self._txn.delete(GONE, key)
         if now is not None:
             name, listed = _tombstone_keys(now)
-            self._txn.put(Table.GONE, name, encode(now))
-            self._txn.put(Table.GONE, listed, b"")
+            self._txn.put(GONE, name, encode(now))
+            self._txn.put(GONE, listed, b"")
 
     def _put_row(self, known: _Known, wanted: Tombstone, target: Family) -> None:
         """Write a living instance over the row it has in `target`, or as a new one."""
@@ -274,16 +281,16 @@ class _Group:
             wanted.stamps,
         )
         if was is None:
-            name = name_key(Level.INSTANCE, wanted.uid)
-            self._txn.put(Table.UIDS, name, row)
+            name = instance_key(wanted.uid)
+            self._txn.put(UIDS, name, row)
         if now != was:
-            self._txn.put(Table.INSTANCES, row, encode(now))
+            self._txn.put(INSTANCES, row, encode(now))
         self._keys.change(Level.INSTANCE, row, was.attributes if was else None, now.attributes)
 
     def _drop_row(self, known: Instance) -> None:
         row = row_key(known.study_id, known.series_id, known.id)
-        self._txn.delete(Table.INSTANCES, row)
-        self._txn.delete(Table.UIDS, name_key(Level.INSTANCE, known.uid))
+        self._txn.delete(INSTANCES, row)
+        self._txn.delete(UIDS, instance_key(known.uid))
         self._keys.change(Level.INSTANCE, row, known.attributes, None)
 
     # deletes ----------------------------------------------------------------------------------
@@ -292,14 +299,14 @@ class _Group:
             raise Invalid("a patient is deleted study by study")
         self._parents.settle()  # what this group brought must be found by name below
         key = barrier_key(commit.level, commit.uid)
-        value = self._txn.get(Table.BARRIERS, key)
+        value = self._txn.get(BARRIERS, key)
         barrier = Barrier(commit.stamp, commit.reason)
         known = decode_barrier(value) if value is not None else None
         if known is None or (known.stamp, known.reason) < (barrier.stamp, barrier.reason):
-            self._txn.put(Table.BARRIERS, key, encode(barrier))
+            self._txn.put(BARRIERS, key, encode(barrier))
         count = 0
         for row in self._rows_below(commit.level, commit.uid):
-            instance = decode_instance(self._txn.row(Table.INSTANCES, row))
+            instance = decode_instance(self._txn.row(INSTANCES, row))
             if instance.stamps[0] <= commit.stamp:
                 self._kill(instance, commit.stamp)
                 count += 1
@@ -309,13 +316,13 @@ class _Group:
         """Return the row keys of the living instances of what `uid` names."""
         name = name_key(level, uid)
         if level is not Level.SERIES:
-            row = self._txn.get(Table.UIDS, name)
+            row = self._txn.get(UIDS, name)
             prefixes = [] if row is None else [row]
         else:
-            prefixes = [row for _, row in self._txn.scan(Table.UIDS, name)]
+            prefixes = [row for _, row in self._txn.scan(UIDS, name)]
         if level is Level.INSTANCE:
             return prefixes
-        return [row for p in prefixes for row, _ in self._txn.scan(Table.INSTANCES, p)]
+        return [row for p in prefixes for row, _ in self._txn.scan(INSTANCES, p)]
 
     def _kill(self, known: Instance, stamp: int) -> None:
         home = self._home(known)
@@ -341,10 +348,10 @@ class _Group:
         kept = [held for held in history if self._keeps(commit.sop_uid, held)]
         for content, upto in commit.contents:
             key = purge_key(commit.sop_uid, content)
-            value = self._txn.get(Table.BARRIERS, key)
+            value = self._txn.get(BARRIERS, key)
             purge = Purge(upto, commit.stamp, commit.reason)
             if value is None or _order(decode_purge(value)) < _order(purge):
-                self._txn.put(Table.BARRIERS, key, encode(purge))
+                self._txn.put(BARRIERS, key, encode(purge))
         gone = [held for held in kept if not self._keeps(commit.sop_uid, held)]
         for held in gone:
             self.ledger.release(held.version)
@@ -359,18 +366,18 @@ class _Group:
         """
         if held.stamp > self._purged_until:
             return True
-        value = self._txn.get(Table.BARRIERS, purge_key(sop_uid, content_id(held.version)))
+        value = self._txn.get(BARRIERS, purge_key(sop_uid, content_id(held.version)))
         return value is None or decode_purge(value).upto < held.stamp
 
     # shared -----------------------------------------------------------------------------------
     def _known(self, sop_uid: str) -> _Known:
-        name = name_key(Level.INSTANCE, sop_uid)
-        row = self._txn.get(Table.UIDS, name)
+        name = instance_key(sop_uid)
+        row = self._txn.get(UIDS, name)
         if row is not None:
-            return decode_instance(self._txn.row(Table.INSTANCES, row))
-        if self._txn.bare(Table.GONE):
+            return decode_instance(self._txn.row(INSTANCES, row))
+        if self._txn.bare(GONE):
             return None
-        value = self._txn.get(Table.GONE, name)
+        value = self._txn.get(GONE, name)
         return decode_tombstone(value) if value is not None else None
 
     def _home(self, known: Instance | Tombstone) -> Family:
@@ -380,7 +387,7 @@ class _Group:
 
     def _dead_until(self, study_uid: str, series_uid: str, sop_uid: str) -> int:
         """Return the stamp of the last delete that an instance was under; -1 where there was none."""
-        if self._txn.bare(Table.BARRIERS):
+        if self._txn.bare(BARRIERS):
             return -1
         return max(
             self._barrier(Level.INSTANCE, sop_uid),
@@ -389,7 +396,7 @@ class _Group:
         )
 
     def _barrier(self, level: Level, uid: str) -> int:
-        value = self._txn.get(Table.BARRIERS, barrier_key(level, uid))
+        value = self._txn.get(BARRIERS, barrier_key(level, uid))
         return decode_barrier(value).stamp if value is not None else -1
 
     def _count(self, family: Family, sop_class: str, length: int, sign: int) -> None:
@@ -402,7 +409,7 @@ class _Group:
         seq = self._state.change
         study_uid, series_uid = family.changed(seq)
         change = Change(seq, stamp, kind, study_uid, series_uid, sop_uid)
-        self._txn.append(Table.FEED, row_key(seq), encode(change))
+        self._txn.append(FEED, row_key(seq), encode(change))
 
 
 def _order(purge: Purge) -> tuple[int, int, str]:
@@ -413,4 +420,4 @@ def _tombstone_keys(tombstone: Tombstone) -> tuple[bytes, bytes]:
     """Return the keys under which a tombstone is found by name, and listed in its series."""
     uid = tombstone.uid
     listed = buried_key(tombstone.study_uid, tombstone.series_uid, uid)
-    return name_key(Level.INSTANCE, uid), listed
+    return instance_key(uid), listed

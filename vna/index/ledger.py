@@ -14,7 +14,7 @@ from vna.index.entities import (
     decode_pack,
     encode,
 )
-from vna.index.layout import Table, copy_key, row_key
+from vna.index.layout import BLOBS, DAMAGED, MOVED, PACKS, copy_key, row_key
 from vna.index.transaction import Transaction
 from vna.types import (
     BlobPlace,
@@ -49,9 +49,11 @@ class Ledger:
     def learn(self, digest: bytes, place: BlobPlace) -> bool:
         """Record that the blob is at `place`; say if it was needed and had no undamaged place."""
         known = self._damaged(digest, place)
-        if (known is not None and known.reason) or self._dropped(place.pack):
+        if known is not None and known.reason:
             return False
         use = self._pack(place.pack)
+        if use.dropped:
+            return False
         use.end = max(use.end, place.offset + place.size)
         blob = self._blob(digest)
         if blob.place is None:  # the only one: there is nothing to put in order
@@ -79,7 +81,7 @@ class Ledger:
         now = Damaged(place, commit.stamp, commit.reason)
         if known is not None and (known.stamp, known.reason) >= (now.stamp, now.reason):
             return
-        self._txn.put(Table.DAMAGED, copy_key(digest, place), encode(now))
+        self._txn.put(DAMAGED, copy_key(digest, place), encode(now))
         blob = self._blob(digest)
         places = set(_places(blob))
         gone = now.reason or self._dropped(place.pack)
@@ -88,7 +90,7 @@ class Ledger:
     def move(self, commit: MoveCommit) -> None:
         """Prefer every other copy to those at the places that were moved."""
         for digest, place in commit.places:
-            self._txn.put(Table.MOVED, copy_key(digest, place), b"")
+            self._txn.put(MOVED, copy_key(digest, place), b"")
             blob = self._blob(digest)
             self._settle_on(digest, blob, set(_places(blob)))
         if commit.pack:
@@ -107,7 +109,7 @@ class Ledger:
             blob = self._blob(digest)
             left = {place for place in _places(blob) if place.pack != commit.pack}
             for place in set(_places(blob)) - left:
-                self._txn.delete(Table.MOVED, copy_key(digest, place))
+                self._txn.delete(MOVED, copy_key(digest, place))
             self._settle_on(digest, blob, left)
 
     def forget(self, pack: PackId, digests: Iterable[bytes]) -> int:
@@ -125,7 +127,7 @@ class Ledger:
                 continue
             self._settle_on(digest, blob, left)
             for place in gone:
-                self._txn.delete(Table.MOVED, copy_key(digest, place))
+                self._txn.delete(MOVED, copy_key(digest, place))
         return kept
 
     def hold(self, version: Version) -> None:
@@ -155,28 +157,28 @@ class Ledger:
         """Write what changed."""
         for digest, blob in self._blobs.items():
             if blob.refs or blob.place is not None:
-                self._txn.put(Table.BLOBS, digest, encode(blob))
+                self._txn.put(BLOBS, digest, encode(blob))
             else:
-                self._txn.delete(Table.BLOBS, digest)
+                self._txn.delete(BLOBS, digest)
         for pack, use in self._packs.items():
-            self._txn.put(Table.PACKS, row_key(pack), encode(use))
+            self._txn.put(PACKS, row_key(pack), encode(use))
 
     def _dropped(self, pack: PackId) -> bool:
         use = self._packs.get(pack)
         if use is None:
-            value = self._txn.get(Table.PACKS, row_key(pack))
+            value = self._txn.get(PACKS, row_key(pack))
             return value is not None and decode_pack(value).dropped
         return use.dropped
 
     def _damaged(self, digest: bytes, place: BlobPlace) -> Damaged | None:
-        if self._txn.bare(Table.DAMAGED):
+        if self._txn.bare(DAMAGED):
             return None
-        value = self._txn.get(Table.DAMAGED, copy_key(digest, place))
+        value = self._txn.get(DAMAGED, copy_key(digest, place))
         return decode_damaged(value) if value is not None else None
 
     def _damaged_in(self, pack: PackId, digest: bytes) -> bool:
         """Say whether a damaged copy of a blob is known in a pack."""
-        rows = self._txn.scan(Table.DAMAGED, digest + row_key(pack))
+        rows = self._txn.scan(DAMAGED, digest + row_key(pack))
         return any(decode_damaged(value).reason for _, value in rows)
 
     def _settle_on(self, digest: bytes, blob: Blob, places: set[BlobPlace]) -> None:
@@ -198,7 +200,7 @@ class Ledger:
                 self._account(blob, +1)
 
     def _moved(self, digest: bytes, place: BlobPlace) -> bool:
-        return self._txn.get(Table.MOVED, copy_key(digest, place)) is not None
+        return self._txn.get(MOVED, copy_key(digest, place)) is not None
 
     def _account(self, blob: Blob, sign: int) -> None:
         assert blob.place is not None
@@ -214,7 +216,7 @@ class Ledger:
     def _blob(self, digest: bytes) -> Blob:
         blob = self._blobs.get(digest)
         if blob is None:
-            value = self._txn.get(Table.BLOBS, digest)
+            value = self._txn.get(BLOBS, digest)
             blob = decode_blob(value) if value is not None else Blob(None, 0)
             self._blobs[digest] = blob
         return blob
@@ -222,7 +224,7 @@ class Ledger:
     def _pack(self, pack: PackId) -> PackUse:
         use = self._packs.get(pack)
         if use is None:
-            value = self._txn.get(Table.PACKS, row_key(pack))
+            value = self._txn.get(PACKS, row_key(pack))
             use = decode_pack(value) if value is not None else PackUse(0, 0, 0)
             self._packs[pack] = use
         return use

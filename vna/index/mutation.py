@@ -47,7 +47,7 @@ class Outcome(Enum):
     voided store, a delete that found nothing alive, a void."""
 
 
-REFUSED: Final = frozenset({Outcome.KEPT, Outcome.REJECTED})
+REFUSED: Final = (Outcome.KEPT, Outcome.REJECTED)
 """Outcomes of a store that was not taken, and needs a void: replay would take it."""
 
 

@@ -7,6 +7,7 @@ nothing alive below it moves to the table `gone`, where it keeps attributes and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
@@ -23,12 +24,19 @@ from vna.index.entities import (
     encode,
 )
 from vna.index.layout import (
+    GONE,
+    KEYS,
+    PATIENTS,
+    SERIES,
+    STUDIES,
+    UIDS,
     Table,
     gone_series_key,
-    name_key,
+    patient_key,
     patient_studies_key,
     row_key,
     series_key,
+    study_key,
 )
 from vna.index.secondary import SecondaryKeys
 from vna.index.transaction import Transaction
@@ -43,11 +51,17 @@ E = TypeVar("E", Patient, Study, Series)
 
 @dataclass(slots=True)
 class _Node(Generic[E]):
-    """An entity: the row it `was`, or its value in `gone`, if any; and how it is `now`."""
+    """An entity: as it is `now`, and as it `was` in its row, if it had one.
+
+    `was` shares its dicts with `now`. `row` and `value` are of that row, `gone` is the value that it
+    had in `gone`; empty where there was none.
+    """
 
     now: E
-    was: E | None
-    gone: bytes | None
+    was: E | None = None
+    row: bytes = b""
+    value: bytes = b""
+    gone: bytes = b""
 
 
 class _Address(NamedTuple):
@@ -98,8 +112,8 @@ class Parents:
         """Return the living series with these ids."""
         family = self._by_id.get((study_id, series_id))
         if family is None:
-            study = self._txn.row(Table.STUDIES, row_key(study_id))
-            series = self._txn.row(Table.SERIES, row_key(study_id, series_id))
+            study = self._txn.row(STUDIES, row_key(study_id))
+            series = self._txn.row(SERIES, row_key(study_id, series_id))
             family = self.family(decode_study(study).uid, decode_series(series).uid)
             self._by_id[study_id, series_id] = family
         return family
@@ -152,29 +166,25 @@ class Parents:
     def _patient(self, key: str, commit: StoreCommit | None) -> _Node[Patient]:
         node = self._patients.get(key)
         if node is None:
-            name = name_key(Level.PATIENT, key)
-            row, gone = self._find(Table.PATIENTS, name, name)
-            if (value := row or gone) is not None:
-                now = decode_patient(value)
-            else:
+            name = patient_key(key)
+            node = self._living(PATIENTS, name, decode_patient)
+            node = node or self._gone(name, decode_patient)
+            if node is None:
                 assert commit is not None, "a store named this patient"
-                now = Patient(0, key, commit.patient, commit.stamp)
-            node = _Node(now, decode_patient(row) if row is not None else None, gone)
+                node = _Node(Patient(0, key, commit.patient, commit.stamp))
             self._patients[key] = node
         return node
 
     def _study(self, uid: str, commit: StoreCommit | None) -> _Node[Study]:
         node = self._studies.get(uid)
         if node is None:
-            name = name_key(Level.STUDY, uid)
-            row, gone = self._find(Table.STUDIES, name, name)
-            if (value := row or gone) is not None:
-                now = decode_study(value)
-            else:
+            name = study_key(uid)
+            node = self._living(STUDIES, name, decode_study)
+            node = node or self._gone(name, decode_study)
+            if node is None:
                 assert commit is not None, "a store named this study"
                 stamp = commit.stamp
-                now = Study(0, 0, commit.patient_key, uid, commit.study, stamp, stamp)
-            node = _Node(now, decode_study(row) if row is not None else None, gone)
+                node = _Node(Study(0, 0, commit.patient_key, uid, commit.study, stamp, stamp))
             self._studies[uid] = node
         return node
 
@@ -183,44 +193,56 @@ class Parents:
         if family is None:
             study = self._study(study_uid, commit)
             name = series_key(series_uid, study.now.id)
-            row, gone = self._find(Table.SERIES, name, gone_series_key(series_uid, study_uid))
-            if (value := row or gone) is not None:
-                now = decode_series(value)
-            else:
+            node = self._living(SERIES, name, decode_series)
+            node = node or self._gone(gone_series_key(series_uid, study_uid), decode_series)
+            if node is None:
                 assert commit is not None, "a store named this series"
                 now = Series(0, 0, series_uid, commit.series, commit.stamp, commit.stamp)
                 now.modality = _modality(commit.series)
-            node = _Node(now, decode_series(row) if row is not None else None, gone)
+                node = _Node(now)
             family = self._families[study_uid, series_uid] = Family(study, node)
         return family
 
-    def _find(self, table: Table, name: bytes, gone: bytes) -> tuple[bytes | None, bytes | None]:
-        row = self._txn.get(Table.UIDS, name)
-        if row is not None:
-            return self._txn.row(table, row), None
-        return None, self._txn.get(Table.GONE, gone)
+    def _living(self, table: Table, name: bytes, decode: Callable[[bytes], E]) -> _Node[E] | None:
+        row = self._txn.get(UIDS, name)
+        if row is None:
+            return None
+        value = self._txn.row(table, row)
+        now = decode(value)
+        return _Node(now, msgspec.structs.replace(now), row, value)
+
+    def _gone(self, name: bytes, decode: Callable[[bytes], E]) -> _Node[E] | None:
+        if self._txn.bare(GONE):
+            return None
+        value = self._txn.get(GONE, name)
+        return _Node(decode(value), gone=value) if value is not None else None
 
     # writing ----------------------------------------------------------------------------------
     def _settle_series(self, family: Family) -> None:
         node, study = family.series, family.study.now
-        was, now = node.was, node.now
-        alive = now.instances > 0
-        if was is not None:
-            study.series -= 1
-            _count(study.modalities, was.modality, -1)
-        if alive:
-            study.series += 1
-            _count(study.modalities, now.modality, +1)
-        self._state.counts.series += alive - (was is not None)
+        now = node.now
+        before = node.was.modality if node.was is not None else None
+        after = now.modality if now.instances else None
+        if before != after:
+            if before is not None:
+                study.series -= 1
+                _count(study.modalities, before, -1)
+            if after is not None:
+                study.series += 1
+                _count(study.modalities, after, +1)
+            self._state.counts.series += (after is not None) - (before is not None)
+        if before is not None and after is not None:
+            self._rewrite(node, Level.SERIES, SERIES)
+            return
         at = _Address(
             Level.SERIES,
-            Table.SERIES,
+            SERIES,
             row_key(now.study_id, now.id),
             series_key(now.uid, now.study_id),
             gone_series_key(now.uid, study.uid),
         )
         gone = msgspec.structs.replace(now, id=0, study_id=0, changed=0)
-        self._write(node, None if alive else gone, at)
+        self._write(node, None if after is not None else gone, at)
 
     def _settle_study(self, node: _Node[Study]) -> None:
         was, now = node.was, node.now
@@ -237,42 +259,54 @@ class Parents:
         new = (now.patient_id, now.id) if alive else None
         if old != new:
             if old is not None:
-                self._txn.delete(Table.KEYS, patient_studies_key(*old))
+                self._txn.delete(KEYS, patient_studies_key(*old))
             if new is not None:
-                self._txn.put(Table.KEYS, patient_studies_key(*new), b"")
+                self._txn.put(KEYS, patient_studies_key(*new), b"")
+        if was is not None and alive:
+            self._rewrite(node, Level.STUDY, STUDIES)
+            return
         self._state.counts.studies += alive - (was is not None)
-        name = name_key(Level.STUDY, now.uid)
+        name = study_key(now.uid)
         gone = msgspec.structs.replace(now, id=0, patient_id=0, changed=0)
-        at = _Address(Level.STUDY, Table.STUDIES, row_key(now.id), name, name)
+        at = _Address(Level.STUDY, STUDIES, row_key(now.id), name, name)
         self._write(node, None if alive else gone, at)
 
     def _settle_patient(self, node: _Node[Patient]) -> None:
         now = node.now
         alive = now.studies > 0
+        if node.was is not None and alive:
+            self._rewrite(node, Level.PATIENT, PATIENTS)
+            return
         self._state.counts.patients += alive - (node.was is not None)
-        name = name_key(Level.PATIENT, now.key)
+        name = patient_key(now.key)
         gone = msgspec.structs.replace(now, id=0)
-        at = _Address(Level.PATIENT, Table.PATIENTS, row_key(now.id), name, name)
+        at = _Address(Level.PATIENT, PATIENTS, row_key(now.id), name, name)
         self._write(node, None if alive else gone, at)
 
+    def _rewrite(self, node: _Node[E], level: Level, table: Table) -> None:
+        """Write an entity that stays alive over its row, if it changed."""
+        assert node.was is not None
+        value = encode(node.now)
+        if value != node.value:
+            self._txn.put(table, node.row, value)
+            self._keys.change(level, node.row, node.was.attributes, node.now.attributes)
+
     def _write(self, node: _Node[E], gone: E | None, at: _Address) -> None:
-        """Write an entity: as a row when `gone` is None, else as that value in `gone`."""
-        was, now, txn = node.was, node.now, self._txn
+        """Write an entity that comes alive as a row, or one that does not live as `gone`."""
+        txn = self._txn
         if gone is None:
-            if was is None:
-                txn.put(Table.UIDS, at.name, at.row)
-            if node.gone is not None:
-                txn.delete(Table.GONE, at.gone)
-            if now != was:
-                txn.put(at.table, at.row, encode(now))
+            txn.put(UIDS, at.name, at.row)
+            if node.gone:
+                txn.delete(GONE, at.gone)
+            txn.put(at.table, at.row, encode(node.now))
         else:
-            if was is not None:
-                txn.delete(Table.UIDS, at.name)
+            if node.was is not None:
+                txn.delete(UIDS, at.name)
                 txn.delete(at.table, at.row)
             if (value := encode(gone)) != node.gone:
-                txn.put(Table.GONE, at.gone, value)
-        old = was.attributes if was is not None else None
-        self._keys.change(at.level, at.row, old, now.attributes if gone is None else None)
+                txn.put(GONE, at.gone, value)
+        old = node.was.attributes if node.was is not None else None
+        self._keys.change(at.level, at.row, old, node.now.attributes if gone is None else None)
 
 
 def _newer(stamp: int, said: object, known_stamp: int, known: object) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vna.index.layout import MAX_KEY, Table, secondary_key
+from vna.index.layout import KEYS, MAX_KEY, secondary_key
 from vna.index.settings import Keyer
 from vna.index.transaction import Transaction
 from vna.types import Attributes, Level
@@ -25,9 +25,9 @@ class SecondaryKeys:
             return
         old, new = self.keys(level, was), self.keys(level, now)
         for key in old - new:
-            self._txn.delete(Table.KEYS, secondary_key(level, key, row))
+            self._txn.delete(KEYS, secondary_key(level, key, row))
         for key in new - old:
-            self._txn.put(Table.KEYS, secondary_key(level, key, row), b"")
+            self._txn.put(KEYS, secondary_key(level, key, row), b"")
 
     def keys(self, level: Level, attributes: Attributes | None) -> set[bytes]:
         """Return the secondary keys of an entity. Raises ValueError for what is not a key."""
