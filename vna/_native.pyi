@@ -29,12 +29,23 @@ def acknowledge_now(descriptor: int) -> None:
     descriptor stays its owner's.
     """
 
-def read_present(descriptor: int, offset: int, length: int) -> bytes | memoryview | None:
-    """Return `length` bytes of a file from `offset` on if the page cache has them all, else None.
+class PresentFile:
+    """An open file, as far as the page cache has it. The descriptor stays its owner's.
 
-    Never waits for a disk. None also where the file ends before, where its file system cannot
-    tell, and for more than 16 MiB. Raises OSError.
+    It is asked only for what is synced, and with that all before it.
     """
+    def __init__(self, descriptor: int) -> None: ...
+    def read(self, offset: int, length: int) -> bytes | memoryview | None:
+        """Return `length` bytes from `offset` on if the page cache has them all, else None.
+
+        Never waits for a disk. None also where the file ends before, where its file system cannot
+        tell, and for more than 16 MiB. Raises OSError.
+
+        What returns may be a view of the page cache itself, where it has 64 KiB or more and lies
+        some megabytes before something that was asked for. It is in memory now: look at it at once.
+        Later that may wait for the disk, and kills the process if the disk fails, which a write(2)
+        of it only reports.
+        """
 
 # hash -------------------------------------------------------------------------------------------
 def blake3(data: Buffer) -> bytes:

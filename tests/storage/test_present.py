@@ -1,8 +1,11 @@
 """Reads that never wait: all that is in memory, checked like any other read, or WouldWait."""
 
+import os
+import resource
+
 import pytest
 
-from vna._native import read_present
+from vna._native import PresentFile
 from vna.errors import Corrupt, Unavailable, WouldWait
 from vna.storage.decoded import DecodedChunks
 from vna.types import BlobPlace
@@ -105,15 +108,100 @@ def test_of_a_file(tmp_path):
     file = tmp_path / "file"
     file.write_bytes(b"0123456789" * 10_000)
     with file.open("rb") as opened:
-        number = opened.fileno()
-        assert read_present(number, 5, 10) == b"5678901234"
-        assert read_present(number, 5, 90_000) == b"5678901234" * 9_000
-        assert read_present(number, 99_995, 10) is None
-        assert read_present(number, 1 << 40, 1) is None
-        assert read_present(number, 0, 0) is None
-        assert read_present(number, 0, 17 << 20) is None
+        present = PresentFile(opened.fileno())
+        assert present.read(5, 10) == b"5678901234"
+        assert present.read(5, 90_000) == b"5678901234" * 9_000
+        assert present.read(99_995, 10) is None
+        assert present.read(1 << 40, 1) is None
+        assert present.read(0, 0) is None
+        assert present.read(0, 17 << 20) is None
     with pytest.raises(OSError, match="Bad file descriptor"):
-        read_present(number, 0, 1)
+        present.read(0, 1)
+
+
+MANY = (24 << 20) + 12_345
+"""Bytes of a file that the page cache keeps in several runs, of which the last is left alone."""
+
+
+@pytest.fixture
+def long_file(tmp_path, noise):
+    path = tmp_path / "long"
+    path.write_bytes(noise(MANY))
+    with path.open("r+b", buffering=0) as opened:
+        yield opened
+
+
+def test_much_of_a_file_is_a_view_of_the_page_cache(long_file):
+    number = long_file.fileno()
+    present = PresentFile(number)
+    held = os.pread(number, MANY, 0)
+    present.read(MANY - 1, 1)
+    for offset, length in [(0, 1 << 16), (4095, 3 << 20), (1 << 20, 1 << 20)]:
+        view = present.read(offset, length)
+        assert view == held[offset : offset + length]
+        assert view.readonly
+        os.pwrite(number, bytes([view[7] ^ 1]), offset + 7)
+        assert view[7] == held[offset + 7] ^ 1
+        os.pwrite(number, held[offset + 7 : offset + 8], offset + 7)
+    long_file.close()
+    assert view == held[offset : offset + length]
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        present.read(0, 1 << 16)
+
+
+def test_the_end_of_a_file_is_not_mapped(long_file):
+    number = long_file.fileno()
+    present = PresentFile(number)
+    copies = [present.read(0, 1 << 20), present.read(MANY - (1 << 20), 1 << 20)]
+    held = list(map(bytes, copies))
+    os.pwrite(number, bytes(MANY), 0)
+    assert copies == held
+
+
+def test_a_file_that_grows_is_mapped_anew(long_file):
+    number = long_file.fileno()
+    present = PresentFile(number)
+    present.read(MANY - 1, 1)
+    early = present.read(0, 1 << 16)
+    os.ftruncate(number, (1 << 30) + MANY)
+    os.pwrite(number, b"later" * 20_000, 1 << 30)
+    os.pwrite(number, b"end", (1 << 30) + MANY - 3)
+    assert present.read((1 << 30) + MANY - 3, 3) == b"end"
+    assert present.read((1 << 30), 100_000) == b"later" * 20_000
+    assert early == os.pread(number, 1 << 16, 0)
+    assert present.read((1 << 30) + MANY - 70_000, 70_001) is None
+
+
+def test_what_the_page_cache_does_not_have_is_not_touched(long_file):
+    number = long_file.fileno()
+    present = PresentFile(number)
+    present.read(MANY - 1, 1)
+    os.fsync(number)
+    os.posix_fadvise(number, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.posix_fadvise(number, 0, 0, os.POSIX_FADV_RANDOM)
+    before = resource.getrusage(resource.RUSAGE_THREAD).ru_majflt
+    assert present.read(1 << 20, 1 << 20) is None
+    assert resource.getrusage(resource.RUSAGE_THREAD).ru_majflt == before
+    held = os.pread(number, 1 << 20, 1 << 20)
+    assert present.read(1 << 20, 1 << 20) == held
+    assert present.read((1 << 20) - 1, 1 << 20) is None
+
+
+def test_damage_is_not_served_from_the_page_cache_either(store, put, packs, noise):
+    data = noise(1 << 20)
+    places = [put(data[n:] + data[:n], chunk_length=1 << 18) for n in range(24)]
+    (file,) = packs.glob("*.pack")
+    present = store.present
+    present.read(places[-1], 0, 10)
+    sound = present.read(places[1])
+    assert sound == data[1:] + data[:1]
+    with file.open("r+b") as pack:
+        pack.seek(places[0].offset + places[0].size - 100)
+        pack.write(b"damage")
+    assert present.read(places[0], 0, 10) == data[:10]
+    with pytest.raises(Corrupt, match="chunk 3: checksum"):
+        present.read(places[0])
+    assert sound == data[1:] + data[:1]
 
 
 def test_a_decoded_chunk_is_kept_and_read_without_waiting(store, put, noise):

@@ -113,7 +113,8 @@ class Worker:
         metrics.HELD_NOW.set(load.held_bytes)
         metrics.ASSOCIATIONS_NOW.set(dimse.associations)
         metrics.HTTP_NOW.set(requests_under_way(app))
-        metrics.RESIDENT_NOW.set(self._process.memory_info().rss)
+        memory = self._process.memory_info()
+        metrics.RESIDENT_NOW.set(memory.rss - memory.shared)
         metrics.FILES_NOW.set(self._process.num_fds())
         if health.state != self._state:
             if health.state == "full":

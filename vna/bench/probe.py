@@ -27,7 +27,7 @@ GONE = (psutil.NoSuchProcess, psutil.AccessDenied, OSError)
 class Usage(msgspec.Struct, frozen=True):
     """What a process tree used in a while; None where this machine does not tell.
 
-    Resident memory is that before the lanes connected, with all of them ready, and at the end.
+    Resident memory, without what is shared or mapped from files, is that before the lanes connected, with all of them ready, and at the end.
     """
 
     cpu_s: float
@@ -77,7 +77,8 @@ class Probe:
         total = 0
         for process in self._tree():
             with suppress(*GONE):
-                total += process.memory_info().rss
+                memory = process.memory_info()
+                total += memory.rss - memory.shared
         return total
 
     def _tree(self) -> Iterator[psutil.Process]:

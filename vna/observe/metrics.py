@@ -172,7 +172,9 @@ PROCESS_STARTS: Final = _counter(
     "Processes that were started: more than there are says that some have died.",
     kind=("worker", "background"),
 )
-RESIDENT_NOW: Final = _gauge("vna_process_resident_bytes", "Memory of the process.")
+RESIDENT_NOW: Final = _gauge(
+    "vna_process_resident_bytes", "Memory of the process, without mapped files."
+)
 FILES_NOW: Final = _gauge("vna_process_open_files", "Descriptors that the process has open.")
 FREE_BYTES: Final = _reading(
     "vna_free_bytes", "Free space of the file system, the less where packs and index have each one."

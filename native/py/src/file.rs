@@ -3,28 +3,78 @@
 use std::ffi::c_int;
 use std::io;
 
+use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyMemoryView;
 
-use crate::loan::filled;
+use crate::loan::{expose, filled};
+use crate::mapping::Mapped;
 
 /// Most that is read: the GIL stays held meanwhile.
 const MOST: usize = 16 << 20;
+/// Less than this is copied: that costs less than to ask for its pages, and outlives them.
+const LEAST: usize = 64 << 10;
 
-#[pyfunction]
-fn read_present(
-    py: Python<'_>,
+/// An open file, as far as the page cache has it. The descriptor stays its owner's.
+#[pyclass(module = "vna._native", frozen)]
+struct PresentFile {
     descriptor: c_int,
-    offset: u64,
-    length: usize,
-) -> PyResult<Option<Bound<'_, PyAny>>> {
-    if length == 0 || length > MOST {
-        return Ok(None);
+    mapped: Mapped,
+}
+
+#[pymethods]
+impl PresentFile {
+    #[new]
+    fn new(descriptor: c_int) -> Self {
+        Self {
+            descriptor,
+            mapped: Mapped::default(),
+        }
     }
-    // SAFETY: `present` says how many bytes it wrote, at most `length`.
-    unsafe {
-        filled(py, length, |start| {
-            present(descriptor, start.cast(), length, offset)
-        })
+
+    fn read<'py>(
+        &self,
+        py: Python<'py>,
+        offset: u64,
+        length: usize,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if length == 0 || length > MOST {
+            return Ok(None);
+        }
+        self.mapped.synced(offset.saturating_add(length as u64));
+        if length >= LEAST
+            && let Some(pages) = self.mapped.present(self.descriptor, offset, length)?
+        {
+            let view = Bound::new(py, Pages(pages))?;
+            return Ok(Some(PyMemoryView::from(view.as_any())?.into_any()));
+        }
+        // SAFETY: `present` says how many bytes it wrote, at most `length`.
+        unsafe {
+            filled(py, length, |start| {
+                present(self.descriptor, start.cast(), length, offset)
+            })
+        }
+    }
+}
+
+/// What a view of the page cache keeps alive.
+#[pyclass(module = "vna._native", frozen)]
+struct Pages(crate::mapping::Pages);
+
+#[pymethods]
+impl Pages {
+    /// Lend the bytes for reading.
+    ///
+    /// # Safety
+    /// Python calls this with a view to fill, or NULL.
+    unsafe fn __getbuffer__(
+        slf: Bound<'_, Self>,
+        view: *mut ffi::Py_buffer,
+        flags: c_int,
+    ) -> PyResult<()> {
+        let (start, length) = slf.get().0.place();
+        // SAFETY: `view` is Python's; the pages stay mapped while `slf` lives.
+        unsafe { expose(slf.as_any(), start, length, view, flags) }
     }
 }
 
@@ -65,5 +115,5 @@ unsafe fn present(_: c_int, _: *mut libc::c_void, _: usize, _: u64) -> io::Resul
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_function(wrap_pyfunction!(read_present, module)?)
+    module.add_class::<PresentFile>()
 }

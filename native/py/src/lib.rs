@@ -11,6 +11,7 @@ mod hash;
 mod json;
 mod landing;
 mod loan;
+mod mapping;
 mod pdu;
 mod scan;
 mod socket;

@@ -84,24 +84,38 @@ impl Loan {
         flags: c_int,
     ) -> PyResult<()> {
         let bytes = &slf.get().0;
-        // SAFETY: `view` is Python's; the bytes neither move nor change while `slf` lives, and
-        // PyBuffer_FillInfo has the view hold a reference to it, and refuses who wants to write,
-        // or a NULL view.
-        let filled = unsafe {
-            ffi::PyBuffer_FillInfo(
-                view,
-                slf.as_ptr(),
-                bytes.as_ptr().cast_mut().cast(),
-                bytes.len().cast_signed(),
-                1,
-                flags,
-            )
-        };
-        if filled == 0 {
-            Ok(())
-        } else {
-            Err(PyErr::fetch(slf.py()))
-        }
+        // SAFETY: `view` is Python's; the bytes neither move nor change while `slf` lives.
+        unsafe { expose(slf.as_any(), bytes.as_ptr(), bytes.len(), view, flags) }
+    }
+}
+
+/// Fill a view of `length` bytes for reading, which keeps `owner` alive.
+///
+/// # Safety
+/// `view` must be what Python gave to `__getbuffer__`; the bytes must stay while `owner` lives.
+pub(crate) unsafe fn expose(
+    owner: &Bound<'_, PyAny>,
+    start: *const u8,
+    length: usize,
+    view: *mut ffi::Py_buffer,
+    flags: c_int,
+) -> PyResult<()> {
+    // SAFETY: PyBuffer_FillInfo has the view hold a reference to the owner, and refuses who wants
+    // to write, or a NULL view.
+    let filled = unsafe {
+        ffi::PyBuffer_FillInfo(
+            view,
+            owner.as_ptr(),
+            start.cast_mut().cast(),
+            length.cast_signed(),
+            1,
+            flags,
+        )
+    };
+    if filled == 0 {
+        Ok(())
+    } else {
+        Err(PyErr::fetch(owner.py()))
     }
 }
 

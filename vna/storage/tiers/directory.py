@@ -13,7 +13,7 @@ import uuid
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from vna._native import Syncer, read_present
+from vna._native import PresentFile, Syncer
 from vna.folders import make_folder, sync_folder
 from vna.storage.format import pack_name
 
@@ -179,6 +179,7 @@ class _File:
 
     def __init__(self, fd: int, directory: Path) -> None:
         self._fd = fd
+        self._present = PresentFile(fd)
         self._directory: Path | None = directory
         self._syncer: Syncer | None = None
 
@@ -200,7 +201,7 @@ class _File:
             yield piece
 
     def read_present(self, offset: int, length: int) -> bytes | memoryview | None:
-        return read_present(self._fd, offset, length)
+        return self._present.read(offset, length)
 
     def write(self, buffers: Sequence[Buffer], offset: int) -> int:
         return os.pwritev(self._fd, buffers[:_MAX_BUFFERS], offset)
