@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from vna.archive import Archive, ArchiveSettings, Outcome
+from vna.archive import Archive, ArchiveSettings, Outcome, commit
 from vna.errors import Deleted, Invalid, Unavailable
 from vna.storage.tiers.directory import DirectoryTier
 from vna.testing.clocks import SetClock
@@ -100,6 +100,37 @@ async def test_a_refusal_that_was_not_told_yet_is_decided_by_recovery_for_good(
         assert list(rebuilt._index.dump()) == dump
     finally:
         rebuilt.close()
+
+
+async def test_a_group_waits_for_as_many_as_were_sending(data, ct, monkeypatch):
+    monkeypatch.setattr(commit, "GATHER_S", 60)
+    archive = Archive.open(ArchiveSettings(data=data))
+    apply, groups = archive._index.apply, []
+    begun = threading.Event()
+
+    def slow(mutations, *args, **keywords):
+        groups.append(len(mutations))
+        begun.set()
+        while len(groups) == 1 and archive._committer.waiting < 2:
+            time.sleep(0.001)
+        return apply(mutations, *args, **keywords)
+
+    archive._index.apply = slow
+
+    def store(number):
+        return asyncio.create_task(archive.store(ct(f"1.{number}"), source="test"))
+
+    try:
+        first = store(1)
+        await asyncio.to_thread(begun.wait)
+        second, third = store(2), store(3)
+        await first
+        while archive._committer.waiting:
+            await asyncio.sleep(0.001)
+        await asyncio.gather(second, third, store(4))
+        assert groups == [1, 3], "three were sending"
+    finally:
+        archive.close()
 
 
 async def test_a_disk_that_fails_when_the_pack_is_closed_loses_nothing(data, ct, caplog):

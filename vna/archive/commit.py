@@ -7,7 +7,8 @@
     4  the caller is told
 
 docs/design/commit.md draws it, and says what a crash leaves at each step and what recovery makes of
-that. Mutations that wait while a group is being synced form the next group and share its sync.
+that. Mutations that wait while a group is being synced form the next group and share its sync, with
+those of other senders that come within a moment.
 
 After any failure past step 1 the outcome of the group is unknown here, so the committer breaks:
 it refuses everything until it has let its pack go, recovery has settled what is true, and a new
@@ -41,6 +42,8 @@ log = logging.getLogger(__name__)
 
 GROUP_MUTATIONS = 256
 GROUP_BYTES = 64 << 20
+GATHER_S = 0.001
+"""How long a group waits for more: less than a sync takes, and what a group costs is spent once."""
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 60.0
 
@@ -138,21 +141,12 @@ class Committer:
 
     def _run(self) -> None:
         stopping = False
+        senders = 0
         while not stopping:
-            group: list[Proposal] = []
-            size = 0
-            while len(group) < GROUP_MUTATIONS and size < GROUP_BYTES:
-                try:
-                    proposal = self._waiting.get(block=not group, timeout=self._patience())
-                except queue.Empty:
-                    break
-                if proposal is None:
-                    stopping = True
-                    break
-                group.append(proposal)
-                size += proposal.size
+            group, stopping = self._gather(senders)
             if group:
                 self._settle(group)
+                senders = len(group) + self._waiting.qsize()
             if self._patience() == 0 and not stopping:
                 self._mend()
         if self._writer is not None:
@@ -161,6 +155,32 @@ class Committer:
             except VnaError as error:  # all that was acknowledged is durable; recovery seals
                 log.error("the pack was left unsealed: %s", error)  # noqa: TRY400
         self._turnstile.close()
+
+    def _gather(self, senders: int) -> tuple[list[Proposal], bool]:
+        """Return the next group, and whether it is the last: what waits, or comes in a moment.
+
+        As many have been sending as `senders`. Those that the last group answered are likely to
+        send again at once; without the moment, two halves of them would form groups in turns.
+        """
+        group: list[Proposal] = []
+        size = 0
+        until = 0.0
+        while len(group) < GROUP_MUTATIONS and size < GROUP_BYTES:
+            if not group:
+                patience = self._patience()
+            else:
+                patience = max(until - self._clock.monotonic(), 0) if len(group) < senders else 0
+            try:
+                proposal = self._waiting.get(timeout=patience)
+            except queue.Empty:
+                break
+            if proposal is None:
+                return group, True
+            if not group:
+                until = self._clock.monotonic() + GATHER_S
+            group.append(proposal)
+            size += proposal.size
+        return group, False
 
     def _patience(self) -> float | None:
         """Return the seconds until the next try to mend; None while nothing is broken."""
