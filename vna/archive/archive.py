@@ -25,6 +25,7 @@ from vna.archive.memory import Memory
 from vna.archive.offload import Offload
 from vna.archive.patient import PatientStudy, patient_studies, study_known
 from vna.archive.prepare import IngestRoom
+from vna.archive.prompt import PromptArchive
 from vna.archive.purge import (
     Purged,
     purge_deleted,
@@ -161,6 +162,10 @@ class Archive(Keeping):
         self._retrieval = BlockingRetrieval(blobs, lookup, self._access, MAX_EXPANDED_BYTES)
         self._near = BlockingRetrieval(near, lookup, self._access, MAX_EXPANDED_BYTES)
         self._flow = Flow(blobs, present, self._offload, self._far)
+        self.prompt = PromptArchive(
+            present, PromptLookup(recent, self._glances), self._access, self._flow
+        )
+        """What can be read without waiting."""
 
     @classmethod
     def open(

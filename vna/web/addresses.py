@@ -47,15 +47,15 @@ class Addresses:
 
     def study(self, study_uid: str) -> str:
         """Return the URL of a study."""
-        return f"{self.root}/studies/{quote(study_uid, safe='')}"
+        return f"{self.root}/studies/{_quoted(study_uid)}"
 
     def series(self, study_uid: str, series_uid: str) -> str:
         """Return the URL of a series."""
-        return f"{self.study(study_uid)}/series/{quote(series_uid, safe='')}"
+        return f"{self.study(study_uid)}/series/{_quoted(series_uid)}"
 
     def instance(self, study_uid: str, series_uid: str, sop_uid: str) -> str:
         """Return the URL of an instance."""
-        return f"{self.series(study_uid, series_uid)}/instances/{quote(sop_uid, safe='')}"
+        return f"{self.series(study_uid, series_uid)}/instances/{_quoted(sop_uid)}"
 
     def stored(self, stored: StoredObject) -> str:
         """Return the URL of a stored object."""
@@ -64,6 +64,11 @@ class Addresses:
     def bulk(self, stored: StoredObject) -> str:
         """Return the stem of a stored object's BulkDataURIs."""
         return f"{self.stored(stored)}/bulkdata"
+
+
+def _quoted(uid: str) -> str:
+    """Return a UID as it stands in a path. Nearly all are digits and dots, which stay."""
+    return uid if uid.isascii() and uid.replace(".", "").isdigit() else quote(uid, safe="")
 
 
 def _host(request: web.BaseRequest) -> str:

@@ -56,9 +56,12 @@ class Answer(web.StreamResponse):
         if request is None:
             return
         self._asked = None
-        head = self._head(request)
+        await write_run(request, self.message(request))
+
+    def message(self, request: web.Request) -> list[Buffer]:
+        """Return the whole answer as it leaves."""
         body = () if request.method == hdrs.METH_HEAD else self._pieces
-        await write_run(request, [head, *body])
+        return [self._head(request), *body]
 
     def _head(self, request: web.Request) -> bytes:
         fields = CIMultiDict(self._fields)

@@ -10,11 +10,13 @@ from aiohttp import web
 from vna.archive import Archive
 from vna.clock import Clock, SystemClock
 from vna.types import Level
+from vna.web.connection import PromptServer
 from vna.web.context import ARCHIVE, CLOCK, PREPARED, REQUEST_IDS, SETTINGS, RequestIds
 from vna.web.defaults import set_defaults
 from vna.web.drain import REQUESTS, DrainingRunner, Requests
 from vna.web.middleware import around
 from vna.web.prepared import Prepared
+from vna.web.prompt import PromptAnswers
 from vna.web.routes import status
 from vna.web.routes.bulk import retrieve_bulk
 from vna.web.routes.frames import retrieve_frames
@@ -108,6 +110,7 @@ def make_runner(app: web.Application, drain_s: float = 30.0) -> web.AppRunner:
     return DrainingRunner(
         app,
         drain_s,
+        lambda server: PromptServer(server, PromptAnswers(app)),
         handle_signals=False,
         access_log=None,
         keepalive_timeout=app[SETTINGS].keepalive_timeout_s,

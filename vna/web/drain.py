@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Any, Final
 
 from aiohttp import web
@@ -49,9 +50,20 @@ class DrainingRunner(web.AppRunner):
     under way could never end: it comes after.
     """
 
-    def __init__(self, app: web.Application, drain_s: float, **options: Any) -> None:
+    def __init__(
+        self,
+        app: web.Application,
+        drain_s: float,
+        served: Callable[[web.Server], web.Server],
+        **options: Any,
+    ) -> None:
+        """`served` returns the server that takes connections, of that which aiohttp made."""
         super().__init__(app, shutdown_timeout=CLOSING_S, **options)
         self._drain_s = drain_s
+        self._served = served
+
+    async def _make_server(self) -> web.Server:
+        return self._served(await super()._make_server())
 
     async def cleanup(self) -> None:
         """Drain, then close every connection."""

@@ -17,7 +17,7 @@ from vna.web.defaults import allowed_origin
 from vna.web.drain import REQUESTS
 from vna.web.problems import problem, status_of
 
-__all__ = ["around"]
+__all__ = ["around", "count", "number"]
 
 log = logging.getLogger("vna.web")
 access = logging.getLogger("vna.web.access")
@@ -39,9 +39,7 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
     for all of that, as each costs every request a coroutine and more.
     """
     app = request.app
-    asked = request.headers.get("X-Request-Id", "")
-    request_id = asked if asked and _ID.fullmatch(asked) else app[REQUEST_IDS].new()
-    request[REQUEST_ID] = request_id
+    request_id = request[REQUEST_ID] = number(request)
     requests, clock = app[REQUESTS], app[CLOCK]
     begin = clock.monotonic()
     status = 0
@@ -58,20 +56,30 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
         return response
     finally:
         requests.end()
-        resource = request.match_info.route.resource
-        route = resource.canonical if resource is not None else "-"
-        seconds = clock.monotonic() - begin
-        counted = route.removeprefix(app[SETTINGS].prefix)
-        metrics.HTTP_REQUESTS.add(request.method, counted, str(status) if status else "lost")
-        metrics.HTTP_SECONDS.observe(seconds, counted)
-        access.info(
-            "%s %s %d %.1fms id=%s",
-            request.method,
-            route,
-            status,
-            seconds * 1000,
-            request_id,
-        )
+        count(request, status, clock.monotonic() - begin)
+
+
+def number(request: web.Request) -> str:
+    """Return the id of a request: its own, if it is one, or a new one."""
+    asked = request.headers.get("X-Request-Id", "")
+    return asked if asked and _ID.fullmatch(asked) else request.app[REQUEST_IDS].new()
+
+
+def count(request: web.Request, status: int, seconds: float) -> None:
+    """Count a request that was served, and log it; `status` is 0 where the client left."""
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource is not None else "-"
+    counted = route.removeprefix(request.app[SETTINGS].prefix)
+    metrics.HTTP_REQUESTS.add(request.method, counted, str(status) if status else "lost")
+    metrics.HTTP_SECONDS.observe(seconds, counted)
+    access.info(
+        "%s %s %d %.1fms id=%s",
+        request.method,
+        route,
+        status,
+        seconds * 1000,
+        request[REQUEST_ID],
+    )
 
 
 async def _answered(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:

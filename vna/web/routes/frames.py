@@ -16,7 +16,7 @@ from vna.web.byteorder import WORDS, is_big_endian, little_endian
 from vna.web.context import ARCHIVE, CLOCK, SETTINGS
 from vna.web.media import Coding, coding_of
 from vna.web.multipart import MultipartWriter
-from vna.web.negotiation import accepted, choose_pixels
+from vna.web.negotiation import Choice, accepted, choose_pixels
 from vna.web.problems import NotAcceptable
 from vna.web.representations import entity_tag
 from vna.web.routes.wado import asked_objects
@@ -89,17 +89,19 @@ async def send_frames(
             asked = numbers[at : at + AT_ONCE]
             frames = await archive.soon(_frames, stored, asked)
             for number, frame in zip(asked, frames, strict=True):
-                labels = (
-                    ("Content-Type", choice.content_type),
-                    ("Content-Location", address(number)),
-                )
-                yield writer.opening(labels), frame, b"\r\n"
+                yield _part(writer, choice, address(number), frame)
         yield (writer.closing(),)
 
     if len(numbers) == 1:
-        items = [item async for part in parts() for item in part]
+        (frame,) = await archive.soon(_frames, stored, numbers)
+        items = [*_part(writer, choice, address(numbers[0]), frame), writer.closing()]
         return await send_items(request, items, content_type=writer.content_type, headers=headers)
     return await send_batches(request, parts(), content_type=writer.content_type, headers=headers)
+
+
+def _part(writer: MultipartWriter, choice: Choice, address: str, frame: Item) -> list[Item]:
+    labels = ("Content-Type", choice.content_type), ("Content-Location", address)
+    return [writer.opening(labels), frame, b"\r\n"]
 
 
 def _frames(retrieval: Retrieval, stored: StoredObject, numbers: Sequence[int]) -> list[Item]:

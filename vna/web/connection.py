@@ -1,0 +1,89 @@
+"""Connections of HTTP: those of aiohttp, which answer at once what is at hand."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from vna.web.prompt import PromptAnswers, plain
+
+__all__ = ["PromptServer"]
+
+
+class PromptServer(web.Server):
+    """Makes the connections of an app's server."""
+
+    def __init__(self, server: web.Server, answers: PromptAnswers) -> None:
+        self._options = server._kwargs  # noqa: SLF001  # what the runner was given for connections
+        super().__init__(
+            server.request_handler,
+            request_factory=server.request_factory,
+            handler_cancellation=server.handler_cancellation,
+            **self._options,
+        )
+        self._answers = answers
+
+    def __call__(self) -> RequestHandler:
+        """Return a new connection."""
+        loop = asyncio.get_running_loop()
+        return Connection(self, self._answers, loop=loop, **self._options)
+
+
+class Connection(RequestHandler):
+    """A connection that looks at each request before aiohttp does, while it has sent only plain ones.
+
+    With the first other bytes aiohttp reads it alone, for good: only then it is sure what its parser
+    holds. Timeouts, shutdown and whatever has to wait are aiohttp's throughout.
+    """
+
+    __slots__ = ("_answers", "_plain")
+
+    def __init__(self, server: web.Server, answers: PromptAnswers, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._answers = answers
+        self._plain = True
+
+    def data_received(self, data: bytes) -> None:
+        """Answer a request that came while nothing else was to be done, or leave it to aiohttp."""
+        if self._plain:
+            request = plain(data)
+            self._plain = request is not None
+            if request is not None and self._idle():
+                assert self.transport is not None, "it is idle"
+                message = self._answers.answer(request, self.transport)
+                if message is not None:
+                    self._idle_from_now()
+                    self.transport.writelines(message)
+                    return
+        super().data_received(data)
+
+    def _idle(self) -> bool:
+        """Say whether all earlier requests are answered, and the client has taken the answers."""
+        waiter, transport = self._waiter, self.transport
+        return (
+            waiter is not None
+            and not waiter.done()
+            and not self._messages
+            and not self._paused
+            and transport is not None
+            and not transport.is_closing()
+            and not self._close
+            and not self._force_close
+        )
+
+    def resume_writing(self) -> None:
+        """Note that the client has taken most of an answer."""
+        super().resume_writing()
+        self._idle_from_now()
+
+    def _process_keepalive(self) -> None:
+        """Close the connection if it was idle for long. One that still takes an answer is not."""
+        if self._paused:
+            self._idle_from_now()
+        super()._process_keepalive()
+
+    def _idle_from_now(self) -> None:
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
