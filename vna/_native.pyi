@@ -1,7 +1,7 @@
 """The Rust core (native/). Every call that may take long releases the GIL."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -196,6 +196,19 @@ class Landing:
     def __init__(self) -> None: ...
     def room(self) -> memoryview:
         """Return where to receive; what was received before is lost unless it was handed on."""
+
+# command ----------------------------------------------------------------------------------------
+class CommandSet:
+    """Command sets (PS3.7 E) from and to objects that have an attribute for each known element."""
+    def __init__(self, elements: Sequence[tuple[int, str, str]]) -> None:
+        """`(element of group 0000, attribute, VR)`, ascending; VRs are US, AT, UI, AE and LO."""
+    def values(self, data: Buffer) -> dict[str, Any]:
+        """Read a command set; elements that are not known are passed over. Raises ProtocolError.
+
+        Text is without padding, tags are a tuple; a US that is not one number is None.
+        """
+    def encode(self, command: object) -> bytes:
+        """Return the command set of `command`, group length first; empty values are left out."""
 
 # pdu --------------------------------------------------------------------------------------------
 class Deframer:

@@ -7,8 +7,9 @@ socket, so that an object of any size needs bounded memory.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from vna.archive.commit import Outdated, Proposal
 from vna.archive.prepare import Buffer, Bulk, IngestRoom, propose, standing
@@ -34,8 +35,7 @@ SPILL_LEAST = 256 << 10
 """What is less of a value stays in memory though memory is scarce: a pack of its own costs more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(msgspec.Struct, frozen=True):
     """What the sender said of the object; what it did not say is None."""
 
     sop_class: str | None = None
@@ -43,8 +43,7 @@ class Expected:
     study_uid: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Identified:
+class Identified(msgspec.Struct, frozen=True):
     """Who an object is, as far as that is known; empty strings where it is not."""
 
     sop_class: str = ""
@@ -53,8 +52,7 @@ class Identified:
     series_uid: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """An acknowledged object. `warning` is empty, or what is wrong with its data set."""
 
     outcome: Outcome

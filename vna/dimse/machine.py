@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeAlias
 
+import msgspec
+
 from vna._native import ProtocolError
 from vna.dimse import commands, pdu
 from vna.dimse.commands import Command
@@ -38,16 +40,14 @@ class State(Enum):
     AWAIT_CLOSE = 13
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """A command arrived; `Data` follow when it says so."""
 
     context: int
     command: Command
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
+class Data(msgspec.Struct, frozen=True):
     """The next bytes of the data set that belongs to the last message."""
 
     data: bytes | memoryview

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from vna.archive import Archive
 from vna.dimse.association import Association, Buffer
@@ -19,8 +20,7 @@ __all__ = ["Operation"]
 MAX_IDENTIFIER: Final = 16 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(msgspec.Struct, frozen=True):
     """A request and everything it may be served with."""
 
     archive: Archive

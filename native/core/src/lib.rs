@@ -7,6 +7,7 @@
 
 pub mod charset;
 pub mod codec;
+pub mod command;
 pub mod dictionary;
 pub mod element;
 pub mod frames;

@@ -33,7 +33,7 @@ impl fmt::Display for ProtocolError {
 
 impl std::error::Error for ProtocolError {}
 
-fn refuse<T>(reason: impl Into<String>) -> Result<T, ProtocolError> {
+pub(crate) fn refuse<T>(reason: impl Into<String>) -> Result<T, ProtocolError> {
     Err(ProtocolError(reason.into()))
 }
 

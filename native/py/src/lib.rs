@@ -6,6 +6,7 @@
 
 mod buffer;
 mod codec;
+mod command;
 mod file;
 mod hash;
 mod json;
@@ -24,6 +25,7 @@ use pyo3::prelude::*;
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("SOURCE_DIGEST", env!("SOURCE_DIGEST"))?;
     codec::register(module)?;
+    command::register(module)?;
     file::register(module)?;
     hash::register(module)?;
     json::register(module)?;

@@ -18,7 +18,7 @@ pyo3::create_exception!(
     "A peer broke the DICOM upper layer protocol (PS3.8); the message says how."
 );
 
-fn breach(error: pdu::ProtocolError) -> PyErr {
+pub(crate) fn breach(error: pdu::ProtocolError) -> PyErr {
     ProtocolError::new_err(error.to_string())
 }
 
