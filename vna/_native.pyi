@@ -190,6 +190,13 @@ def dataset_json(
     Other binary values are InlineBinary. Reading stops where the header is broken.
     """
 
+def attributes_json(attributes: dict[int, list[str | int | float]]) -> bytes:
+    """Return the DICOM JSON model of attributes by path key as UTF-8 bytes, one object ordered by tag.
+
+    An empty text is null, and no null stands last; a tag that the dictionary does not have is UN.
+    The items of a sequence come apart where all its attributes have the same number of values.
+    """
+
 # landing ----------------------------------------------------------------------------------------
 class Landing:
     """Where up to 640 KiB are received at once, for any number of associations by turns."""
@@ -242,4 +249,11 @@ def pdata(
 
     `max_pdu_length` is what the peer takes (PS3.8 D.1: without the PDU header), 0 for any.
     `last` marks the end of the command or data set. ValueError where no PDU could hold a byte.
+    """
+
+# record -----------------------------------------------------------------------------------------
+def raw_blob(record: Buffer, pack: int, offset: int) -> bytes | None:
+    """Return the blob of a whole record of a pack (docs/format/pack.md), a small one, checked.
+
+    None unless it is one chunk, stored raw, and sound in all but its padding: then look closer.
     """

@@ -109,6 +109,13 @@ async def test_a_read_that_meets_damage_goes_on_with_another_copy(archive, data,
     assert found["vna_damaged_reads_total", "refused"] == 0
 
 
+async def test_reads_one_after_the_other_go_on_behind_damage(archive, data, twice):
+    digest, place = pixels(archive), places(archive)[0]
+    flip(data, place, 0.5)
+    reads = archive._retrieval._blobs
+    assert list(reads.read_each([(digest, place)] * 3)) == [PIXELS] * 3
+
+
 async def test_damage_met_by_reads_is_recorded_once(archive, data, twice, caplog):
     before = counts()
     for place in places(archive):

@@ -26,6 +26,7 @@ def written(store, blob, noise, packs):
         "bulk": noise(3000) + bytes(40_000),
         "raw": noise(70_001),
         "table": bytes(800),
+        "small": noise(301),
     }
     places = {}
     for kind, name in (
@@ -33,6 +34,7 @@ def written(store, blob, noise, packs):
         (BlobKind.BULK, "bulk"),
         (BlobKind.BULK, "raw"),
         (BlobKind.TABLE, "table"),
+        (BlobKind.HEADER, "small"),
     ):
         (places[name],), mark = writer.append(
             [blob(data[name], kind, STRIDE)], b"commit of " + name.encode()
@@ -48,7 +50,7 @@ def offsets(start, size):
     return whole if size < 1000 else [*whole[:400], *whole[400:-400:397], *whole[-400:]]
 
 
-@pytest.mark.parametrize("name", ["header", "bulk", "raw", "table"])
+@pytest.mark.parametrize("name", ["header", "bulk", "raw", "table", "small"])
 def test_a_flipped_bit_in_a_blob_is_found_and_named(store, written, flip, name):
     path, places, data, _ = written
     place = places[name]
@@ -57,14 +59,21 @@ def test_a_flipped_bit_in_a_blob_is_found_and_named(store, written, flip, name):
         flip(path, offset, offset % 8)
         with pytest.raises(Corrupt, match=where):
             store.verify(place, digest_of(data[name]))
-        served = b""
-        try:
-            served = store.read(place)
-        except Corrupt as error:
-            reason = str(error)
-        assert served == data[name] or where in reason, "no wrong byte is served"
+        for read in (store.read, lambda place: next(store.read_each([place]))):
+            served = b""
+            try:
+                served = read(place)
+            except Corrupt as error:
+                reason = str(error)
+            assert served == data[name] or where in reason, "no wrong byte is served"
         flip(path, offset, offset % 8)
     store.verify(place, digest_of(data[name]))
+
+
+def test_blobs_read_one_after_the_other_are_what_each_is(store, written):
+    _, places, data, _ = written
+    named = [*places, *reversed(places)]
+    assert list(store.read_each(places[name] for name in named)) == [data[name] for name in named]
 
 
 def test_a_flipped_bit_in_a_streamed_blob_is_found(store, noise, flip, packs):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from vna.archive.quarantine import Quarantine
@@ -103,6 +103,22 @@ class BlobReads:
             except (Corrupt, Unavailable) as error:
                 place = self._another(digest, place, tried, error)
 
+    def read_each(self, wanted: Sequence[tuple[bytes, BlobPlace]]) -> Iterator[Piece]:
+        """Yield small blobs, each whole; as `read` otherwise."""
+        for digest, place in wanted:
+            self._allow(place)
+            self._recalls.touch(digest, place)
+        done = 0
+        while done < len(wanted):
+            try:
+                for blob in self._store.read_each(place for _, place in wanted[done:]):
+                    done += 1
+                    yield blob
+            except (Corrupt, Unavailable):
+                digest, place = wanted[done]
+                done += 1
+                yield self.read(digest, place, 0, place.length)
+
     def pieces(
         self, digest: bytes, place: BlobPlace, start: int, stop: int
     ) -> Iterator[memoryview]:
@@ -189,6 +205,10 @@ class PresentReads:
             return self._present.read(place, start, stop)
         except (Corrupt, Unavailable):
             raise WouldWait from None
+
+    def read_each(self, wanted: Sequence[tuple[bytes, BlobPlace]]) -> Iterator[Piece]:
+        """Yield small blobs, each whole."""
+        return (self.read(digest, place, 0, place.length) for digest, place in wanted)
 
     def read_some(self, place: BlobPlace, start: int, stop: int) -> Piece:
         """Return bytes of a blob from `start` on, in whole chunks: up to 1 MiB, at most to `stop`."""

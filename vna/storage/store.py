@@ -5,9 +5,12 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from vna._native import raw_blob
 from vna.clock import Clock, SystemClock
 from vna.errors import Corrupt, Unavailable
 from vna.storage.codecs import CodecName
@@ -39,7 +42,7 @@ from vna.storage.writer import OwnedPack, PackWriter
 from vna.types import BlobKind, BlobPlace, PackId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from vna._native import Buffer
     from vna.storage.tier import HotTier, PackReader, Tier
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PIECE: Final = 1 << 20
+_SMALL: Final = 64 << 10
 RECALL_RUN: Final = 128 << 20
 """Bytes that a recall gets by one request at most."""
 
@@ -157,6 +161,16 @@ class BlobStore:
             except Corrupt:  # the cache may be wrong; the tier is asked once more
                 source.drop(place.offset, place.size)
                 return StoredRecord.placed(source, place).read(start, stop, keep)
+
+    def read_each(self, places: Iterable[BlobPlace]) -> Iterator[bytes | memoryview]:
+        """Yield small blobs, each whole. A pack stays open from one to the next that is in it."""
+        for pack, run in groupby(places, attrgetter("pack")):
+            with reading(pack), self._packs.pin(pack) as source:
+                for place in run:
+                    if isinstance(source, CachedReader):
+                        yield self.read(place)
+                    else:
+                        yield _whole(source, place)
 
     def pieces(
         self, place: BlobPlace, start: int = 0, stop: int | None = None, piece_length: int = _PIECE
@@ -420,6 +434,15 @@ class BlobStore:
             except Corrupt:  # as in `read`
                 source.drop(place.offset, place.size)
                 yield from parts(StoredRecord.placed(source, place), start)
+
+
+def _whole(source: PackReader, place: BlobPlace) -> bytes:
+    """Return a blob, with as little ado as can be if it is small and stored as it is."""
+    if place.size <= _SMALL:
+        blob = raw_blob(source.read(place.offset, place.size), place.pack, place.offset)
+        if blob is not None and len(blob) == place.length:
+            return blob
+    return StoredRecord.placed(source, place).read(0, place.length)
 
 
 def _bounded(place: BlobPlace, start: int, stop: int | None) -> int:

@@ -14,4 +14,5 @@ pub mod frames;
 pub mod hash;
 pub mod json;
 pub mod pdu;
+pub mod record;
 pub mod scan;

@@ -1,8 +1,9 @@
 //! The DICOM JSON Model of a header.
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
-use vna_core::json;
+use pyo3::types::{PyBytes, PyDict, PyFloat, PyList, PyString};
+use vna_core::json::{self, Held};
 
 use crate::buffer::{Bytes, released};
 
@@ -22,6 +23,42 @@ fn dataset_json<'py>(
     PyBytes::new(py, &written)
 }
 
+#[pyfunction]
+fn attributes_json<'py>(
+    py: Python<'py>,
+    attributes: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    // What lends the texts stays here while they are written.
+    let held: Vec<(u64, Vec<Bound<'py, PyAny>>)> = attributes
+        .iter()
+        .map(|(path, values)| {
+            let values = values.cast_into::<PyList>()?;
+            Ok((path.extract()?, values.iter().collect()))
+        })
+        .collect::<PyResult<_>>()?;
+    let mut lent = held
+        .iter()
+        .map(|(path, values)| Ok((*path, values.iter().map(lend).collect::<PyResult<_>>()?)))
+        .collect::<PyResult<Vec<_>>>()?;
+    Ok(PyBytes::new(py, &json::attributes_json(&mut lent)))
+}
+
+fn lend<'a>(value: &'a Bound<'_, PyAny>) -> PyResult<Held<'a>> {
+    if let Ok(text) = value.cast::<PyString>() {
+        return Ok(Held::Text(text.to_str()?));
+    }
+    if let Ok(number) = value.cast::<PyFloat>() {
+        return Ok(Held::Float(number.value()));
+    }
+    match value.extract::<i128>() {
+        Ok(number) => Ok(Held::Integer(number)),
+        Err(_) => Err(PyTypeError::new_err(
+            "a value is a text, a whole number or a float",
+        )),
+    }
+}
+
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(attributes_json, module)?)?;
     module.add_function(wrap_pyfunction!(dataset_json, module)?)
 }

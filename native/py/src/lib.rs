@@ -14,6 +14,7 @@ mod landing;
 mod loan;
 mod mapping;
 mod pdu;
+mod record;
 mod scan;
 mod socket;
 mod sync;
@@ -31,6 +32,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     json::register(module)?;
     landing::register(module)?;
     pdu::register(module)?;
+    record::register(module)?;
     scan::register(module)?;
     socket::register(module)?;
     sync::register(module)

@@ -13,7 +13,10 @@
 //! - In implicit VR what an ambiguous VR depends on (Pixel Representation) counts from where it
 //!   stands on, items after it included.
 
+mod attributes;
 mod value;
+
+pub use attributes::{Attribute, Held, attributes_json};
 
 use crate::charset::Charsets;
 use crate::dictionary::{self, Context};

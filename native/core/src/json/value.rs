@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::charset::{Charsets, decode_text};
 use crate::element::{Syntax, Vr};
 
-const PADDING: [char; 2] = [' ', '\0'];
+pub(super) const PADDING: [char; 2] = [' ', '\0'];
 
 /// `vr`, or UN where the standard does not know it.
 pub(super) fn known(vr: Vr) -> Vr {
@@ -96,7 +96,7 @@ fn texts(out: &mut Vec<u8>, text: &str, write: fn(&mut Vec<u8>, &str)) {
 }
 
 /// The non-empty component groups of a name (F.2.2).
-fn person_name(out: &mut Vec<u8>, name: &str) {
+pub(super) fn person_name(out: &mut Vec<u8>, name: &str) {
     let groups = name.split('=').map(|group| group.trim_matches(PADDING));
     let names = ["Alphabetic", "Ideographic", "Phonetic"];
     let begin = out.len();
@@ -120,7 +120,7 @@ fn person_name(out: &mut Vec<u8>, name: &str) {
 
 /// A decimal string as the number that it spells, digit by digit, so that no precision is lost;
 /// as a string where it spells none that JSON has (F.2.3).
-fn number(out: &mut Vec<u8>, text: &str) {
+pub(super) fn number(out: &mut Vec<u8>, text: &str) {
     let (sign, digits) = match text.as_bytes() {
         [b'-', rest @ ..] => ("-", rest),
         [b'+', rest @ ..] => ("", rest),
@@ -162,7 +162,7 @@ pub(super) fn integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
 }
 
 /// JSON has no numbers that are none (RFC 8259 6); those become strings.
-fn float(out: &mut Vec<u8>, value: f64) {
+pub(super) fn float(out: &mut Vec<u8>, value: f64) {
     if value.is_finite() {
         out.extend(ryu::Buffer::new().format_finite(value).as_bytes());
     } else if value.is_nan() {
@@ -208,7 +208,7 @@ pub(super) fn binary(out: &mut Vec<u8>, raw: &[u8]) {
     out.push(b'"');
 }
 
-fn string(out: &mut Vec<u8>, text: &str) {
+pub(super) fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     escape(out, text);
     out.push(b'"');

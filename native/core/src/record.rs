@@ -1,0 +1,106 @@
+//! Records of packs (docs/format/pack.md), as far as it pays to read them here: a small blob that
+//! is stored as it is. All else, damage included, is left to who knows the whole format.
+
+use crate::hash::crc32c;
+
+const MAGIC: &[u8] = b"VNAR";
+const VERSION: u8 = 1;
+const TABLE_LAST: u16 = 1;
+const RAW: u8 = 0;
+const MAX_STRIDE: u32 = 64 << 20;
+/// Bytes of the record header; of them the CRC comes last.
+const HEADER: usize = 96;
+/// Bytes of an entry of the chunk table; of them the CRC comes last.
+const ENTRY: usize = 16;
+const CRC: usize = 4;
+
+/// The blob of a whole record at `offset` of `pack`, if it is one chunk, stored raw, and every byte
+/// that says so is as it was written; None where it is anything else.
+pub fn raw_blob(record: &[u8], pack: u64, offset: u64) -> Option<&[u8]> {
+    let (front, crc) = record.get(..HEADER)?.split_last_chunk::<CRC>()?;
+    let mut place = [0; 16];
+    place[..8].copy_from_slice(&pack.to_le_bytes());
+    place[8..].copy_from_slice(&offset.to_le_bytes());
+    if crc32c(front, crc32c(&place, 0)) != u32::from_le_bytes(*crc) {
+        return None;
+    }
+    let u64_at = |at| Some(u64::from_le_bytes(*front.get(at..)?.first_chunk()?));
+    let u32_at = |at| Some(u32::from_le_bytes(*front.get(at..)?.first_chunk()?));
+    let (kind, flags) = (front[5], u16::from_le_bytes([front[6], front[7]]));
+    let (size, stored, length) = (u64_at(8)?, u64_at(16)?, u64_at(24)?);
+    let (stride, chunks) = (u32_at(32)?, u32_at(36)?);
+    let known = &front[..4] == MAGIC && front[4] == VERSION && flags & !TABLE_LAST == 0;
+    let one = chunks == 1 && stride <= MAX_STRIDE && 1 <= length && length <= u64::from(stride);
+    if !known || !(1..=3).contains(&kind) || !one || stored != length {
+        return None;
+    }
+    let length = usize::try_from(length).ok()?;
+    let padded = length.next_multiple_of(8);
+    if record.len() != HEADER + ENTRY + padded || size != record.len() as u64 {
+        return None;
+    }
+    let (table, payload) = if flags == TABLE_LAST {
+        (HEADER + padded, HEADER)
+    } else {
+        (HEADER, HEADER + ENTRY)
+    };
+    let (entry, crc) = record[table..table + ENTRY].split_last_chunk::<CRC>()?;
+    let blob = &record[payload..payload + length];
+    let whole = entry[..8] == stored.to_le_bytes() && entry[8] == RAW;
+    let sound = crc32c(blob, crc32c(entry, 0)) == u32::from_le_bytes(*crc);
+    (whole && sound).then_some(blob)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACK: u64 = 1 << 32 | 7;
+
+    fn record(blob: &[u8], flags: u16, codec: u8) -> Vec<u8> {
+        let padded = blob.len().next_multiple_of(8);
+        let mut front = [MAGIC, &[VERSION, 1], &flags.to_le_bytes()].concat();
+        for number in [HEADER + ENTRY + padded, blob.len(), blob.len()] {
+            front.extend((number as u64).to_le_bytes());
+        }
+        front.extend(65536u32.to_le_bytes());
+        front.extend(1u32.to_le_bytes());
+        front.resize(HEADER - CRC, 9);
+        let place = [PACK.to_le_bytes(), 64u64.to_le_bytes()].concat();
+        front.extend(crc32c(&front, crc32c(&place, 0)).to_le_bytes());
+        let mut entry = (blob.len() as u64).to_le_bytes().to_vec();
+        entry.extend([codec, 0, 0, 0]);
+        entry.extend(crc32c(blob, crc32c(&entry, 0)).to_le_bytes());
+        let mut payload = blob.to_vec();
+        payload.resize(padded, 0);
+        if flags == TABLE_LAST {
+            [front, payload, entry].concat()
+        } else {
+            [front, entry, payload].concat()
+        }
+    }
+
+    #[test]
+    fn a_sound_record_gives_its_blob() {
+        for flags in [0, TABLE_LAST] {
+            let record = record(b"abcdefghijk", flags, RAW);
+            assert_eq!(raw_blob(&record, PACK, 64), Some(&b"abcdefghijk"[..]));
+            assert_eq!(raw_blob(&record, PACK, 72), None);
+            assert_eq!(raw_blob(&record, PACK + 1, 64), None);
+            assert_eq!(raw_blob(&record[..record.len() - 1], PACK, 64), None);
+        }
+        assert_eq!(raw_blob(&record(b"abc", 0, 1), PACK, 64), None);
+        assert_eq!(raw_blob(&record(b"", 0, RAW), PACK, 64), None);
+        assert_eq!(raw_blob(b"", PACK, 64), None);
+    }
+
+    #[test]
+    fn a_changed_byte_gives_nothing() {
+        let sound = record(b"abcdefgh", 0, RAW);
+        for at in 0..sound.len() {
+            let mut damaged = sound.clone();
+            damaged[at] ^= 0x10;
+            assert_eq!(raw_blob(&damaged, PACK, 64), None, "byte {at}");
+        }
+    }
+}
