@@ -11,6 +11,33 @@ SOURCE_DIGEST: Final[str]
 class ProtocolError(ValueError):
     """A peer broke the DICOM upper layer protocol (PS3.8); the message says how."""
 
+# append -----------------------------------------------------------------------------------------
+class Appender:
+    """A thread that writes the end of one file, and syncs it. It ends with this object.
+
+    `fd` is the file; `direct` the same file opened with O_DIRECT, or `fd` again. Both stay open
+    until `wait` has returned.
+    """
+    def __init__(self, fd: int, direct: int) -> None: ...
+    def start(self, offset: int, parts: Sequence[Buffer]) -> None:
+        """Begin to write parts at `offset`, where the last ones ended, then fdatasync(2).
+
+        They stay as they are until `wait` has returned. Behind them the last block of 4096 bytes
+        is filled with zeros, which the next parts replace. Who changes the file otherwise takes
+        another appender.
+        """
+    def wait(self) -> bool:
+        """Return when what was started has ended: whether the file still takes direct writes.
+
+        OSError if it failed: then neither what was written is known, nor what is durable.
+        """
+
+def keep_room(fd: int, offset: int, length: int) -> None:
+    """Have space kept for bytes of a file, of which the file's size shows nothing.
+
+    OSError if there is none. Nothing where a file system cannot.
+    """
+
 # codec ------------------------------------------------------------------------------------------
 def lanes_encode(
     raw: Buffer, columns: int, sample_bytes: int, pixel_samples: int, strong: bool
@@ -59,18 +86,6 @@ class Blake3:
 
 def crc32c(data: Buffer, seed: int = 0) -> int:
     """Return the CRC-32C (Castagnoli) of `data`, continuing from `seed`."""
-
-# sync -------------------------------------------------------------------------------------------
-class Syncer:
-    """A thread that syncs files, one after the other, and ends with this object.
-
-    A file given to `start` stays open until `wait` has returned.
-    """
-    def __init__(self) -> None: ...
-    def start(self, fd: int) -> None:
-        """Begin fdatasync(2) of an open file."""
-    def wait(self) -> None:
-        """Return when the sync that was begun first has ended. OSError if it failed."""
 
 # scan -------------------------------------------------------------------------------------------
 class Interest:

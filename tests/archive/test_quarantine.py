@@ -35,7 +35,7 @@ def place_of(archive, which: str):
 def flip(data, place) -> None:
     name = f"{place.pack >> 32:08x}-{place.pack & 0xFFFFFFFF:08x}.pack"
     with (data / "packs" / name).open("r+b") as file:
-        at = place.offset + place.size - 32
+        at = place.offset + place.size // 2
         byte = os.pread(file.fileno(), 1, at)
         os.pwrite(file.fileno(), bytes([byte[0] ^ 1]), at)
 

@@ -13,13 +13,14 @@ from vna.testing.faulty import FaultyTier
 
 NEAR = {
     "directory": DirectoryTier,
+    "buffered": lambda path: DirectoryTier(path, direct=False),
     "faulty": lambda path: FaultyTier(DirectoryTier(path)),
     "metered": lambda path: MeteredTier(DirectoryTier(path)),
     "queued": lambda path: QueuedTier(DirectoryTier(path), 1),
     "marked": lambda path: MarkedTier(lambda: DirectoryTier(path), "", lambda _: None),
     "cached": lambda path: CachedTier(DirectoryTier(path), ExtentCache(path / "cache", 1 << 20)),
 }
-HOT = ("directory", "faulty")
+HOT = ("directory", "buffered", "faulty")
 
 
 @pytest.fixture(params=HOT)
@@ -177,6 +178,38 @@ def test_what_is_written_is_read(tier):
     file.truncate(4)
     assert reader.read(0, 100) == b"abcd"
     assert tier.list() == [(pack, 4)]
+    file.close()
+    reader.close()
+
+
+def test_what_is_appended_is_there_after_the_sync(tier):
+    pack = tier.reserve(1)
+    file = tier.create(pack)
+    write_all(file, [b"front"], 0)
+    file.sync()
+    reader = tier.open(pack)
+    expected = b"front"
+    for number in range(9):
+        data = bytes([65 + number]) * 1500
+        file.append([data[:7], b"", memoryview(data)[7:]], len(expected))
+        file.append([b"-"], len(expected) + len(data))
+        assert reader.read(0, 99_999).rstrip(b"\0") == expected, "by the sync, not before"
+        wait = file.begin_sync()
+        wait()
+        expected += data + b"-"
+        # This puts the last block into the page cache, which the next sync must not leave there.
+        found = reader.read(0, 99_999)
+        assert found[: len(expected)] == expected
+        assert found[len(expected) :] == bytes(len(found) - len(expected))
+        assert len(found) - len(expected) < 4096
+    file.append([b"dropped"], len(expected))
+    file.truncate(len(expected))
+    file.sync()
+    assert reader.read(0, 99_999) == expected
+    assert tier.list() == [(pack, len(expected))]
+    file.append([b"more"], len(expected))
+    file.sync()
+    assert reader.read(0, 99_999).rstrip(b"\0") == expected + b"more"
     file.close()
     reader.close()
 

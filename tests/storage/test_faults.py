@@ -32,33 +32,20 @@ def test_short_writes_go_on(store, faulty, blob, noise, most):
 
 
 @pytest.mark.parametrize("left", [0, 1, 95, 96, 500, 1090, 1199])
-def test_a_full_disk_refuses_and_the_writer_goes_on(store, faulty, noise, packs, left):
+def test_a_full_disk_refuses_and_the_writer_goes_on(store, faulty, noise, left):
     writer = store.writer()
     _, before = writer.append([], b"before")
     refused = encode_blob(BlobKind.BULK, bytes(32), [noise(1000)], 65536)
     faulty.space(left)
     with pytest.raises(Full, match="pack 00000001-00000001 cannot be written: No space left"):
         writer.append([refused], b"refused")
-    assert (packs / "00000001-00000001.pack").stat().st_size == before.end
     assert not writer.broken
     faulty.space(None)
     _, mark = writer.append([], b"after")
+    assert mark.end - before.end == before.end - 64, "nothing is between them"
     writer.sync()
     writer.close()
     assert commits(store, mark.pack) == [b"before", b"after"]
-
-
-def test_a_full_disk_that_cannot_be_cut_back_breaks_the_writer(store, faulty, blob, noise):
-    writer = store.writer()
-    writer.append([blob(b"x")], b"before")
-    writer.sync()
-    faulty.space(500)
-    faulty.fail("truncate")
-    with pytest.raises(Full):
-        writer.append([blob(noise(1000))], b"refused")
-    faulty.space(None)
-    with pytest.raises(Unavailable, match="failed to be written"):
-        writer.append([], b"after")
 
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.EROFS, errno.EBADF])
@@ -120,6 +107,7 @@ def test_a_pack_that_cannot_be_made_leaves_nothing(store, faulty, blob, operatio
             refused()
         assert store.packs() == []
     _, mark = writer.append([blob(b"x")], b"c")
+    writer.sync()
     assert commits(store, mark.pack) == [b"c"]
 
 
@@ -157,7 +145,9 @@ def test_a_failed_stream_can_only_be_aborted(store, faulty, noise, operation, er
 
 
 def test_read_errors_are_told_from_corruption(store, faulty, blob):
-    (place,), _ = store.writer().append([blob(b"x")], b"c")
+    writer = store.writer()
+    (place,), _ = writer.append([blob(b"x")], b"c")
+    writer.sync()
     faulty.fail("read", errno.EIO)
     with pytest.raises(Unavailable, match="00000001-00000001 cannot be read: Input/output error"):
         store.read(place)
@@ -169,7 +159,9 @@ def test_read_errors_are_told_from_corruption(store, faulty, blob):
 
 def test_too_many_open_files(open_store, faulty, blob):
     store = open_store(faulty)
-    (place,), _ = store.writer().append([blob(b"x")], b"c")
+    writer = store.writer()
+    (place,), _ = writer.append([blob(b"x")], b"c")
+    writer.sync()
     faulty.fail("open", errno.EMFILE)
     with pytest.raises(Unavailable, match="Too many open files"):
         store.read(place)

@@ -7,6 +7,7 @@ import pytest
 
 from vna._native import PresentFile
 from vna.errors import Corrupt, Unavailable, WouldWait
+from vna.storage import digest_of
 from vna.storage.decoded import DecodedChunks
 from vna.types import BlobPlace
 
@@ -15,7 +16,7 @@ STRIDE = 65536
 
 @pytest.fixture
 def put(store, blob):
-    """Store a blob; return its place. The store has its pack open for reading."""
+    """Store a blob; return its place. It is in memory, and its pack open for reading."""
     with_writer = store.writer()
 
     def put(data, *, codec="raw", chunk_length=STRIDE):
@@ -23,7 +24,7 @@ def put(store, blob):
             [blob(data, codec=codec, chunk_length=chunk_length)], b"commit"
         )
         with_writer.sync()
-        store.read(place, 0, 0)
+        store.verify(place, digest_of(data))
         return place
 
     return put

@@ -16,6 +16,7 @@ from vna.storage import (
 )
 from vna.storage.format import PACK_HEADER, pack_header
 from vna.storage.tiers.directory import DirectoryTier
+from vna.testing.faulty import FaultyTier
 from vna.testing.power import Disk, PowerTier, pack_path, write_image
 
 
@@ -49,10 +50,11 @@ def test_a_tail_torn_at_every_byte(packs, store, blob, noise, monkeypatch):
     (kept_place,), kept = writer.append([blob(b"kept")], b"kept")
     writer.sync()
     (torn_place,), torn = writer.append([blob(noise(30) + bytes(100))], b"torn away")
+    writer.sync()
     crash(writer)
     path = packs / "00000001-00000001.pack"
-    whole = path.read_bytes()
-    assert len(whole) == torn.end
+    whole, rest = path.read_bytes()[: torn.end], path.read_bytes()[torn.end :]
+    assert rest == bytes(-torn.end % 4096)
     expected = list(store.records(kept.pack))
     assert len(expected) == 4
     records = [
@@ -60,7 +62,7 @@ def test_a_tail_torn_at_every_byte(packs, store, blob, noise, monkeypatch):
         (expected[3].offset, torn.end - expected[3].offset),
     ]
     for length in range(kept.end, torn.end + 1):
-        for tail in (b"", bytes(torn.end - length), b"\xff" * (torn.end - length)):
+        for tail in (b"", bytes(torn.end - length), b"\xff" * (torn.end - length), rest):
             image = whole[:length] + tail
             path.write_bytes(image)
             found, cut = recover(store, kept.pack)
@@ -113,7 +115,7 @@ def test_records_behind_a_damaged_header_are_recovered(packs, store, blob, flip)
     flip(packs / "00000001-00000001.pack", 20)
     found, cut = recover(store, info.id)
     assert found[0] == DamagedRecord(0, 64)
-    assert (len(found), found[2].payload, cut) == (3, b"c", 0)
+    assert (len(found), found[2].payload, cut) == (3, b"c", info.size - found[2].end)
 
 
 def test_a_pack_that_nothing_proves_to_be_this_one_is_never_touched(packs, store, blob):
@@ -145,7 +147,7 @@ def test_damage_is_never_cut_as_a_torn_tail(packs, store, blob, flip):
     whole = list(store.records(info.id))
     flip(packs / "00000001-00000001.pack", whole[2].place.offset + 40)
     found, cut = recover(store, info.id)
-    assert cut == 0
+    assert cut == info.size - ends[-1]
     damage = DamagedRecord(ends[0], whole[3].offset)
     assert found == [*whole[:2], damage, *whole[3:]]
 
@@ -157,6 +159,7 @@ def test_a_reordered_unsynced_write_does_not_pass_for_damage(packs, store, blob)
     writer.sync()
     _, lost = writer.append([blob(b"lost")], b"lost")
     writer.append([blob(b"survived by chance")], b"never acknowledged")
+    writer.sync()
     crash(writer)
     path = packs / "00000001-00000001.pack"
     with path.open("r+b") as file:
@@ -256,10 +259,16 @@ def test_a_pack_is_durable_with_its_name_before_its_first_record(tmp_path, open_
 @pytest.mark.parametrize("seed", range(10))
 def test_what_recovery_finds_is_durable_before_it_is_applied(tmp_path, open_store, blob, seed):
     """A process dies, its writes stay in memory; power is lost after the walk, before the seal."""
-    disk, tier = journaled(tmp_path / "before")
+    faulty = FaultyTier(DirectoryTier(tmp_path / "before/packs"))
+    disk = Disk(tmp_path / "before")
+    tier = PowerTier(faulty, disk)
     store = open_store(tier)
     writer = store.writer()
     (place,), mark = writer.append([blob(b"in memory only")], b"c")
+    faulty.fail("sync")
+    faulty.fail("truncate")
+    with pytest.raises(Unavailable):
+        writer.sync()
     crash(writer)
     with store.claim(mark.pack) as orphan:
         found = list(orphan.records())
@@ -267,7 +276,7 @@ def test_what_recovery_finds_is_durable_before_it_is_applied(tmp_path, open_stor
     tier.off()
     write_image(disk.fall(len(disk.events), random.Random(seed)), tmp_path / "after")
     store = BlobStore(StorageSettings(path=tmp_path / "after/packs"))
-    assert recover(store, mark.pack) == (found, 0)
+    assert recover(store, mark.pack)[0] == found
     assert store.read(place) == b"in memory only"
     store.close()
 
@@ -277,6 +286,7 @@ def test_a_recovery_that_fails_can_be_tried_again(faulty, open_store, blob, pack
     store = open_store(faulty)
     writer = store.writer()
     _, mark = writer.append([blob(b"x")], b"c")
+    writer.sync()
     crash(writer)
     with (packs / "00000001-00000001.pack").open("ab") as file:
         file.write(b"torn")

@@ -74,6 +74,7 @@ def test_every_range_around_chunk_borders(store, blob, noise, codec, way):
     if way == "append":
         writer = store.writer()
         (place,), _ = writer.append([blob(data, chunk_length=stride, codec=codec)], b"c")
+        writer.sync()
     else:
         stream = store.stream(stride, codec=codec)
         stream.write(data)
@@ -90,7 +91,9 @@ def test_a_raw_frame_is_one_read_and_no_copy(open_store, faulty, blob, noise):
     store = open_store(faulty)
     frame = 512 << 10
     data = noise(4 * frame)
-    (place,), _ = store.writer().append([blob(data, chunk_length=frame, codec="raw")], b"c")
+    writer = store.writer()
+    (place,), _ = writer.append([blob(data, chunk_length=frame, codec="raw")], b"c")
+    writer.sync()
     store.read(place, 0, 10)
     before = faulty.calls["read"]
     assert store.read(place, frame, 3 * frame) == data[frame : 3 * frame]
@@ -125,6 +128,7 @@ def test_records_are_walked_in_order(store, blob):
     first = [blob(b"head", BlobKind.HEADER), blob(b"pixels"), blob(b"", BlobKind.TABLE)]
     places, mark = writer.append(first, b"commit one")
     (shared,), end = writer.append([blob(b"more")], b"commit two")
+    writer.sync()
     found = list(store.records(mark.pack))
     assert found == [
         *(BlobRecord(b.digest, b.kind, p) for b, p in zip(first, places, strict=True)),
@@ -147,6 +151,7 @@ def test_a_commit_alone(store):
     writer = store.writer()
     places, mark = writer.append([], b"nothing but a commit")
     assert places == []
+    writer.sync()
     assert [record.payload for record in store.records(mark.pack)] == [b"nothing but a commit"]
     with pytest.raises(Invalid, match="this one 0"):
         writer.append([], b"")

@@ -53,7 +53,7 @@ class OrphanPack:
         end = self._walked().valid_end
         with self._recovering():
             torn = self._file.size() - end
-            if torn > 0:
+            if torn > 0 or not self._walked().sealed:  # its writer may have had room kept behind it
                 self._file.truncate(end)
                 self._file.sync()
         return max(torn, 0)

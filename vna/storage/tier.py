@@ -33,17 +33,24 @@ class PackReader(Protocol):
 class PackFile(PackReader, Protocol):
     """A pack open for writing, exclusively: nobody else can claim it until it is closed."""
 
+    def append(self, buffers: Sequence[Buffer], offset: int) -> None:
+        """Take the buffers for `offset`, the pack's end; the next sync writes them.
+
+        They stay as they are until it has ended. An error for want of space leaves the pack as it
+        was. Behind what was appended up to a block of zeros may follow, until `truncate`.
+        """
+
     def write(self, buffers: Sequence[Buffer], offset: int) -> int:
         """Write the buffers one after the other at `offset`; return how many bytes were taken."""
 
     def sync(self) -> None:
-        """Return when everything written, and the pack's name, is durable."""
+        """Return when everything appended and written, and the pack's name, is durable."""
 
     def begin_sync(self) -> Callable[[], None]:
-        """Begin what `sync` does; what is returned must be called before anything but a write."""
+        """Begin what `sync` does; what is returned must be called before anything but `append`."""
 
     def truncate(self, size: int) -> None:
-        """Cut the pack down to `size` bytes."""
+        """Cut the pack down to `size` bytes; what was appended since the last sync is not written."""
 
 
 class Tier(Protocol):

@@ -61,7 +61,7 @@ class OwnedPack:
         return cls(file, pack, PACK_HEADER.size, PACK_HEADER.size)
 
     def append(self, records: Sequence[EncodedBlob]) -> list[BlobPlace]:
-        """Write records at the end, in one go. OSError leaves `end` as it was."""
+        """Take records for the end; the next sync writes them. OSError leaves `end` as it was."""
         buffers: list[Buffer] = []
         places: list[BlobPlace] = []
         at = self.end
@@ -71,7 +71,8 @@ class OwnedPack:
             buffers += record.parts
             places.append(BlobPlace(self.pack, at, size, record.length))
             at += size
-        self.end = write_all(self._file, buffers, self.end)
+        self._file.append(buffers, self.end)
+        self.end = at
         return places
 
     def write_at(self, buffers: Sequence[Buffer], offset: int) -> int:
@@ -81,10 +82,6 @@ class OwnedPack:
     def flush(self) -> None:
         """Make durable what is written, complete or not."""
         self._file.sync()
-
-    def cut_back(self) -> None:
-        """Remove what a failed append left behind `end`."""
-        self._file.truncate(self.end)
 
     def drop_unsynced(self) -> None:
         """Remove what a sync failed to make durable."""
@@ -115,12 +112,15 @@ class OwnedPack:
             self.synced = end
 
     def seal(self) -> None:
-        """Sync, and say in the pack that it is complete.
+        """Sync, cut the pack to its end, and say in it that it is complete.
 
         The seal is not waited for: a pack without it is only checked once more by recovery.
         """
         self.sync()
-        self.append([SEAL_RECORD])
+        self._file.truncate(self.end)
+        self.end = write_all(
+            self._file, SEAL_RECORD.placed(self.pack, self.end, self.synced), self.end
+        )
 
     def close(self) -> None:
         """Let the pack go, as it is."""
@@ -132,7 +132,7 @@ class OwnedPack:
 class PackWriter:
     """Appends to the active pack of this process; one thread at a time.
 
-    A failed sync, or a failed write that was not merely for want of space, breaks the writer:
+    A failed sync, or a failed append that was not merely for want of space, breaks the writer:
     every later call raises Unavailable. Its pack, once closed, is an orphan like any other, to be
     recovered before a new writer is believed.
     """
@@ -159,24 +159,25 @@ class PackWriter:
     def append(
         self, blobs: Sequence[EncodedBlob], commit: bytes
     ) -> tuple[list[BlobPlace], PackMark]:
-        """Write the blobs and, after them, the commit that needs them; all or nothing.
+        """Take the blobs and, after them, the commit that needs them; all or nothing.
 
-        Returns the blobs' places and the mark at which the commit ends. Durable only after
-        `sync`. Full when there is no space, Invalid for a commit above the format's limit:
-        nothing of it was written, and a later append may succeed. Unavailable when the writer is
-        broken.
+        Returns the blobs' places and the mark at which the commit ends. Written, and durable, only
+        after `sync`; until then they stay as they are. Full when there is no space, Invalid for a
+        commit above the format's limit: nothing of it is taken, and a later append may succeed.
+        Unavailable when the writer is broken.
         """
         places, mark = self.append_records([*blobs, commit_record(commit)])
         return places[:-1], mark
 
     def append_records(self, records: Sequence[EncodedBlob]) -> tuple[list[BlobPlace], PackMark]:
-        """Write records of any kind, one after the other; as `append`."""
+        """Take records of any kind, one after the other; as `append`."""
         self._check()
         active = self._room(sum(record.size for record in records))
         try:
             places = active.append(records)
         except OSError as error:
-            self._failed(active, error)
+            if not no_space(error):
+                self._broken = f"pack {pack_name(active.pack)} failed to be written"
             raise write_error(error, f"pack {pack_name(active.pack)} cannot be written") from error
         return places, PackMark(active.pack, active.end)
 
@@ -260,17 +261,6 @@ class PackWriter:
             with suppress(OSError):
                 active.drop_unsynced()
             raise write_error(error, self._broken) from error
-
-    def _failed(self, active: OwnedPack, error: OSError) -> None:
-        """Cut back what a write for want of space left; anything else breaks the writer."""
-        if no_space(error):
-            try:
-                active.cut_back()
-            except OSError:
-                pass
-            else:
-                return
-        self._broken = f"pack {pack_name(active.pack)} failed to be written"
 
     def _check(self) -> None:
         if self._broken:

@@ -130,6 +130,13 @@ class FaultyTier:
             del self._failures[operation]
         raise OSError(failure.error, os.strerror(failure.error))
 
+    def _take(self, size: int) -> None:
+        """Let a pack grow by `size` bytes, or by none."""
+        if self._space is not None:
+            if size > self._space:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._space -= size
+
     def _allowed(self, size: int, growth: int) -> int:
         """Return how many bytes a write of `size` bytes that grows its pack by `growth` takes."""
         taken = min(size, self._most_a_write_takes or size)
@@ -171,6 +178,11 @@ class _FaultyFile(_FaultyReader):
         super().__init__(tier, inner)
         self._file = inner
 
+    def append(self, buffers: Sequence[Buffer], offset: int) -> None:
+        self._tier._meet("write")
+        self._tier._take(sum(map(len, buffers)))
+        self._file.append(buffers, offset)
+
     def write(self, buffers: Sequence[Buffer], offset: int) -> int:
         self._tier._meet("write")
         data = b"".join(buffers)
@@ -178,8 +190,10 @@ class _FaultyFile(_FaultyReader):
         return self._file.write([data[: self._tier._allowed(len(data), growth)]], offset)
 
     def sync(self) -> None:
-        self._tier._meet("sync")
-        self._file.sync()
+        try:
+            self._tier._meet("sync")
+        finally:  # one that fails may have written all the same
+            self._file.sync()
 
     def begin_sync(self) -> Callable[[], None]:
         return self.sync

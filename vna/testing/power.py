@@ -7,7 +7,8 @@ through, in any order, whole or torn. Create, remove and truncate are not durabl
 either.
 
 Of LMDB's file a sector of 512 bytes survives whole or not at all: LMDB relies on that for its meta
-pages. Packs rely on nothing, and tear at any byte.
+pages. Packs rely on nothing, and tear at any byte. What is appended to them is written by the sync,
+in whole blocks of a page: the last one begins with what was there, and ends in zeros.
 """
 
 # ruff: noqa: SLF001  the files of this tier are a part of it, and the index is watched from inside
@@ -303,6 +304,7 @@ class _PowerFile:
         self._path = path
         self._file = inner
         self._folder_synced = False
+        self._appended: tuple[int, int] | None = None
 
     def size(self) -> int:
         return self._file.size()
@@ -316,6 +318,12 @@ class _PowerFile:
     def read_present(self, offset: int, length: int) -> bytes | memoryview | None:
         return self._file.read_present(offset, length)
 
+    def append(self, buffers: Sequence[Buffer], offset: int) -> None:
+        self._tier._on()
+        self._file.append(buffers, offset)
+        begin, _ = self._appended or (offset, offset)
+        self._appended = begin, offset + sum(map(len, buffers))
+
     def write(self, buffers: Sequence[Buffer], offset: int) -> int:
         self._tier._on()
         taken = self._file.write(buffers, offset)
@@ -325,7 +333,10 @@ class _PowerFile:
 
     def sync(self) -> None:
         self._tier._on()
-        self._file.sync()
+        try:
+            self._file.sync()
+        finally:
+            self._report_appended()
         self._report(Synced(self._path))
         if not self._folder_synced:  # as `PackFile.sync` promises: the name is durable too
             self._folder_synced = True
@@ -336,6 +347,7 @@ class _PowerFile:
 
     def truncate(self, size: int) -> None:
         self._tier._on()
+        self._appended = None
         self._file.truncate(size)
         self._report(Cut(self._path, size))
 
@@ -346,6 +358,14 @@ class _PowerFile:
     def die(self) -> None:
         self._tier._files.discard(self)
         self._file.close()
+
+    def _report_appended(self) -> None:
+        """Report what was appended as it is written: whole blocks, from where the last one begins."""
+        if self._appended is not None:
+            (begin, end), self._appended = self._appended, None
+            begin -= begin % _PAGE
+            data = self._file.read(begin, end - begin)
+            self._report(Wrote(self._path, begin, data + bytes(-len(data) % _PAGE)))
 
     def _report(self, event: Event) -> None:
         self._tier.disk.events.append(event)

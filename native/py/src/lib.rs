@@ -4,6 +4,7 @@
 // PyO3 hands arguments over by value.
 #![allow(clippy::needless_pass_by_value)]
 
+mod append;
 mod buffer;
 mod codec;
 mod command;
@@ -17,7 +18,6 @@ mod pdu;
 mod record;
 mod scan;
 mod socket;
-mod sync;
 
 use pyo3::prelude::*;
 
@@ -25,6 +25,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("SOURCE_DIGEST", env!("SOURCE_DIGEST"))?;
+    append::register(module)?;
     codec::register(module)?;
     command::register(module)?;
     file::register(module)?;
@@ -34,6 +35,5 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     pdu::register(module)?;
     record::register(module)?;
     scan::register(module)?;
-    socket::register(module)?;
-    sync::register(module)
+    socket::register(module)
 }

@@ -7,13 +7,14 @@ that ends, and a second opening by the owner itself does not share it.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 import uuid
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from vna._native import PresentFile, Syncer
+from vna._native import Appender, PresentFile, keep_room
 from vna.folders import make_folder, sync_folder
 from vna.storage.format import pack_name
 
@@ -29,17 +30,25 @@ _NAME: Final = re.compile(r"([0-9a-f]{8})-([0-9a-f]{8})\.pack")
 _PIECE: Final = 4 << 20
 _IDENTITY: Final = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\n")
 _MAX_BUFFERS: Final = os.sysconf("SC_IOV_MAX")
+_DIRECT: Final = getattr(os, "O_DIRECT", 0)
+_ROOM: Final = 16 << 20
+"""Bytes for which space is kept ahead of what is appended, at most."""
+_PLENTY: Final = 64 * _ROOM
+
+log = logging.getLogger(__name__)
 
 
 class DirectoryTier:
     """Packs as files of one directory, beside the files `tier` and `sequence`."""
 
-    def __init__(self, path: Path, *, new: bool = True) -> None:
+    def __init__(self, path: Path, *, new: bool = True, direct: bool = True) -> None:
         """Open the tier at `path`; an empty or missing directory becomes one if it may be `new`.
 
-        Else that is ConnectionError: the disk of the tier is not mounted.
+        Else that is ConnectionError: the disk of the tier is not mounted. What is appended goes to
+        the disk `direct` where that is possible, else through the page cache.
         """
         self._path = path
+        self._direct = direct
         if not new and not (path / "tier").exists():
             raise ConnectionError(f"{path} is no tier: is its disk mounted?")
         make_folder(path)
@@ -72,7 +81,7 @@ class DirectoryTier:
         except BlockingIOError:
             os.close(fd)
             raise FileExistsError(17, "the pack was claimed as it was made", str(path)) from None
-        return _File(fd, self._path)
+        return _File(fd, self._path, self._open_direct(path))
 
     def put(self, pack: PackId, pieces: Iterable[Buffer]) -> int:
         """Write a pack file beside its name, sync it, and give it the name."""
@@ -138,6 +147,16 @@ class DirectoryTier:
         """Return where the pack's file is, or would be."""
         return self._path / f"{pack_name(pack)}.pack"
 
+    def _open_direct(self, path: Path) -> int | None:
+        """Open a pack file for direct writes; None where the file system has none."""
+        if self._direct and _DIRECT:
+            try:
+                return os.open(path, os.O_WRONLY | os.O_CLOEXEC | _DIRECT)
+            except OSError as error:
+                log.info("packs are written through the page cache: %s: %s", path, error.strerror)
+                self._direct = False
+        return None
+
     def _known_identity(self) -> str:
         """Return the directory's identity; give it one while it has no packs."""
         with self._locked("tier") as fd:
@@ -177,11 +196,15 @@ def _forget_pages(fd: int) -> None:
 class _File:
     """A pack file, for reading or writing."""
 
-    def __init__(self, fd: int, directory: Path) -> None:
+    def __init__(self, fd: int, directory: Path, direct: int | None = None) -> None:
         self._fd = fd
+        self._direct = direct
         self._present = PresentFile(fd)
         self._directory: Path | None = directory
-        self._syncer: Syncer | None = None
+        self._appender: Appender | None = None
+        self._appended: list[Buffer] = []
+        self._from = 0
+        self._room = 0
 
     def size(self) -> int:
         return os.fstat(self._fd).st_size
@@ -203,23 +226,48 @@ class _File:
     def read_present(self, offset: int, length: int) -> bytes | memoryview | None:
         return self._present.read(offset, length)
 
+    def append(self, buffers: Sequence[Buffer], offset: int) -> None:
+        end = offset + sum(map(len, buffers))
+        if end > self._room:
+            self._keep_room(offset, end)
+        if not self._appended:
+            self._from = offset
+        self._appended += buffers
+
     def write(self, buffers: Sequence[Buffer], offset: int) -> int:
+        self._appender = None
         return os.pwritev(self._fd, buffers[:_MAX_BUFFERS], offset)
 
     def sync(self) -> None:
-        os.fdatasync(self._fd)
-        self._name()
+        if self._appended:
+            self.begin_sync()()
+        else:
+            os.fdatasync(self._fd)
+            self._name()
 
     def begin_sync(self) -> Callable[[], None]:
-        if self._syncer is None:
-            self._syncer = Syncer()
-        self._syncer.start(self._fd)
+        if self._appender is None:
+            self._appender = Appender(self._fd, self._fd if self._direct is None else self._direct)
+        appended, self._appended = self._appended, []
+        self._appender.start(self._from, appended)
         return self._end_sync
 
     def _end_sync(self) -> None:
-        assert self._syncer is not None
-        self._syncer.wait()
+        assert self._appender is not None
+        direct = self._appender.wait()
+        if self._direct is not None and not direct:
+            log.info("a pack is written through the page cache: its file system takes no block")
+            os.close(self._direct)
+            self._direct = None
         self._name()
+
+    def _keep_room(self, offset: int, end: int) -> None:
+        """Have the disk keep space up to `end`, and beyond it as much again where it has plenty."""
+        disk = os.fstatvfs(self._fd)
+        if disk.f_bavail * disk.f_frsize >= _PLENTY:  # else others, as the index, need what is left
+            end += min(end, _ROOM)
+        keep_room(self._fd, offset, end - offset)
+        self._room = end
 
     def _name(self) -> None:
         if self._directory is not None:
@@ -227,7 +275,10 @@ class _File:
             self._directory = None
 
     def truncate(self, size: int) -> None:
+        self._appender, self._appended, self._room = None, [], size
         os.ftruncate(self._fd, size)
 
     def close(self) -> None:
+        if self._direct is not None:
+            os.close(self._direct)
         os.close(self._fd)
