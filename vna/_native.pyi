@@ -266,6 +266,15 @@ def pdata(
     `last` marks the end of the command or data set. ValueError where no PDU could hold a byte.
     """
 
+def message(
+    context_id: int, command: bytes, pieces: Sequence[Buffer] | None, max_pdu_length: int
+) -> list[Buffer]:
+    """Return the P-DATA-TF PDUs that carry a whole message, for `writelines`: a command set, and a
+    data set in pieces if it has one. PDUs are filled across pieces; long ones are not copied.
+
+    `max_pdu_length` and errors are those of `pdata`.
+    """
+
 # record -----------------------------------------------------------------------------------------
 def raw_blob(record: Buffer, pack: int, offset: int) -> bytes | None:
     """Return the blob of a whole record of a pack (docs/format/pack.md), a small one, checked.

@@ -7,7 +7,7 @@ import pytest
 from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.pdu_primitives import P_DATA
 
-from vna._native import Deframer, Landing, ProtocolError, pdata
+from vna._native import Deframer, Landing, ProtocolError, message, pdata
 
 Event = tuple[int, int, bytes]
 
@@ -87,6 +87,19 @@ def test_data_are_not_copied_for_sending() -> None:
     data[0:1] = b"X"
     assert bytes(parts[1])[:1] == b"X"
     assert len(parts) == 6
+
+
+def test_a_whole_message_lends_long_pieces_and_fills_pdus() -> None:
+    long = bytearray(b"d" * 50_000)
+    parts = message(3, b"command!", [b"head", long, b"tail"], 16_384)
+    long[0:1] = b"X"
+    stream = b"".join(parts)
+    events = receive(Deframer(0), stream)
+    assert events == [(1, 3, b"command!"), (3, 3, b"headX" + b"d" * 49_999 + b"tail")]
+    assert len(stream) == 12 + 8 + 4 * 12 + 50_008
+    assert receive(Deframer(0), b"".join(message(3, b"c", None, 0))) == [(1, 3, b"c")]
+    with pytest.raises(ValueError, match="no message fits"):
+        message(3, b"c", [b""], 7)
 
 
 def test_a_breach_stays() -> None:

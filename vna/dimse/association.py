@@ -13,10 +13,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from typing import Final, TypeAlias, cast
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final, NoReturn, TypeAlias, cast
 
-from vna._native import Deframer, Landing, ProtocolError, acknowledge_now, pdata
+from vna._native import Deframer, Landing, ProtocolError, acknowledge_now, message, pdata
 from vna.dimse import commands, pdu
 from vna.dimse.commands import Command, CommandField
 from vna.dimse.machine import Data, Event, Machine, Message, Released, ReleaseRequested, State
@@ -73,6 +73,7 @@ class Association(asyncio.BufferedProtocol):
         self._reading = True
         self._writable: asyncio.Future[None] | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._answers: Callable[[Command], bool] | None = None
         self._lost = ""
         self._unread = False
         self._heard = self._loop.time()
@@ -124,6 +125,12 @@ class Association(asyncio.BufferedProtocol):
             self.cancelled = (
                 None  # the id is used anew; the C-CANCEL came too late for the last one
             )
+        if self._answers is not None and isinstance(event, Data):
+            self._unread = not event.last  # of a response: nobody wants it
+            return
+        if self._answers is not None and isinstance(event, Message) and event.command.is_response:
+            self._answer(event.command)
+            return
         if isinstance(event, Data):
             self._held += len(event.data)
             self._inbox.append(event)
@@ -136,6 +143,19 @@ class Association(asyncio.BufferedProtocol):
             self.close()
             return
         self._inbox.append(event)
+        self._wake()
+
+    def _answer(self, response: Command) -> None:
+        """Give a response to who takes them, here and now; wake the owner after the last one."""
+        assert self._answers is not None, "asked before"
+        self._unread = response.has_data_set
+        try:
+            if self._answers(response):
+                return
+        except Exception as error:  # noqa: BLE001  # raised where the owner waits
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_exception(error)
+        self._answers = None
         self._wake()
 
     def eof_received(self) -> bool:
@@ -279,15 +299,40 @@ class Association(asyncio.BufferedProtocol):
     async def response(self, message_id: int) -> Command:
         """Return the response to a request of ours; its data set, if any, is dropped."""
         message = await self.message()
-        if (
-            message is None
-            or not message.command.is_response
-            or message.command.responded_to != message_id
-        ):
-            self.abort(UNEXPECTED_PDU, "no response where one was due")
-            raise AssociationLost(self._lost)
+        if message is None or not message.command.is_response:
+            self._no_response()
+        self.expect_response(message.command, message_id)
         await self.skip_data()
         return message.command
+
+    def expect_response(self, command: Command, message_id: int) -> None:
+        """End the association unless a command answers that request of ours: AssociationLost."""
+        if command.responded_to != message_id:
+            self._no_response()
+
+    async def responses(self, take: Callable[[Command], bool]) -> None:
+        """Give responses to `take` as they arrive, until it says that no other is due.
+
+        It is called where the transport hands over what came: nobody has to be woken between a
+        response and the next request. Raises AssociationLost, and what `take` raises.
+        """
+        self._answers = take
+        try:
+            while self._answers is not None:
+                if self._inbox and not self._lost:
+                    self._no_response()
+                self.check()
+                self._waiter = self._loop.create_future()
+                try:
+                    await self._waiter
+                finally:
+                    self._waiter = None
+        finally:
+            self._answers = None
+
+    def _no_response(self) -> NoReturn:
+        self.abort(UNEXPECTED_PDU, "no response where one was due")
+        raise AssociationLost(self._lost)
 
     # Writing --------------------------------------------------------------------------------
 
@@ -326,29 +371,23 @@ class Association(asyncio.BufferedProtocol):
     ) -> list[Buffer]:
         """Return the PDUs of a message, with a data set that is small enough to be whole."""
         command.data_set_type = commands.NO_DATA_SET if data is None else commands.WITH_DATA_SET
-        limit = self.peer_max_pdu_length
-        pieces = pdata(context, commands.encode(command), True, True, limit)
-        if data is not None:
-            pieces += pdata(context, data, command=False, last=True, max_pdu_length=limit)
-        return pieces
+        pieces = None if data is None else [data]
+        return message(context, commands.encode(command), pieces, self.peer_max_pdu_length)
 
     def send(self, context: int, command: Command, data: bytes | None = None) -> None:
         """Send a message."""
         self.writelines(self.message_pdus(context, command, data))
 
     async def send_stream(
-        self, context: int, command: Command, runs: AsyncIterator[Sequence[Buffer]]
+        self, context: int, command: bytes, runs: AsyncIterator[Sequence[Buffer]]
     ) -> None:
         """Send a message whose data set comes in runs of pieces, no faster than the peer reads.
 
-        Raises AssociationLost, or what `runs` raises: before anything was sent the association
+        `command` is its command set, encoded. Raises AssociationLost, or what `runs` raises: before anything was sent the association
         goes on, later it is aborted, as the message cannot be ended.
         """
-        command.data_set_type = commands.WITH_DATA_SET
         limit = self.peer_max_pdu_length
-        out = pdata(
-            context, commands.encode(command), command=True, last=True, max_pdu_length=limit
-        )
+        out = pdata(context, command, command=True, last=True, max_pdu_length=limit)
         held: Buffer = b""
         begun = False
         try:

@@ -5,22 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Final, TypeAlias
+from collections.abc import AsyncIterator
+from typing import Final
 
 from vna.archive import Archive, Run, StoredObject
-from vna.dimse.association import Association, Buffer
-from vna.dimse.commands import Command, CommandField
 from vna.dimse.identifiers import Identifier, failed_list, read_identifier
 from vna.dimse.levels import keys_to, level_of
-from vna.dimse.negotiation import Context
 from vna.dimse.operation import Operation
 from vna.dimse.statuses import COMMENT_LENGTH, Refused, Status
 from vna.errors import NotFound
 from vna.types import Key, Level, Query
 
-__all__ = ["Ahead", "SubOperations", "begin", "send_instance"]
+__all__ = ["SubOperations", "begin"]
 
 log = logging.getLogger(__name__)
 
@@ -175,76 +171,6 @@ class SubOperations:
         self._operation.send(response, identifier)
 
 
-Rest: TypeAlias = AsyncGenerator[Run, None]
-"""What follows the first run of a data set."""
-
-
-class Ahead:
-    """Data sets on their way out: the next one is begun while the one before is on its way."""
-
-    def __init__(self, archive: Archive) -> None:
-        self._archive = archive
-        self._begun: tuple[StoredObject, Rest | None, asyncio.Future[Run]] | None = None
-
-    def begin(self, stored: StoredObject) -> None:
-        """Begin to read a data set; what is in memory is read at once."""
-        at_hand = self._archive.dataset_at_hand(stored)
-        if at_hand is not None:
-            first = asyncio.get_running_loop().create_future()
-            first.set_result(at_hand)
-            self._begun = stored, None, first
-            return
-        runs = self._archive.dataset_runs(stored)
-        self._begun = stored, runs, asyncio.ensure_future(anext(runs, []))
-
-    async def first(self, stored: StoredObject) -> asyncio.Future[Run]:
-        """Return the first run of a data set to come, begun before or now."""
-        if self._begun is None or self._begun[0] is not stored:
-            await self.close()
-            self.begin(stored)
-        assert self._begun is not None, "just begun"
-        return self._begun[2]
-
-    @asynccontextmanager
-    async def runs(self, stored: StoredObject) -> AsyncIterator[AsyncIterator[Run]]:
-        """Give the runs of a data set, begun before or now, for as long as this lasts."""
-        await self.first(stored)
-        assert self._begun is not None, "just begun"
-        (_, rest, first), self._begun = self._begun, None
-
-        async def runs() -> AsyncIterator[Run]:
-            yield await first
-            if rest is not None:
-                async for run in rest:
-                    yield run
-
-        try:
-            yield runs()
-        finally:
-            await _end(rest, first)
-
-    def begin_nth(self, waiting: Sequence[StoredObject], number: int) -> None:
-        """Begin to read the one behind `number` others of those that wait, if there is one."""
-        if number < len(waiting):
-            self.begin(waiting[number])
-
-    async def close(self) -> None:
-        """Let go of what was begun and is not wanted any more."""
-        if self._begun is not None:
-            (_, rest, first), self._begun = self._begun, None
-            await _end(rest, first)
-
-
-async def _end(rest: Rest | None, first: asyncio.Future[Run]) -> None:
-    if rest is None:
-        return
-    if not first.done():
-        await asyncio.wait([first])
-    if not first.cancelled():
-        first.exception()  # read: it was raised where the run was wanted, or nobody wants it
-    await rest.aclose()
-
-
 async def begin(operation: Operation) -> SubOperations:
     """Read the request's identifier and find what it asks for. Raises Refused."""
     identifier = read_identifier(await operation.identifier(), operation.context.transfer_syntax)
@@ -278,33 +204,3 @@ def _select(archive: Archive, level: Level, identifier: Identifier) -> list[Stor
         except NotFound:
             continue  # PS3.4 C.4.2.2: no match is no sub-operation
     return found
-
-
-async def send_instance(
-    association: Association,
-    context: Context,
-    stored: StoredObject,
-    runs: AsyncIterator[Sequence[Buffer]],
-    *,
-    message_id: int,
-    originator: tuple[str, int] | None = None,
-    meanwhile: Callable[[], None] | None = None,
-) -> Command:
-    """C-STORE one instance and return the response; `meanwhile` is called while that is waited for.
-
-    `originator` is the AE title and message id of the C-MOVE behind it. Raises AssociationLost,
-    or what `runs` raised; the association goes on only if nothing had been sent by then.
-    """
-    command = Command(
-        field=CommandField.C_STORE,
-        message_id=message_id,
-        affected_sop_class=stored.sop_class,
-        affected_sop_uid=stored.sop_uid,
-        priority=0,
-    )
-    if originator is not None:
-        command.originator, command.originator_id = originator
-    await association.send_stream(context.id, command, runs)
-    if meanwhile is not None:
-        meanwhile()
-    return await association.response(message_id)

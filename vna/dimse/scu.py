@@ -22,8 +22,8 @@ from vna.dimse.pdu import (
     ProposedContext,
     UserInformation,
 )
-from vna.dimse.retrieval import send_instance
 from vna.dimse.settings import DimseSettings
+from vna.dimse.stores import Stores, pair_of, status_of
 from vna.errors import Unavailable
 from vna.types import Remote
 
@@ -32,13 +32,16 @@ __all__ = ["MAX_CONTEXTS", "Scu"]
 log = logging.getLogger(__name__)
 
 MAX_CONTEXTS: Final = 128
+ECHO_ID: Final = 1
 ECHO: Final = ((VERIFICATION, (IMPLICIT_VR_LITTLE_ENDIAN,)),)
 
 
 class Scu:
     """Use as `async with Scu(remote, settings, contexts) as scu`: associated inside, released after.
 
-    `contexts` are up to 128 pairs of SOP class and transfer syntaxes in order of preference.
+    `contexts` are up to 128 pairs of SOP class and transfer syntaxes in order of preference;
+    `originator` is the AE title and message id of the C-MOVE that is behind what is sent. Inside,
+    `stores` sends instances.
     Entering raises Unavailable when the remote cannot be reached or rejects the association;
     leaving by an error aborts it. One operation at a time (asynchronous window 1).
     """
@@ -48,6 +51,7 @@ class Scu:
         remote: Remote,
         settings: DimseSettings,
         contexts: Iterable[tuple[str, Sequence[str]]] = ECHO,
+        originator: tuple[str, int] | None = None,
     ) -> None:
         self._remote = remote
         self._settings = settings
@@ -58,8 +62,8 @@ class Scu:
         if len(self._proposed) > MAX_CONTEXTS:
             raise ValueError(f"at most {MAX_CONTEXTS} presentation contexts")
         self._accepted: dict[tuple[str, str], Context] = {}
+        self._originator = originator
         self._association: Association | None = None
-        self._message_id = 0
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -78,6 +82,9 @@ class Scu:
         association.label = f"to {remote.ae_title} at {remote.host}:{remote.port}"
         association.busy = True
         self._association = association
+        self.stores = Stores(
+            association, lambda stored: self.context(*pair_of(stored)), self._originator
+        )
         try:
             await self._associate(association)
         except BaseException:
@@ -120,8 +127,7 @@ class Scu:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        association = self._association
-        assert association is not None, "entered"
+        association = self._associated()
         if error is not None:
             association.abort(why=f"aborted: {error}")
             return
@@ -145,51 +151,30 @@ class Scu:
         context = next(iter(self._accepted.values()), None)
         if context is None or context.abstract_syntax != VERIFICATION:
             raise Unavailable(f"{self._remote.ae_title} does not accept Verification")
-        association, message_id = self._begin()
-        association.send(
-            context.id,
-            Command(
-                field=CommandField.C_ECHO, message_id=message_id, affected_sop_class=VERIFICATION
-            ),
+        request = Command(
+            field=CommandField.C_ECHO, message_id=ECHO_ID, affected_sop_class=VERIFICATION
         )
-        return _status(await association.response(message_id))
+        association = self._associated()
+        association.send(context.id, request)
+        return status_of(await association.response(ECHO_ID))
 
     async def c_store(
         self,
         stored: StoredObject,
         runs: AsyncIterator[Sequence[Buffer]],
-        *,
-        originator: tuple[str, int] | None = None,
-        meanwhile: Callable[[], None] | None = None,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> int:
         """Send an instance in its stored transfer syntax and return the status of the answer.
 
         `runs` are its data set; `meanwhile` is called while the answer is waited for. Raises
         Unavailable when no context was accepted for it, AssociationLost, or what `runs` raises.
         """
-        context = self.context(stored.sop_class, stored.transfer_syntax)
-        if context is None:
+        if not self.stores.takes(stored):
             raise Unavailable(
                 f"{self._remote.ae_title} does not accept {stored.sop_class} in {stored.transfer_syntax}"
             )
-        association, message_id = self._begin()
-        return _status(
-            await send_instance(
-                association,
-                context,
-                stored,
-                runs,
-                message_id=message_id,
-                originator=originator,
-                meanwhile=meanwhile,
-            )
-        )
+        return await self.stores.send(stored, runs, meanwhile)
 
-    def _begin(self) -> tuple[Association, int]:
+    def _associated(self) -> Association:
         assert self._association is not None, "entered"
-        self._message_id = self._message_id % 0xFFFF + 1
-        return self._association, self._message_id
-
-
-def _status(response: Command) -> int:
-    return 0xC000 if response.status is None else response.status
+        return self._association

@@ -369,3 +369,68 @@ pub fn pdata(
         start = end;
     }
 }
+
+/// Pieces of a data set up to this length are copied: that costs less than to send them apart.
+const COPIED: usize = 4096;
+
+/// Bytes of a message on their way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Bytes made for it: headers, the command set, small pieces.
+    Made(Vec<u8>),
+    /// Bytes of the data set where they lie.
+    Lent {
+        /// Number of the piece.
+        piece: usize,
+        /// Bytes of it.
+        bytes: Range<usize>,
+    },
+}
+
+/// The P-DATA-TF PDUs that carry a whole message: a command set, and a data set if there is one.
+///
+/// PDUs are filled across pieces. `max_pdu_length` is as for `pdata`.
+pub fn message(
+    context: u8,
+    command: &[u8],
+    pieces: Option<&[&[u8]]>,
+    max_pdu_length: u32,
+) -> Result<Vec<Part>, ProtocolError> {
+    let mut parts = Vec::new();
+    let mut made = Vec::with_capacity(2 * COPIED);
+    for (header, range) in pdata(context, command.len(), true, true, max_pdu_length)? {
+        made.extend_from_slice(&header);
+        made.extend_from_slice(&command[range]);
+    }
+    let pieces = pieces.map(|pieces| (pieces, pieces.iter().map(|piece| piece.len()).sum()));
+    if let Some((pieces, length)) = pieces {
+        let mut piece = 0;
+        let mut at = 0;
+        for (header, range) in pdata(context, length, false, true, max_pdu_length)? {
+            made.extend_from_slice(&header);
+            let mut left = range.len();
+            while left > 0 {
+                if at == pieces[piece].len() {
+                    (piece, at) = (piece + 1, 0);
+                    continue;
+                }
+                let end = pieces[piece].len().min(at + left);
+                left -= end - at;
+                if end - at <= COPIED {
+                    made.extend_from_slice(&pieces[piece][at..end]);
+                } else {
+                    parts.push(Part::Made(std::mem::take(&mut made)));
+                    parts.push(Part::Lent {
+                        piece,
+                        bytes: at..end,
+                    });
+                }
+                at = end;
+            }
+        }
+    }
+    if !made.is_empty() {
+        parts.push(Part::Made(made));
+    }
+    Ok(parts)
+}

@@ -1,7 +1,7 @@
 //! The deframer against streams cut anywhere, and against peers that break the protocol.
 
 use proptest::prelude::*;
-use vna_core::pdu::{Deframer, Event, pdata};
+use vna_core::pdu::{self, Deframer, Event, Part, pdata};
 
 /// An event with its bytes, as a caller sees it after merging.
 #[derive(Clone, Debug, PartialEq)]
@@ -215,4 +215,30 @@ fn sent_fragments_are_even_and_fit() {
     assert_eq!(pdata(5, 0, true, true, 16384).unwrap().len(), 1);
     assert_eq!(pdata(5, 10, false, false, 0).unwrap()[0].0[11], 0);
     assert!(pdata(5, 10, false, true, 7).is_err());
+}
+
+proptest! {
+    #[test]
+    fn a_whole_message_arrives_in_full_pdus(
+        command in prop::collection::vec(any::<u8>(), 0..300),
+        pieces in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..50), 0usize..9_000), 0..5),
+        max in prop::sample::select(vec![0u32, 8, 107, 4096, 16384]),
+    ) {
+        let pieces: Vec<Vec<u8>> = pieces
+            .into_iter()
+            .map(|(pattern, length)| pattern.into_iter().cycle().take(length).collect())
+            .collect();
+        let slices: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
+        let mut stream = Vec::new();
+        for part in pdu::message(3, &command, Some(&slices), max).unwrap() {
+            match part {
+                Part::Made(bytes) => stream.extend(bytes),
+                Part::Lent { piece, bytes } => stream.extend(&pieces[piece][bytes]),
+            }
+        }
+        let mut apart = Vec::new();
+        send(&mut apart, 3, &command, true, max);
+        send(&mut apart, 3, &pieces.concat(), false, max);
+        prop_assert_eq!(stream, apart);
+    }
 }

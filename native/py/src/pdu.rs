@@ -5,7 +5,7 @@ use std::ops::Range;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
-use vna_core::pdu::{self, Event};
+use vna_core::pdu::{self, Event, Part};
 
 use crate::buffer::Bytes;
 use crate::landing::{Landing, part};
@@ -123,8 +123,43 @@ fn pdata<'py>(
     Ok(parts)
 }
 
+#[pyfunction]
+fn message<'py>(
+    py: Python<'py>,
+    context_id: u8,
+    command: &[u8],
+    pieces: Option<Vec<Bound<'py, PyAny>>>,
+    max_pdu_length: u32,
+) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let lent = pieces.as_ref().map(|pieces| {
+        let held = pieces.iter().map(|piece| piece.extract::<Bytes>());
+        held.collect::<PyResult<Vec<_>>>()
+    });
+    let lent = lent.transpose()?;
+    let slices: Option<Vec<&[u8]>> = lent
+        .as_ref()
+        .map(|lent| lent.iter().map(Bytes::as_slice).collect());
+    let parts = pdu::message(context_id, command, slices.as_deref(), max_pdu_length)
+        .map_err(|error| PyValueError::new_err(error.to_string()))?;
+    let mut views: Vec<Option<Bound<'py, PyMemoryView>>> =
+        vec![None; slices.map_or(0, |s| s.len())];
+    let pieces = pieces.unwrap_or_default();
+    let found = parts.into_iter().map(|made| match made {
+        Part::Made(bytes) => Ok(PyBytes::new(py, &bytes).into_any()),
+        Part::Lent { piece, bytes } => {
+            let view = match &mut views[piece] {
+                Some(view) => view,
+                missing => missing.insert(PyMemoryView::from(&pieces[piece])?),
+            };
+            part(view, bytes)
+        }
+    });
+    found.collect()
+}
+
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("ProtocolError", module.py().get_type::<ProtocolError>())?;
     module.add_class::<Deframer>()?;
-    module.add_function(wrap_pyfunction!(pdata, module)?)
+    module.add_function(wrap_pyfunction!(pdata, module)?)?;
+    module.add_function(wrap_pyfunction!(message, module)?)
 }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 
+from vna.archive import StoredObject
+from vna.dimse.ahead import Ahead
 from vna.dimse.association import AssociationLost
-from vna.dimse.negotiation import Context
 from vna.dimse.operation import Operation
-from vna.dimse.retrieval import Ahead, SubOperations, begin, send_instance
+from vna.dimse.retrieval import SubOperations, begin
+from vna.dimse.stores import Stores, pair_of
 from vna.errors import VnaError
 
 __all__ = ["get"]
@@ -26,49 +27,45 @@ async def get(operation: Operation) -> None:
         if context.scu
     }
     work = await begin(operation)
+    stores = Stores(operation.association, lambda stored: contexts.get(pair_of(stored)))
     ahead = Ahead(operation.archive)
     try:
-        await _send_all(operation, work, contexts, ahead)
+        await _send_all(operation, work, stores, ahead)
         work.finish()
     finally:
         await ahead.close()
 
 
 async def _send_all(
-    operation: Operation,
-    work: SubOperations,
-    contexts: Mapping[tuple[str, str], Context],
-    ahead: Ahead,
+    operation: Operation, work: SubOperations, stores: Stores, ahead: Ahead
 ) -> None:
-    association = operation.association
-    message_id = 0
     (waiting,) = work.deal(1)
+
+    def done(stored: StoredObject, status: int) -> bool:
+        work.count(stored, status)
+        return not work.stopped
+
     while waiting and not work.stopped:
+        await stores.send_at_hand(waiting, ahead, done)
+        if not waiting or work.stopped:
+            return
         stored = waiting[0]
-        context = contexts.get((stored.sop_class, stored.transfer_syntax))
-        if context is None:
+        if not stores.takes(stored):
             waiting.popleft()
             why = f"no context for {stored.sop_class} in {stored.transfer_syntax}"
             work.count(stored, None, why)
             continue
-        message_id = message_id % 0xFFFF + 1
         if not await work.ready(await ahead.first(stored)):
             return
-        waiting.popleft()
         try:
             async with ahead.runs(stored) as runs:
-                response = await send_instance(
-                    association,
-                    context,
-                    stored,
-                    runs,
-                    message_id=message_id,
-                    meanwhile=partial(ahead.begin_nth, waiting, 0),
-                )
+                status = await stores.send(stored, runs, partial(ahead.begin_nth, waiting, 1))
         except AssociationLost:
             raise
         except VnaError as error:
-            association.check()
+            operation.association.check()
+            waiting.popleft()
             work.count(stored, None, str(error))
         else:
-            work.count(stored, response.status)
+            waiting.popleft()
+            work.count(stored, status)

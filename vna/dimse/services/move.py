@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from vna.archive import StoredObject
+from vna.dimse.ahead import Ahead
 from vna.dimse.association import AssociationLost
 from vna.dimse.operation import Operation
-from vna.dimse.retrieval import Ahead, SubOperations, begin
+from vna.dimse.retrieval import SubOperations, begin
 from vna.dimse.scu import Scu
-from vna.dimse.sending import contexts_of, pair_of
+from vna.dimse.sending import contexts_of
 from vna.dimse.statuses import Refused, Status
+from vna.dimse.stores import pair_of
 from vna.errors import VnaError
 from vna.types import Remote
 
@@ -84,31 +86,38 @@ class _Move:
         assert operation.request.message_id is not None, "checked by the decoder"
         originator = (operation.negotiated.calling_ae, operation.request.message_id)
         proposed = ((sop_class, (syntax,)) for sop_class, syntax in contexts)
-        async with Scu(destination, operation.settings, proposed) as scu:
+
+        def done(stored: StoredObject, status: int) -> bool:
+            work.count(stored, status)
+            return not work.stopped
+
+        async with Scu(destination, operation.settings, proposed, originator) as scu:
             self.associated.set()
             while waiting and pair_of(waiting[0]) in contexts and not work.stopped:
-                stored = waiting[0]
-                if scu.context(*pair_of(stored)) is None:
-                    waiting.popleft()
-                    why = f"{destination.ae_title} does not accept {stored.sop_class} in {stored.transfer_syntax}"
-                    work.count(stored, None, why)
-                    continue
-                status, why = None, ""
-                if not await work.ready(await ahead.first(stored)):
+                await scu.stores.send_at_hand(waiting, ahead, done)
+                if not waiting or work.stopped or pair_of(waiting[0]) not in contexts:
                     return
-                try:
-                    async with ahead.runs(stored) as runs:
-                        status = await scu.c_store(
-                            stored,
-                            work.reporting(runs),
-                            originator=originator,
-                            meanwhile=partial(ahead.begin_nth, waiting, 1),
-                        )
-                except AssociationLost:
-                    raise
-                except VnaError as error:  # it cannot be read; the others may well be
-                    why = str(error)
-                waiting.popleft()
-                work.count(stored, status, why)
+                await self._send_one(scu, waiting, ahead)
                 if scu.lost:
                     return  # it broke off in the middle of that instance; the rest gets another try
+
+    async def _send_one(self, scu: Scu, waiting: deque[StoredObject], ahead: Ahead) -> None:
+        """Send the first of the waiting instances, unless the requestor cancels before it begins."""
+        work, stored = self.work, waiting[0]
+        status, why = None, ""
+        if not scu.stores.takes(stored):
+            why = f"{self.destination.ae_title} does not accept {stored.sop_class} in {stored.transfer_syntax}"
+        else:
+            if not await work.ready(await ahead.first(stored)):
+                return
+            try:
+                async with ahead.runs(stored) as runs:
+                    status = await scu.c_store(
+                        stored, work.reporting(runs), partial(ahead.begin_nth, waiting, 1)
+                    )
+            except AssociationLost:
+                raise
+            except VnaError as error:  # it cannot be read; the others may well be
+                why = str(error)
+        waiting.popleft()
+        work.count(stored, status, why)

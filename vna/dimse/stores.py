@@ -1,0 +1,118 @@
+"""C-STOREs over one association, one after the other (PS3.7 9.1.1)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from vna._native import message
+from vna.archive import Run, StoredObject
+from vna.dimse.ahead import Ahead
+from vna.dimse.association import Association, Buffer
+from vna.dimse.commands import WITH_DATA_SET, Command, CommandField, encode
+from vna.dimse.negotiation import Context
+
+__all__ = ["Stores", "pair_of", "status_of"]
+
+NO_STATUS = 0xC000
+"""What a response without a status counts as."""
+
+
+class Stores:
+    """Sends instances, each when the one before was answered.
+
+    `context_of` says which context an instance has, `originator` is the AE title and message id of
+    the C-MOVE behind it all.
+    """
+
+    def __init__(
+        self,
+        association: Association,
+        context_of: Callable[[StoredObject], Context | None],
+        originator: tuple[str, int] | None = None,
+    ) -> None:
+        self._association = association
+        self._context_of = context_of
+        self._originator = originator
+        self._message_id = 0
+
+    def takes(self, stored: StoredObject) -> bool:
+        """Whether there is a context for an instance."""
+        return self._context_of(stored) is not None
+
+    async def send(
+        self,
+        stored: StoredObject,
+        runs: AsyncIterator[Sequence[Buffer]],
+        meanwhile: Callable[[], None],
+    ) -> int:
+        """Send an instance and return the status of the response; `meanwhile` is called before it.
+
+        It must have a context. Raises AssociationLost, or what `runs` raised; the association goes
+        on only if nothing had been sent by then.
+        """
+        context = self._context_of(stored)
+        assert context is not None, "its caller has asked"
+        await self._association.send_stream(context.id, self._request(stored), runs)
+        meanwhile()
+        return status_of(await self._association.response(self._message_id))
+
+    async def send_at_hand(
+        self,
+        waiting: deque[StoredObject],
+        ahead: Ahead,
+        done: Callable[[StoredObject, int], bool],
+    ) -> None:
+        """Send waiting instances from the left on, until one has no context or is not in memory.
+
+        Each leaves as the response to the one before arrives. One that was answered does not wait
+        any more: `done` is told its status, and says whether to go on. Raises AssociationLost, and
+        what `done` raises.
+        """
+
+        def send_next() -> bool:
+            if not waiting or (context := self._context_of(waiting[0])) is None:
+                return False
+            run = ahead.at_hand(waiting[0])
+            if run is None:
+                return False
+            self._send_run(context, waiting[0], run)
+            ahead.begin_nth(waiting, 1)
+            return True
+
+        def answered(response: Command) -> bool:
+            self._association.expect_response(response, self._message_id)
+            return done(waiting.popleft(), status_of(response)) and send_next()
+
+        if send_next():
+            await self._association.responses(answered)
+
+    def _send_run(self, context: Context, stored: StoredObject, run: Run) -> None:
+        limit = self._association.peer_max_pdu_length
+        request = self._request(stored)
+        self._association.writelines(message(context.id, request, run, limit))
+
+    def _request(self, stored: StoredObject) -> bytes:
+        """Return the next request's command set."""
+        self._message_id = self._message_id % 0xFFFF + 1
+        request = Command(
+            field=CommandField.C_STORE,
+            message_id=self._message_id,
+            affected_sop_class=stored.sop_class,
+            affected_sop_uid=stored.sop_uid,
+            priority=0,
+            data_set_type=WITH_DATA_SET,
+        )
+        if self._originator is not None:
+            request.originator, request.originator_id = self._originator
+        return encode(request)
+
+
+def pair_of(stored: StoredObject) -> tuple[str, str]:
+    """Return what an instance needs a context for: SOP class and transfer syntax."""
+    return stored.sop_class, stored.transfer_syntax
+
+
+def status_of(response: Command) -> int:
+    """Return the status of a response."""
+    return NO_STATUS if response.status is None else response.status
