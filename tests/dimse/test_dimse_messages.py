@@ -12,7 +12,7 @@ from pynetdicom.dimse_primitives import C_FIND, C_STORE
 import vna.errors
 from vna._native import ProtocolError
 from vna.dimse import commands, pdu
-from vna.dimse.commands import Command, CommandField, StoreRequests
+from vna.dimse.commands import Command, CommandField
 from vna.dimse.pdu import AssociateRequest, ProposedContext, UserInformation
 from vna.dimse.statuses import TABLE, Status, failure
 from vna.errors import VnaError
@@ -48,25 +48,6 @@ def test_command_sets_are_those_of_pynetdicom() -> None:
     )
     assert commands.decode(theirs) == ours
     assert commands.decode(commands.encode(ours)) == ours
-
-
-@pytest.mark.parametrize("originator", [None, ("MOVER", 9)])
-@pytest.mark.parametrize("uid", ["1.2.3", "1.2.34"])
-def test_store_requests_made_ahead_are_those_made_whole(
-    originator: tuple[str, int] | None, uid: str
-) -> None:
-    title, number = originator or ("", None)
-    whole = Command(
-        field=CommandField.C_STORE,
-        message_id=0x1234,
-        affected_sop_class=CT,
-        affected_sop_uid=uid,
-        priority=0,
-        data_set_type=1,
-        originator=title,
-        originator_id=number,
-    )
-    assert StoreRequests(CT, originator).encode(uid, 0x1234) == commands.encode(whole)
 
 
 def test_pynetdicom_reads_our_response() -> None:

@@ -446,14 +446,14 @@ def _skip_data_set(peer: Any) -> None:
 
 
 def _answer(request: Command, **changes: Any) -> Command:
-    response = Command(
-        field=CommandField.C_STORE | RESPONSE,
-        responded_to=request.message_id,
-        affected_sop_class=request.affected_sop_class,
-        affected_sop_uid=request.affected_sop_uid,
-        status=0,
-    )
-    return replace(response, **changes)
+    response = {
+        "field": CommandField.C_STORE | RESPONSE,
+        "responded_to": request.message_id,
+        "affected_sop_class": request.affected_sop_class,
+        "affected_sop_uid": request.affected_sop_uid,
+        "status": 0,
+    }
+    return Command(**(response | changes))
 
 
 def test_c29_a_data_set_with_a_response_is_passed_over(raw_get: Any) -> None:
