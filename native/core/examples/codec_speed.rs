@@ -8,14 +8,17 @@ use std::time::Instant;
 
 use vna_core::codec::{Form, Geometry, decode, encode};
 
-/// The best time of several, in seconds.
-fn best(mut work: impl FnMut()) -> f64 {
-    let times = (0..40).map(|_| {
-        let begin = Instant::now();
-        work();
-        begin.elapsed().as_secs_f64()
-    });
-    times.fold(f64::MAX, f64::min)
+/// The best time of several, in seconds: of each item by itself, so that few are interrupted.
+fn best<T>(items: impl IntoIterator<Item = T>, work: impl Fn(&mut T)) -> f64 {
+    let time = |mut item: T| {
+        let times = (0..40).map(|_| {
+            let begin = Instant::now();
+            work(&mut item);
+            begin.elapsed().as_secs_f64()
+        });
+        times.fold(f64::MAX, f64::min)
+    };
+    items.into_iter().map(time).sum()
 }
 
 fn images(path: &str) -> Vec<(Geometry, Vec<u8>)> {
@@ -45,22 +48,17 @@ fn main() {
             .map(|(geometry, raw)| raw.len() / usize::from(geometry.sample_bytes))
             .sum();
         for form in [Form::Fast, Form::Strong] {
-            let code = || -> Vec<Vec<u8>> {
-                let coded = images
-                    .iter()
-                    .map(|(geometry, raw)| encode(raw, *geometry, form).unwrap_or_default());
-                coded.collect()
+            let code = |(geometry, raw): &(Geometry, Vec<u8>)| {
+                encode(raw, *geometry, form).unwrap_or_default()
             };
-            let stored = code();
+            let stored: Vec<Vec<u8>> = images.iter().map(code).collect();
             let size: usize = stored.iter().map(Vec::len).sum();
-            let mut room: Vec<Vec<u8>> = images.iter().map(|(_, raw)| vec![0; raw.len()]).collect();
-            let out = best(|| {
-                black_box(code());
+            let out = best(&images, |image| {
+                black_box(code(image));
             });
-            let back = best(|| {
-                for (stored, raw) in stored.iter().zip(&mut room) {
-                    black_box(decode(stored, raw)).ok();
-                }
+            let rooms = images.iter().map(|(_, raw)| vec![0; raw.len()]);
+            let back = best(stored.iter().zip(rooms), |(stored, raw)| {
+                black_box(decode(stored, raw)).ok();
             });
             println!(
                 "{path} {form:?}: ratio {:.3}, encode {:.0} MB/s, {:.2} ns a sample, decode {:.0} MB/s, {:.2} ns a sample",
