@@ -107,7 +107,7 @@ fn decode_plane(
         scratch.above.resize(order.period, Cell::default());
     }
     let linear = coded.predictor.kind == LINEAR;
-    let mut job = Job {
+    let job = Job {
         linear,
         left: coded.left,
         weights: coded.predictor.weights,
@@ -122,7 +122,7 @@ fn decode_plane(
         above: &mut scratch.above[..order.period],
         sink,
     };
-    if machine.decode(&mut job, order) {
+    if machine.decode(job, order) {
         Ok(())
     } else {
         Err(Invalid("a stream that does not end where it should"))

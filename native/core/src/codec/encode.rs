@@ -24,10 +24,11 @@ impl Form {
         self == Self::Strong
     }
 
+    /// What all tables take together is to stay in the first cache, or near it.
     fn table_bits(self) -> u32 {
         match self {
-            Self::Fast => 10,
-            Self::Strong => 11,
+            Self::Fast => 9,
+            Self::Strong => 10,
         }
     }
 

@@ -10,10 +10,10 @@ use super::lanes::{BAND, LANES};
 /// Steps between the starts of neighbouring lanes.
 pub(super) const SKEW: usize = 2;
 
-/// Steps that are decoded before they are put in place.
-pub(super) const BLOCK: usize = 16;
+/// Steps that are decoded before they are put in place: so that 16-bit samples fill a cache line.
+pub(super) const BLOCK: usize = 32;
 
-/// The least period: the skew of all lanes, a column ahead, a block.
+/// The least period: more than the skew of all lanes, a column ahead.
 const LEAST_PERIOD: usize = 80;
 
 /// How a plane is walked.
@@ -36,6 +36,15 @@ pub(super) struct Places {
     pub(super) last: u32,
     /// At a sample, by band.
     pub(super) active: [u32; 2],
+}
+
+impl Places {
+    /// Every lane at a sample away from the ends of its row.
+    pub(super) const INNER: Self = Self {
+        first: 0,
+        last: 0,
+        active: [u32::MAX; 2],
+    };
 }
 
 /// How much there is to look at in a block of steps.
@@ -167,6 +176,16 @@ impl Order {
     #[inline(always)]
     pub(super) fn whole(&self, row: usize) -> bool {
         row + 1 < self.rows[0] + self.rows[1] || self.rest == self.columns
+    }
+
+    /// How many columns of a row are there.
+    #[inline(always)]
+    pub(super) fn length(&self, row: usize) -> usize {
+        if self.whole(row) {
+            self.columns
+        } else {
+            self.rest
+        }
     }
 
     /// The first row of a band.

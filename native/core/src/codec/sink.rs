@@ -36,8 +36,8 @@ impl Sink<'_> {
             return;
         }
         let mut runs = [[0; BLOCK]; LANES];
-        for begin in (0..BLOCK).step_by(8) {
-            for first in (0..LANES).step_by(8) {
+        for first in (0..LANES).step_by(8) {
+            for begin in (0..BLOCK).step_by(8) {
                 let tile = load_tile(|step| eight(&steps[begin + step], first));
                 for (run, values) in runs[first..].iter_mut().zip(tile) {
                     if let Some(to) = run[begin..].first_chunk_mut() {
@@ -55,8 +55,8 @@ impl Sink<'_> {
     #[inline(always)]
     fn inner(&mut self, steps: &[[u16; LANES]; BLOCK], firsts: &[usize; LANES]) {
         let flip = self.flip ^ self.bias;
-        for begin in (0..BLOCK).step_by(8) {
-            for first in (0..LANES).step_by(8) {
+        for first in (0..LANES).step_by(8) {
+            for begin in (0..BLOCK).step_by(8) {
                 let runs = load_tile(|step| eight(&steps[begin + step], first));
                 for (run, at) in runs.into_iter().zip(&firsts[first..]) {
                     let at = at + begin;
@@ -72,7 +72,8 @@ impl Sink<'_> {
         }
     }
 
-    /// Put what one lane has of a block.
+    /// Put what one lane has of a block: of a row, and of the one below it in the lane.
+    #[inline(always)]
     fn lane(
         &mut self,
         run: &[u16; BLOCK],
@@ -80,44 +81,48 @@ impl Sink<'_> {
         lane: usize,
         (group, phase): (usize, usize),
     ) {
-        let Some((row, column)) = order.place(lane, group, phase) else {
-            // The lane may begin within this block.
-            let idle = (SKEW * (lane % BAND)).saturating_sub(phase);
-            if let Some((row, column)) = order.place(lane, group, phase + idle) {
-                for (at, &sample) in run.iter().skip(idle).enumerate() {
-                    self.put_within(order, row, column + at, sample);
-                }
-            }
-            return;
+        // The lane may begin within this block.
+        let idle = (SKEW * (lane % BAND)).saturating_sub(phase);
+        let (idle, place) = match order.place(lane, group, phase) {
+            Some(place) => (0, Some(place)),
+            None => (idle.min(BLOCK), order.place(lane, group, phase + idle)),
         };
-        if column + BLOCK <= order.columns && order.whole(row) {
-            self.run(row * order.columns + column, run);
-            return;
+        let Some((row, column)) = place else { return };
+        let run = &run[idle..];
+        let (here, below) = run.split_at(run.len().min(order.period.saturating_sub(column)));
+        self.piece(order, (row, column), here);
+        if let (false, Some(row)) = (below.is_empty(), order.below(lane, row)) {
+            self.piece(order, (row, 0), below);
         }
-        for (next, &sample) in run.iter().enumerate() {
-            if column + next < order.period {
-                self.put_within(order, row, column + next, sample);
-            } else if let Some(row) = order.below(lane, row) {
-                self.put_within(order, row, column + next - order.period, sample);
-            }
+    }
+
+    /// Put samples that begin at a place of a row; those beyond its end are none.
+    #[inline(always)]
+    fn piece(&mut self, order: &Order, (row, column): (usize, usize), samples: &[u16]) {
+        let samples = &samples[..order.length(row).saturating_sub(column).min(samples.len())];
+        let at = row * order.columns + column;
+        match samples.first_chunk::<BLOCK>() {
+            Some(samples) => self.run(at, samples),
+            None if samples.is_empty() => {}
+            None => self.run(at, samples),
         }
     }
 
     /// Put samples that follow one another in a row.
     #[inline(always)]
-    fn run(&mut self, at: usize, run: &[u16; BLOCK]) {
+    fn run(&mut self, at: usize, samples: &[u16]) {
         if self.stride > 1 {
-            for (next, &sample) in run.iter().enumerate() {
+            for (next, &sample) in samples.iter().enumerate() {
                 self.put(at + next, sample);
             }
         } else if self.sample_bytes == 2 {
             let flip = self.flip ^ self.bias;
-            let to = self.bytes[2 * at..][..2 * BLOCK].as_chunks_mut().0;
-            for (to, sample) in to.iter_mut().zip(run) {
+            let to = self.bytes[2 * at..][..2 * samples.len()].as_chunks_mut().0;
+            for (to, sample) in to.iter_mut().zip(samples) {
                 *to = (sample ^ flip).to_le_bytes();
             }
         } else {
-            for (to, &sample) in self.bytes[at..][..BLOCK].iter_mut().zip(run) {
+            for (to, &sample) in self.bytes[at..][..samples.len()].iter_mut().zip(samples) {
                 *to = sample as u8;
             }
         }
@@ -127,13 +132,6 @@ impl Sink<'_> {
     pub(super) fn fill(&mut self, samples: usize, value: u16) {
         for at in 0..samples {
             self.put(at, value ^ self.bias);
-        }
-    }
-
-    #[inline(always)]
-    fn put_within(&mut self, order: &Order, row: usize, column: usize, sample: u16) {
-        if let Some(at) = order.sample((row, column)) {
-            self.put(at, sample);
         }
     }
 

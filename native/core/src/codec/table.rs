@@ -24,6 +24,9 @@ pub(super) const RENORM: u32 = 1 << 16;
 /// Bits of a frequency after its first that are stored.
 const MANTISSA: u32 = 2;
 
+/// A length of 12 bits differs from the one before by 12 at most, which is 24 ones.
+const MOST_ONES: u32 = 2 * 12;
+
 /// Counts of symbols.
 pub(super) type Counts = [u32; SYMBOLS];
 
@@ -79,12 +82,16 @@ impl Frequencies {
 
     /// Write the slots of a decoder: symbol, frequency, place within the symbol.
     pub(super) fn spread(&self, slots: &mut [u32]) {
-        let mut at = 0;
+        let mut rest = slots;
         for (symbol, frequency) in self.iter().enumerate() {
-            for place in 0..frequency {
-                slots[at] = place << 20 | frequency << 8 | symbol as u32;
-                at += 1;
+            let Some((own, others)) = rest.split_at_mut_checked(frequency as usize) else {
+                return;
+            };
+            let first = frequency << 8 | symbol as u32;
+            for (place, slot) in own.iter_mut().enumerate() {
+                *slot = (place as u32) << 20 | first;
             }
+            rest = others;
         }
     }
 
@@ -130,12 +137,9 @@ impl Frequencies {
             if symbol == rest {
                 continue;
             }
-            let mut ones = 0;
-            while bits.take(1)? == 1 {
-                ones += 1;
-                if ones > 2 * table_bits {
-                    return Err(Invalid("a frequency out of bounds"));
-                }
+            let ones = bits.ones()?;
+            if ones > 2 * table_bits {
+                return Err(Invalid("a frequency out of bounds"));
             }
             let step = (ones as i32 + 1) / 2;
             let length = if ones % 2 == 0 {
@@ -299,20 +303,45 @@ impl<'a> BitReader<'a> {
     }
 
     /// At most 8 bits.
+    #[inline(always)]
     fn take(&mut self, count: u32) -> Result<u32, Invalid> {
-        if self.count < count {
-            let (&byte, rest) = self
-                .bytes
-                .split_first()
-                .ok_or(Invalid("tables cut short"))?;
-            self.bytes = rest;
-            self.held |= u32::from(byte) << self.count;
-            self.count += 8;
+        while self.count < count {
+            self.more()?;
         }
         let value = self.held & ((1 << count) - 1);
         self.held >>= count;
         self.count -= count;
         Ok(value)
+    }
+
+    /// How many ones come before a zero, which is taken too.
+    #[inline(always)]
+    fn ones(&mut self) -> Result<u32, Invalid> {
+        loop {
+            let ones = self.held.trailing_ones();
+            if ones > MOST_ONES {
+                return Err(Invalid("a frequency out of bounds"));
+            }
+            if ones < self.count {
+                self.held >>= ones + 1;
+                self.count -= ones + 1;
+                return Ok(ones);
+            }
+            self.more()?;
+        }
+    }
+
+    /// Take a byte in.
+    #[inline(always)]
+    fn more(&mut self) -> Result<(), Invalid> {
+        let (&byte, rest) = self
+            .bytes
+            .split_first()
+            .ok_or(Invalid("tables cut short"))?;
+        self.bytes = rest;
+        self.held |= u32::from(byte) << self.count;
+        self.count += 8;
+        Ok(())
     }
 
     /// What follows the last byte that was begun.

@@ -156,9 +156,10 @@ proptest! {
         let mut first = vec![0; length];
         let result = decode(&stored, &mut first);
         for machine in Machine::here() {
-            let mut other = vec![0; length];
+            let mut other = vec![0xa5; length];
             prop_assert_eq!(decode_on(machine, &stored, &mut other), result);
-            prop_assert_eq!(&first, &other);
+            // Of what stood there before, nothing is left.
+            prop_assert!(result.is_err() || first == other);
         }
     }
 }

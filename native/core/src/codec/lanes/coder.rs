@@ -17,12 +17,12 @@ pub(in super::super) struct Codes {
     codes: Box<[u32; CODES]>,
     /// Where among the codes the table of each level begins.
     tables: [u32; LEVELS],
-    /// 10 to 12.
+    /// 9 to 12.
     table_bits: u32,
 }
 
 impl Codes {
-    /// `levels`: which table each has. `table_bits` is at least 10.
+    /// `levels`: which table each has. `table_bits` is at least 9.
     pub(in super::super) fn new(
         tables: &[Frequencies],
         levels: &[u8; LEVELS],

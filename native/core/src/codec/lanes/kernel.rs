@@ -8,7 +8,7 @@
 use super::super::order::{BLOCK, Order, Places, SKEW, Walk};
 use super::super::sink::Sink;
 use super::super::table::{DIRECT, EXTRA_BITS, LEVEL_BASE, LEVELS, RENORM};
-use super::{BAND, Bits, LANES, Lanes, Slots, Words};
+use super::{BAND, Bits, LANES, Lanes, Slots, Window, Words};
 
 /// What lane 31 of each band leaves for lane 0 at one column: a sample, the one above it, what it
 /// was missed by.
@@ -43,7 +43,7 @@ pub(in super::super) struct Job<'a, 'b> {
 
 /// Decode a plane; false if the stream was not one that an encoder wrote.
 #[inline(always)]
-pub(super) fn decode<L: Lanes>(l: L, job: &mut Job, order: &Order) -> bool {
+pub(super) fn decode<L: Lanes>(l: L, job: Job, order: &Order) -> bool {
     if job.linear {
         run::<L, true>(l, job, order)
     } else {
@@ -67,22 +67,46 @@ struct Step<L: Lanes> {
 
 /// What stays the same through a plane.
 #[derive(Clone, Copy)]
-struct Fixed {
+struct Fixed<'a> {
+    /// All lanes where the left neighbour's residual counts for the choice of a table.
+    left: [u32; 2],
+    /// All bits of a sample.
+    mask: u16,
+    table_bits: u32,
+    slots: &'a Slots,
     /// The weights of west and west-west, of north and north-north, of north-west and north-east.
     weights: [i32; 3],
     /// The tables of the levels, where the upper bits of an activity as a float point to.
     tables: [u32; LEVELS],
 }
 
+/// What a block of steps reads and writes beside its samples.
+struct Streams<'a, 'b> {
+    words: Window<'a>,
+    extra: &'a mut Bits<'b>,
+    above: &'a mut [Cell],
+}
+
 #[inline(always)]
-fn run<L: Lanes, const LINEAR: bool>(l: L, job: &mut Job, order: &Order) -> bool {
-    job.above.fill(Cell {
+fn run<L: Lanes, const LINEAR: bool>(l: L, job: Job, order: &Order) -> bool {
+    let Job {
+        mut words,
+        mut extra,
+        mut sink,
+        above,
+        ..
+    } = job;
+    above.fill(Cell {
         sample: [job.fill; 2],
         north: [job.fill; 2],
         error: [0; 2],
     });
     let [w, n, nw, ne, ww, nn] = job.weights;
     let fixed = Fixed {
+        left: [if job.left { u32::MAX } else { 0 }; 2],
+        mask: job.mask,
+        table_bits: job.table_bits,
+        slots: job.slots,
         weights: [(w, ww), (n, nn), (nw, ne)]
             .map(|(a, b)| i32::from(i16::from(a) as u16) | i32::from(b) << 16),
         tables: std::array::from_fn(|at| job.tables[(at + LEVELS - LEVEL_BASE % LEVELS) % LEVELS]),
@@ -99,42 +123,97 @@ fn run<L: Lanes, const LINEAR: bool>(l: L, job: &mut Job, order: &Order) -> bool
         error_north: zero,
         error_north_east: zero,
     };
-    let mut block = [[0; LANES]; BLOCK];
-    let (mut group, mut phase) = (0, 0);
+    let mut samples = [[0; LANES]; BLOCK];
+    let mut place = (0, 0);
     for _ in (0..order.steps).step_by(BLOCK) {
-        let began = (group, phase);
+        let (group, phase) = place;
         let walk = order.walk(group, phase);
-        if walk == Walk::Inner {
-            for (at, samples) in block.iter_mut().enumerate() {
-                let at = (group, phase + at);
-                if group == 0 {
-                    stand_in(l, job, &step, at.1);
-                }
-                step = next::<L, LINEAR, true>(l, job, order, &fixed, step, at, samples);
+        let mut streams = Streams {
+            words: words.block(),
+            extra: &mut extra,
+            above,
+        };
+        let from = (order, place, step);
+        (place, step) = match walk {
+            Walk::Inner => {
+                block::<L, LINEAR, false, true>(l, &fixed, from, &mut streams, &mut samples)
             }
-            phase += BLOCK;
-        } else {
-            for samples in &mut block {
-                let at = (group, phase);
-                if group == 0 {
-                    stand_in(l, job, &step, phase);
-                }
-                step = next::<L, LINEAR, false>(l, job, order, &fixed, step, at, samples);
-                phase += 1;
-                if phase == order.period {
-                    (group, phase) = (group + 1, 0);
-                }
+            Walk::Full => {
+                block::<L, LINEAR, true, true>(l, &fixed, from, &mut streams, &mut samples)
             }
-        }
-        job.sink.block(&block, order, began, walk);
+            Walk::Any => {
+                block::<L, LINEAR, true, false>(l, &fixed, from, &mut streams, &mut samples)
+            }
+        };
+        let taken = streams.words.at;
+        words.take(taken);
+        sink.block(&samples, order, (group, phase), walk);
     }
-    l.store_wide(step.states) == [RENORM; LANES] && job.words.ended() && job.extra.ended()
+    l.store_wide(step.states) == [RENORM; LANES] && words.ended() && extra.ended()
+}
+
+/// Decode a block of steps. `ENDS`: rows begin or end in it. `ALL`: every lane has a sample in each.
+#[inline(always)]
+fn block<L: Lanes, const LINEAR: bool, const ENDS: bool, const ALL: bool>(
+    l: L,
+    fixed: &Fixed,
+    (order, (mut group, mut phase), mut step): (&Order, (usize, usize), Step<L>),
+    streams: &mut Streams,
+    block: &mut [[u16; LANES]; BLOCK],
+) -> ((usize, usize), Step<L>) {
+    for samples in block {
+        if group == 0 {
+            stand_in(l, streams.above, &step, phase);
+        }
+        let at = At::new::<ENDS, ALL>(order, group, phase);
+        step = next::<L, LINEAR, ENDS, ALL>(l, fixed, streams, step, &at, samples);
+        phase += 1;
+        if ENDS && phase == order.period {
+            (group, phase) = (group + 1, 0);
+        }
+    }
+    ((group, phase), step)
+}
+
+/// Where a step is.
+struct At {
+    /// The cell of lane 0, and the next one.
+    here: usize,
+    east: usize,
+    /// The cell of lane 31. Before that has come to its first row, nobody looks at it.
+    behind: usize,
+    places: Places,
+}
+
+impl At {
+    #[inline(always)]
+    fn new<const ENDS: bool, const ALL: bool>(order: &Order, group: usize, phase: usize) -> Self {
+        let behind = SKEW * (BAND - 1);
+        Self {
+            here: phase,
+            east: if ENDS && phase + 1 == order.period {
+                0
+            } else {
+                phase + 1
+            },
+            behind: if ENDS && phase < behind {
+                phase + order.period - behind
+            } else {
+                phase - behind
+            },
+            places: match (ENDS, ALL) {
+                (false, _) => Places::INNER,
+                (true, true) => order.ends(phase),
+                (true, false) => order.places(group, phase),
+            },
+        }
+    }
 }
 
 /// Let the first row of each band stand for the one above it, two columns to the right.
 #[inline(always)]
-fn stand_in<L: Lanes>(l: L, job: &mut Job, step: &Step<L>, phase: usize) {
-    if let Some(cell) = job.above.get_mut(phase + 1) {
+fn stand_in<L: Lanes>(l: L, above: &mut [Cell], step: &Step<L>, phase: usize) {
+    if let Some(cell) = above.get_mut(phase + 1) {
         let sample = l.bottoms(step.sample);
         *cell = Cell {
             sample,
@@ -144,23 +223,17 @@ fn stand_in<L: Lanes>(l: L, job: &mut Job, step: &Step<L>, phase: usize) {
     }
 }
 
-/// Decode a sample in every lane. `INNER`: all have one, away from the ends of its row.
+/// Decode a sample in every lane.
 #[inline(always)]
-fn next<L: Lanes, const LINEAR: bool, const INNER: bool>(
+fn next<L: Lanes, const LINEAR: bool, const ENDS: bool, const ALL: bool>(
     l: L,
-    job: &mut Job,
-    order: &Order,
     fixed: &Fixed,
+    streams: &mut Streams,
     s: Step<L>,
-    (group, phase): (usize, usize),
+    at: &At,
     samples: &mut [u16; LANES],
 ) -> Step<L> {
-    let east = if !INNER && phase + 1 == order.period {
-        0
-    } else {
-        phase + 1
-    };
-    let (here, east) = (job.above[phase], job.above[east]);
+    let (here, east) = (streams.above[at.here], streams.above[at.east]);
     let (north, error_north) = (s.north_east, s.error_north_east);
     let north_east = l.shift_in(s.sample, east.sample);
     let error_north_east = l.shift_in(s.error, east.error);
@@ -168,21 +241,14 @@ fn next<L: Lanes, const LINEAR: bool, const INNER: bool>(
     let (mut west, mut west_west, mut north_west) = (s.sample, s.west, s.north);
     let (mut error_west, mut error_north_west) = (s.error, s.error_north);
     let (mut used_east, mut error_used_east) = (north_east, error_north_east);
-    let mut active = [u32::MAX; 2];
-    if !INNER {
-        let Places {
-            first,
-            last,
-            active: here,
-        } = order.places(group, phase);
-        active = here;
-        let first = l.mask([first; 2]);
+    if ENDS {
+        let first = l.mask([at.places.first; 2]);
         west = l.select(first, north, west);
         west_west = l.select(first, north, west_west);
         north_west = l.select(first, north, north_west);
         error_west = l.select(first, error_north, error_west);
         error_north_west = l.select(first, error_north, error_north_west);
-        let last = l.mask([last; 2]);
+        let last = l.mask([at.places.last; 2]);
         used_east = l.select(last, north, used_east);
         error_used_east = l.select(last, error_north, error_used_east);
     }
@@ -203,39 +269,34 @@ fn next<L: Lanes, const LINEAR: bool, const INNER: bool>(
     };
 
     let sides = l.add_most(l.add_most(error_north_west, error_used_east), l.splat(1));
-    let activity = if job.left {
-        let known = l.add_most(sides, error_north);
-        l.add_most(known, l.add_most(error_west, error_west))
-    } else {
-        l.add_most(sides, l.add_most(error_north, error_north))
-    };
+    let left = l.mask(fixed.left);
+    let last = l.select(left, l.add_most(error_west, error_west), error_north);
+    let activity = l.add_most(l.add_most(sides, error_north), last);
     let level = l.shr_wide(l.float_bits(l.widen(activity)), l.splat_wide(22));
-    let slot = l.and_wide(s.states, l.splat_wide((1 << job.table_bits) - 1));
+    let slot = l.and_wide(s.states, l.splat_wide((1 << fixed.table_bits) - 1));
     let slot = l.add_wide(l.lookup(&fixed.tables, level), slot);
-    let entry = l.gather(job.slots, slot);
+    let entry = l.gather(fixed.slots, slot);
     let symbol = l.and_wide(entry, l.splat_wide(0xff));
     let frequency = l.and_wide(l.shr_wide(entry, l.splat_wide(8)), l.splat_wide(0xfff));
     let states = l.add_wide(
         l.mul_wide(
             frequency,
-            l.shr_wide(s.states, l.splat_wide(job.table_bits)),
+            l.shr_wide(s.states, l.splat_wide(fixed.table_bits)),
         ),
         l.shr_wide(entry, l.splat_wide(20)),
     );
-    let here_now = l.wide_mask(active);
     let low = l.less_wide(states, l.splat_wide(RENORM));
-    let low = if INNER {
-        low
-    } else {
-        l.both_wide(low, here_now)
-    };
-    let states = l.refill(states, low, &mut job.words);
-
     let mut coded = l.narrow(symbol);
     let mut wide = l.above(coded, DIRECT as i16 - 1);
-    if !INNER {
+    let states = if ALL {
+        l.refill(states, low, &mut streams.words)
+    } else {
+        let active = at.places.active;
         wide &= u64::from(active[0]) | u64::from(active[1]) << BAND;
-    }
+        let active = l.wide_mask(active);
+        let states = l.refill(states, l.both_wide(low, active), &mut streams.words);
+        l.select_wide(active, states, s.states)
+    };
     if wide != 0 {
         let mut symbols = [0; LANES];
         l.store(coded, &mut symbols);
@@ -243,7 +304,7 @@ fn next<L: Lanes, const LINEAR: bool, const INNER: bool>(
             let lane = wide.trailing_zeros() as usize % LANES;
             let token = u32::from(symbols[lane]) - DIRECT;
             let bits = (token >> 2) + EXTRA_BITS;
-            let value = ((token & 3 | 4) << bits) + job.extra.take(bits);
+            let value = ((token & 3 | 4) << bits) + streams.extra.take(bits);
             coded = l.put(coded, lane, (value - (256 - DIRECT)) as u16);
             wide &= wide - 1;
         }
@@ -251,28 +312,16 @@ fn next<L: Lanes, const LINEAR: bool, const INNER: bool>(
 
     let sign = l.sub(l.splat(0), l.and(coded, l.splat(1)));
     let residual = l.xor(l.half(coded), sign);
-    let sample = l.and(l.add(predicted, residual), l.splat(job.mask));
+    let sample = l.and(l.add(predicted, residual), l.splat(fixed.mask));
     let error = l.average(coded, l.splat(0));
     l.store(sample, samples);
-    let behind = SKEW * (BAND - 1);
-    if INNER || group > 0 || phase >= behind {
-        let at = if INNER || phase >= behind {
-            phase - behind
-        } else {
-            phase + order.period - behind
-        };
-        job.above[at] = Cell {
-            sample: l.tops(sample),
-            north: l.tops(north),
-            error: l.tops(error),
-        };
-    }
+    streams.above[at.behind] = Cell {
+        sample: l.tops(sample),
+        north: l.tops(north),
+        error: l.tops(error),
+    };
     Step {
-        states: if INNER {
-            states
-        } else {
-            l.select_wide(here_now, states, s.states)
-        },
+        states,
         sample,
         west,
         north,

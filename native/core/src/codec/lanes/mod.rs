@@ -16,7 +16,7 @@ pub(super) use coder::{Codes, Draft, Output};
 pub(super) use kernel::{Cell, Job};
 pub(super) use transpose::{load_tile, pack_run, store_run, store_tile};
 
-use super::order::Order;
+use super::order::{BLOCK, Order};
 
 /// Lanes of a band; part of the format.
 pub(super) const BAND: usize = 32;
@@ -106,46 +106,71 @@ trait Lanes: Copy {
     fn lookup(self, table: &[u32; 32], index: Self::Wide) -> Self::Wide;
     /// `table[index & (N - 1)]`; `N` is a power of two.
     fn gather<const N: usize>(self, table: &[u32; N], index: Self::Wide) -> Self::Wide;
-    /// Quotient and rest, where the quotient is at least 1 and below 2^22; anything elsewhere.
+    /// Quotient and rest, where the quotient is at least 1 and below 2^23; anything elsewhere.
     fn divide(self, a: Self::Wide, by: Self::Wide) -> (Self::Wide, Self::Wide);
     /// Each lane of `mask`, in the order of words, becomes `lane << 16 | the next word`.
-    fn refill(self, states: Self::Wide, mask: Self::WideMask, words: &mut Words) -> Self::Wide;
+    fn refill(self, states: Self::Wide, mask: Self::WideMask, words: &mut Window) -> Self::Wide;
     /// The reverse: the lower half of each lane of `mask`, the last one first, is written; the lane
     /// is shifted right by 16.
     fn give(self, states: Self::Wide, mask: Self::WideMask, output: &mut Output) -> Self::Wide;
 }
 
+/// Bytes of the words that a block of steps takes, at most.
+const BLOCK_WORDS: usize = 2 * LANES * BLOCK;
+
 /// The words of a stream, little-endian; zeros follow its end.
 pub(super) struct Words<'a> {
     bytes: &'a [u8],
     at: usize,
+    last: [u8; BLOCK_WORDS],
 }
 
 impl<'a> Words<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
-    }
-
-    /// Whether exactly all words were taken.
-    pub(super) fn ended(&self) -> bool {
-        self.at == self.bytes.len()
-    }
-
-    /// The next words; `spare` is what they are in where the stream ends before them.
-    #[inline(always)]
-    fn peek<'s, const BYTES: usize>(&'s self, spare: &'s mut [u8; BYTES]) -> &'s [u8; BYTES] {
-        match self.bytes.get(self.at..).and_then(<[u8]>::first_chunk) {
-            Some(words) => words,
-            None => self.peek_end(spare),
+        Self {
+            bytes,
+            at: 0,
+            last: [0; BLOCK_WORDS],
         }
     }
 
-    #[cold]
-    #[inline(never)]
-    fn peek_end<'s, const BYTES: usize>(&self, spare: &'s mut [u8; BYTES]) -> &'s [u8; BYTES] {
+    /// Whether exactly all words were taken.
+    fn ended(&self) -> bool {
+        self.at == self.bytes.len()
+    }
+
+    /// The words for a block of steps, so that no step has to look for the end.
+    #[inline(always)]
+    fn block(&mut self) -> Window<'_> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
-        spare[..rest.len()].copy_from_slice(rest);
-        spare
+        let bytes = rest.first_chunk().unwrap_or_else(|| {
+            self.last.fill(0);
+            self.last[..rest.len()].copy_from_slice(rest);
+            &self.last
+        });
+        Window { bytes, at: 0 }
+    }
+
+    /// Go on behind what a block took.
+    #[inline(always)]
+    fn take(&mut self, bytes: usize) {
+        self.at += bytes;
+    }
+}
+
+/// The words for a block of steps.
+struct Window<'a> {
+    bytes: &'a [u8; BLOCK_WORDS],
+    at: usize,
+}
+
+impl Window<'_> {
+    /// The words for a step, which takes some of them.
+    #[inline(always)]
+    fn peek(&self) -> &[u8; 2 * LANES] {
+        self.bytes[self.at..]
+            .first_chunk()
+            .expect("a step takes no more words than it has lanes")
     }
 
     #[inline(always)]
@@ -174,12 +199,15 @@ impl<'a> Bits<'a> {
     #[inline(always)]
     fn take(&mut self, count: u32) -> u32 {
         let rest = self.bytes.get(self.at / 8..).unwrap_or_default();
-        let bytes = rest.first_chunk().copied().unwrap_or_else(|| {
-            let mut last = [0; 4];
-            last[..rest.len()].copy_from_slice(rest);
-            last
-        });
-        let bits = u32::from_le_bytes(bytes) >> (self.at % 8);
+        let held = match rest.first_chunk() {
+            Some(&bytes) => u32::from_le_bytes(bytes),
+            // No call, for which all registers of the loop around would have to be put by.
+            None => {
+                let byte = |at: usize| u32::from(rest.get(at).copied().unwrap_or_default());
+                byte(0) | byte(1) << 8 | byte(2) << 16
+            }
+        };
+        let bits = held >> (self.at % 8);
         self.at += count as usize;
         bits & ((1 << count) - 1)
     }
@@ -213,7 +241,7 @@ impl Machine {
     }
 
     /// Decode the samples of a plane.
-    pub(super) fn decode(self, job: &mut Job, order: &Order) -> bool {
+    pub(super) fn decode(self, job: Job, order: &Order) -> bool {
         match self.0 {
             Kind::Plain(lanes) => kernel::decode(lanes, job, order),
             #[cfg(target_arch = "x86_64")]

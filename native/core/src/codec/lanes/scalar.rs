@@ -5,7 +5,7 @@
 use std::array::from_fn;
 
 use super::super::predict::WEIGHT_BITS;
-use super::{BAND, LANES, Lanes, Output, Words, lane_of};
+use super::{BAND, LANES, Lanes, Output, Window, lane_of};
 
 #[derive(Clone, Copy)]
 pub(super) struct Scalar;
@@ -246,9 +246,8 @@ impl Lanes for Scalar {
     }
 
     #[inline(never)]
-    fn refill(self, states: Wide, mask: Mask, words: &mut Words) -> Wide {
-        let mut spare = [0; 2 * LANES];
-        let next = words.peek(&mut spare);
+    fn refill(self, states: Wide, mask: Mask, words: &mut Window) -> Wide {
+        let next = *words.peek();
         let mut taken = 0;
         let filled = from_fn(|at| {
             // At most `at` words were taken by the lanes before.

@@ -6,7 +6,7 @@
 use std::arch::x86_64::*;
 
 use super::super::super::predict::WEIGHT_BITS;
-use super::super::{BAND, LANES, Lanes, Output, Words};
+use super::super::{BAND, LANES, Lanes, Output, Window};
 use super::lanewise;
 
 #[derive(Clone, Copy)]
@@ -305,7 +305,7 @@ impl Lanes for Avx2 {
                 let upper = _mm256_mul_ps(upper, _mm256_set1_ps(65536.0));
                 let all = _mm256_add_ps(upper, _mm256_cvtepi32_ps(lower));
                 let ratio = _mm256_div_ps(all, _mm256_cvtepi32_ps(by));
-                // Two roundings: it may be one too few, or one too many.
+                // Two roundings, of less than 1 together: it may be one too few, or one too many.
                 let near = _mm256_cvttps_epi32(ratio);
                 let left = _mm256_sub_epi32(a, _mm256_mullo_epi32(near, by));
                 let many = _mm256_srai_epi32::<31>(left);
@@ -321,10 +321,15 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    fn refill(self, mut states: Wide, mask: Wide, words: &mut Words) -> Wide {
+    fn refill(self, mut states: Wide, mask: Wide, words: &mut Window) -> Wide {
+        let next = words.peek();
+        let mut taken = 0;
         for (state, mask) in states.0.iter_mut().zip(mask.0) {
-            *state = refill(*state, mask, words);
+            // SAFETY: of 128 bytes 16 are read, which begin after at most 8 words for each part before.
+            let part = unsafe { _mm_loadu_si128(next.as_ptr().add(2 * taken as usize).cast()) };
+            *state = refill(*state, mask, part, &mut taken);
         }
+        words.take(taken);
         states
     }
 
@@ -386,16 +391,13 @@ fn above([a, b]: [__m256i; 2], than: i16) -> u32 {
 }
 
 #[inline(always)]
-fn refill(state: __m256i, mask: __m256i, words: &mut Words) -> __m256i {
-    let mut spare = [0; 16];
-    // SAFETY: 16 bytes are read from 16.
-    let next =
-        unsafe { _mm256_cvtepu16_epi32(_mm_loadu_si128(words.peek(&mut spare).as_ptr().cast())) };
+fn refill(state: __m256i, mask: __m256i, words: __m128i, taken: &mut u32) -> __m256i {
     // SAFETY: 8 bytes are read from 8; 8 bits index 256 entries.
     unsafe {
         let bits = _mm256_movemask_ps(_mm256_castsi256_ps(mask));
-        words.take(bits.count_ones());
+        *taken += bits.count_ones();
         let order = _mm_loadl_epi64(EXPAND[bits as usize & 0xff].as_ptr().cast());
+        let next = _mm256_cvtepu16_epi32(words);
         let next = _mm256_permutevar8x32_epi32(next, _mm256_cvtepu8_epi32(order));
         let filled = _mm256_or_si256(_mm256_slli_epi32::<16>(state), next);
         _mm256_blendv_epi8(state, filled, mask)

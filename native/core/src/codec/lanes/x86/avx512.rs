@@ -6,7 +6,7 @@
 use std::arch::x86_64::*;
 
 use super::super::super::predict::WEIGHT_BITS;
-use super::super::{LANES, Lanes, Output, Words};
+use super::super::{LANES, Lanes, Output, Window};
 use super::lanewise;
 
 #[derive(Clone, Copy)]
@@ -153,13 +153,14 @@ impl Lanes for Avx512 {
     fn shift_in(self, vector: Narrow, first: [u16; 2]) -> Narrow {
         let mut order = [0_u16; 32];
         for (lane, from) in order.iter_mut().enumerate() {
-            *from = lane.saturating_sub(1) as u16;
+            // The first of the second register, then those of the first one.
+            *from = if lane == 0 { 32 } else { lane as u16 - 1 };
         }
         // SAFETY: see above.
         Narrow::each(|part| unsafe {
             let order = _mm512_loadu_si512(order.as_ptr().cast());
-            let first = _mm512_set1_epi16(first[part] as i16);
-            _mm512_mask_permutexvar_epi16(first, !1, order, vector.0[part])
+            let first = _mm512_castsi128_si512(_mm_cvtsi32_si128(i32::from(first[part])));
+            _mm512_permutex2var_epi16(vector.0[part], order, first)
         })
     }
 
@@ -288,7 +289,7 @@ impl Lanes for Avx512 {
             unsafe {
                 let (a, by) = (a.0[part], by.0[part]);
                 let ratio = _mm512_div_ps(_mm512_cvtepu32_ps(a), _mm512_cvtepi32_ps(by));
-                // Three roundings: it may be one too few, or one too many.
+                // Two roundings, of less than 1 together: it may be one too few, or one too many.
                 let near = _mm512_cvttps_epi32(ratio);
                 let left = _mm512_sub_epi32(a, _mm512_mullo_epi32(near, by));
                 let one = _mm512_set1_epi32(1);
@@ -304,14 +305,19 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn refill(self, states: Wide, mask: [__mmask16; 4], words: &mut Words) -> Wide {
-        let [a, b, c, d] = states.0;
-        Wide([
-            refill(a, mask[0], words),
-            refill(b, mask[1], words),
-            refill(c, mask[2], words),
-            refill(d, mask[3], words),
-        ])
+    fn refill(self, states: Wide, mask: [__mmask16; 4], words: &mut Window) -> Wide {
+        let next = words.peek();
+        let [a, b, c, d] = mask.map(|mask| mask.count_ones() as usize);
+        // SAFETY: of 128 bytes 32 are read, that begin after at most 48 words.
+        let part = |at: usize| unsafe { _mm256_loadu_si256(next.as_ptr().add(2 * at).cast()) };
+        let filled = Wide([
+            refill(states.0[0], mask[0], part(0)),
+            refill(states.0[1], mask[1], part(a)),
+            refill(states.0[2], mask[2], part(a + b)),
+            refill(states.0[3], mask[3], part(a + b + c)),
+        ]);
+        words.take((a + b + c + d) as u32);
+        filled
     }
 
     #[inline(always)]
@@ -374,16 +380,10 @@ fn sum(a: __m512i, b: __m512i, c: __m512i, weights: [i32; 3]) -> __m512i {
 }
 
 #[inline(always)]
-fn refill(state: __m512i, mask: __mmask16, words: &mut Words) -> __m512i {
-    let mut spare = [0; 32];
-    // SAFETY: 32 bytes are read from 32.
-    let next = unsafe {
-        _mm512_cvtepu16_epi32(_mm256_loadu_si256(words.peek(&mut spare).as_ptr().cast()))
-    };
-    words.take(mask.count_ones());
+fn refill(state: __m512i, mask: __mmask16, words: __m256i) -> __m512i {
     // SAFETY: see above.
     unsafe {
-        let next = _mm512_maskz_expand_epi32(mask, next);
+        let next = _mm512_maskz_expand_epi32(mask, _mm512_cvtepu16_epi32(words));
         let shifted = _mm512_slli_epi32::<16>(state);
         _mm512_mask_or_epi32(state, mask, shifted, next)
     }

@@ -11,12 +11,12 @@ pub(super) use avx2::Avx2;
 pub(super) use avx512::Avx512;
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi2,popcnt")]
-pub(super) fn decode_avx512(lanes: Avx512, job: &mut Job, order: &Order) -> bool {
+pub(super) fn decode_avx512(lanes: Avx512, job: Job, order: &Order) -> bool {
     kernel::decode(lanes, job, order)
 }
 
 #[target_feature(enable = "avx2,popcnt")]
-pub(super) fn decode_avx2(lanes: Avx2, job: &mut Job, order: &Order) -> bool {
+pub(super) fn decode_avx2(lanes: Avx2, job: Job, order: &Order) -> bool {
     kernel::decode(lanes, job, order)
 }
 
