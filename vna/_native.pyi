@@ -45,8 +45,9 @@ def lanes_encode(
     """Return a chunk of pixels of this geometry coded (docs/format/codecs.md); None where it is no
     such image, or does not shrink."""
 
-def lanes_decode(stored: Buffer, length: int) -> bytes:
-    """Return the `length` bytes that were coded as `stored`. ValueError if it is not that."""
+def lanes_decode(stored: Buffer, length: int) -> bytes | memoryview:
+    """Return the `length` bytes that were coded as `stored`, as `bytes` or a view that can only be
+    read. ValueError if it is not that."""
 
 # file -------------------------------------------------------------------------------------------
 def acknowledge_now(descriptor: int) -> None:

@@ -6,6 +6,7 @@ use pyo3::types::PyBytes;
 use vna_core::codec::{self, Form, Geometry};
 
 use crate::buffer::{Bytes, released};
+use crate::loan::made;
 
 /// Most bytes of a chunk, and so of what is allocated for one: the pack format's.
 const MAX_CHUNK: usize = 1 << 26;
@@ -31,16 +32,12 @@ fn lanes_encode<'py>(
 }
 
 #[pyfunction]
-fn lanes_decode<'py>(
-    py: Python<'py>,
-    stored: Bytes,
-    length: usize,
-) -> PyResult<Bound<'py, PyBytes>> {
+fn lanes_decode<'py>(py: Python<'py>, stored: Bytes, length: usize) -> PyResult<Bound<'py, PyAny>> {
     if length > MAX_CHUNK {
         return Err(PyValueError::new_err("no chunk is so long"));
     }
     let stored = stored.as_slice();
-    PyBytes::new_with(py, length, |raw| {
+    made(py, length, |raw| {
         released(py, length, || codec::decode(stored, raw))
             .map_err(|invalid| PyValueError::new_err(invalid.to_string()))
     })

@@ -35,7 +35,7 @@ fn spares() -> MutexGuard<'static, Spare> {
     SPARES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Return empty memory for at least `length` bytes.
+/// Return memory for at least `length` bytes, with what was in it.
 fn borrow(length: usize) -> Vec<u8> {
     let steps = length.div_ceil(STEP).max(1);
     if steps <= SIZES {
@@ -48,13 +48,12 @@ fn borrow(length: usize) -> Vec<u8> {
     Vec::with_capacity(steps * STEP)
 }
 
-fn give_back(mut memory: Vec<u8>) {
+fn give_back(memory: Vec<u8>) {
     let capacity = memory.capacity();
     let steps = capacity / STEP;
     if steps == 0 || steps > SIZES || !capacity.is_multiple_of(STEP) {
         return;
     }
-    memory.clear();
     let mut spare = spares();
     if spare.bytes + capacity <= SPARE {
         spare.bytes += capacity;
@@ -137,6 +136,7 @@ pub(crate) fn joined<'py, 'a>(
         return Ok(bytes.into_any());
     }
     let mut memory = borrow(length);
+    memory.clear();
     for part in parts {
         memory.extend_from_slice(part);
     }
@@ -146,6 +146,27 @@ pub(crate) fn joined<'py, 'a>(
 fn lend(py: Python<'_>, memory: Vec<u8>) -> PyResult<Bound<'_, PyAny>> {
     let loan = Bound::new(py, Loan(memory))?;
     Ok(PyMemoryView::from(loan.as_any())?.into_any())
+}
+
+/// Return the `length` bytes that `make` writes, as `joined` does. It is given what was there before.
+pub(crate) fn made<'py>(
+    py: Python<'py>,
+    length: usize,
+    make: impl FnOnce(&mut [u8]) -> PyResult<()>,
+) -> PyResult<Bound<'py, PyAny>> {
+    if !(LEAST..=SIZES * STEP).contains(&length) {
+        return Ok(PyBytes::new_with(py, length, make)?.into_any());
+    }
+    let mut memory = borrow(length);
+    // Only what was never written costs anything.
+    memory.resize(length, 0);
+    match make(&mut memory) {
+        Ok(()) => lend(py, memory),
+        Err(error) => {
+            give_back(memory);
+            Err(error)
+        }
+    }
 }
 
 /// Return the `length` bytes that `fill` writes, as `joined` does; None where it writes others.
