@@ -99,7 +99,9 @@ async def test_a_read_that_meets_damage_goes_on_with_another_copy(archive, data,
     assert [whole(archive, "1.2.3.1"), whole(archive, "1.2.3.2")] == twice
     (stored,) = archive.objects("1.2.3", None, "1.2.3.1")
     assert archive.frame(stored, 1) == PIXELS
-    await until(lambda: places(archive) == [second])
+    # Counted when its commit is done, which is after the index shows it.
+    await until(lambda: (counts() - before)["vna_damage_recorded_total", "damaged"] == 1)
+    assert places(archive) == [second]
     assert [whole(archive, "1.2.3.1"), whole(archive, "1.2.3.2")] == twice
     assert archive.lost() == []
     assert not any(damage.sop_uid for damage in archive.check().damage), "no object is damaged"
