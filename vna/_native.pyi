@@ -22,9 +22,9 @@ class Appender:
     def start(self, offset: int, parts: Sequence[Buffer]) -> None:
         """Begin to write parts at `offset`, where the last ones ended, then fdatasync(2).
 
-        They stay as they are until `wait` has returned. Behind them the last block of 4096 bytes
-        is filled with zeros, which the next parts replace. Who changes the file otherwise takes
-        another appender.
+        They stay as they are until `wait` has returned. Behind what is written directly the last
+        block of 4096 bytes is filled with zeros, which the next parts replace. Who changes the file
+        otherwise takes another appender.
         """
     def wait(self) -> bool:
         """Return when what was started has ended: whether the file still takes direct writes.

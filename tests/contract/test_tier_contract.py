@@ -13,14 +13,14 @@ from vna.testing.faulty import FaultyTier
 
 NEAR = {
     "directory": DirectoryTier,
-    "buffered": lambda path: DirectoryTier(path, direct=False),
+    "direct": lambda path: DirectoryTier(path, direct=True),
     "faulty": lambda path: FaultyTier(DirectoryTier(path)),
     "metered": lambda path: MeteredTier(DirectoryTier(path)),
     "queued": lambda path: QueuedTier(DirectoryTier(path), 1),
     "marked": lambda path: MarkedTier(lambda: DirectoryTier(path), "", lambda _: None),
     "cached": lambda path: CachedTier(DirectoryTier(path), ExtentCache(path / "cache", 1 << 20)),
 }
-HOT = ("directory", "buffered", "faulty")
+HOT = ("directory", "direct", "faulty")
 
 
 @pytest.fixture(params=HOT)

@@ -160,9 +160,9 @@ def test_a_disk_with_little_space_keeps_room_for_what_is_taken_alone(store, blob
 
 def test_a_file_system_without_direct_writes(packs, open_store, blob, monkeypatch, caplog):
     monkeypatch.setattr(directory, "_DIRECT", os.O_DIRECTORY)  # refused, as O_DIRECT is there
-    store = open_store(pack_size_bytes=300)
-    writer = store.writer()
     with caplog.at_level(logging.INFO, "vna.storage"):
+        store = open_store(DirectoryTier(packs, direct=True), pack_size_bytes=300)
+        writer = store.writer()
         places = [writer.append([blob(b"%d" % number)], b"c")[0][0] for number in range(5)]
         writer.close()
     (line,) = caplog.messages

@@ -122,7 +122,14 @@ class Archive(Keeping):
         """Whether chunks may be stored in zstd, and `zstd_runs` has something to gain."""
         self._clock = clock
         self._hold = hold
-        self._tiers = open_tiers(settings.data, settings.tiers, settings.cache_bytes, clock, tier)
+        self._tiers = open_tiers(
+            settings.data,
+            settings.tiers,
+            settings.cache_bytes,
+            clock,
+            tier,
+            direct=settings.direct_writes,
+        )
         self._store = BlobStore(
             settings.storage(identity), self._tiers.hot, clock, self._tiers.lower
         )

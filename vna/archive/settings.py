@@ -22,7 +22,8 @@ class ArchiveSettings:
     `data` is the folder that holds everything. `duplicates` decides on a SOP Instance UID that is
     stored already with other bytes. An object's bulk value streams into a pack of its own once
     the object passes `stream_threshold_bytes`, or all that arrive in this process together
-    `memory_in_flight_bytes`. `threads` serve blocking reads and encoding. New
+    `memory_in_flight_bytes`. `threads` serve blocking reads and encoding. Packs are written past the
+    page cache where `direct_writes` says so. New
     objects are refused while less than `min_free_bytes` are free where the archive is, or while
     its data sets add up to `quota_bytes` (0: any number).
     `tiers` go from hot to cold; without any, all packs are in the data folder. What is read from
@@ -38,6 +39,7 @@ class ArchiveSettings:
     max_header_bytes: int = 256 << 20
     threads: int = 8
     pack_size_bytes: int = 1 << 30
+    direct_writes: bool = False
     codec: Literal["raw", "zstd", "fast", "strong"] = "raw"
     zstd_level: int = 1
     index_map_bytes: int = 4 << 30

@@ -142,8 +142,12 @@ def open_tiers(
     cache_bytes: int,
     clock: Clock,
     hot: HotTier | None = None,
+    *,
+    direct: bool = False,
 ) -> Tiers:
     """Return the tiers of the archive at `data`; `hot` in the place of the first, if given.
+
+    The hot one is written past the page cache where `direct` says so.
 
     The hot one is there or Unavailable is raised; the others may be away. Raises Invalid for
     settings that do not fit together, or that are not those of the packs there are.
@@ -155,7 +159,7 @@ def open_tiers(
     book = _Book(data / TIERS_FILE)
     if hot is None:
         try:
-            hot = DirectoryTier(path)
+            hot = DirectoryTier(path, direct=direct)
         except (OSError, ValueError) as error:
             raise Unavailable(f"the pack directory {path} cannot be used: {error}") from error
         book.meet(HOT_NAME, hot.identity)

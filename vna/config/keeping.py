@@ -107,6 +107,13 @@ KEEPING: tuple[Section, ...] = (
                 "A pack that has grown to this size is sealed and a new one begun.",
             ),
             Setting(
+                "direct_writes",
+                Flag(),
+                archive["direct_writes"],
+                "Write packs past the page cache. A store takes less processor time, and the first read\n"
+                "of what was stored waits for the disk: for archives that are seldom read.",
+            ),
+            Setting(
                 "codec",
                 Word(("raw", "zstd")),
                 archive["codec"],

@@ -41,11 +41,11 @@ log = logging.getLogger(__name__)
 class DirectoryTier:
     """Packs as files of one directory, beside the files `tier` and `sequence`."""
 
-    def __init__(self, path: Path, *, new: bool = True, direct: bool = True) -> None:
+    def __init__(self, path: Path, *, new: bool = True, direct: bool = False) -> None:
         """Open the tier at `path`; an empty or missing directory becomes one if it may be `new`.
 
-        Else that is ConnectionError: the disk of the tier is not mounted. What is appended goes to
-        the disk `direct` where that is possible, else through the page cache.
+        Else that is ConnectionError: the disk of the tier is not mounted. What is appended goes
+        through the page cache, or `direct` to the disk where that is possible.
         """
         self._path = path
         self._direct = direct
