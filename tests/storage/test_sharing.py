@@ -91,7 +91,7 @@ def test_open_packs_are_bounded(open_store, packs, blob):
     assert len(store._packs) == 3
     for number, place in enumerate(places):
         assert store.read(place) == b"%d" % number
-    assert descriptors() == 3 + 2, "three for reading, two for writing"
+    assert descriptors() == 3 + 1, "three for reading, one for writing"
     store.close()
     writer.close()
     assert descriptors() == 0
