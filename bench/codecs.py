@@ -31,7 +31,7 @@ from vna._native import lanes_decode, lanes_encode
 from vna.bench.phantoms import phantoms
 
 CORPUS = Path(os.environ.get("VNA_CORPUS", Path(__file__).parents[2] / "shared/corpus"))
-ROUNDS = 3
+ROUNDS = 7
 
 T = TypeVar("T")
 
