@@ -448,3 +448,9 @@ def encoded() -> Callable[[Dataset], bytes]:
         return out.getvalue()
 
     return encode
+
+
+@pytest.fixture
+def three(instance: Callable[..., Dataset]) -> list[Dataset]:
+    """Three CT slices of one study, two series."""
+    return [instance(), instance(), instance(SeriesInstanceUID="1.2.3.3")]

@@ -122,13 +122,9 @@ class Archive(Keeping):
         """Whether chunks may be stored in zstd, and `zstd_runs` has something to gain."""
         self._clock = clock
         self._hold = hold
+        direct = settings.direct_writes
         self._tiers = open_tiers(
-            settings.data,
-            settings.tiers,
-            settings.cache_bytes,
-            clock,
-            tier,
-            direct=settings.direct_writes,
+            settings.data, settings.tiers, settings.cache_bytes, clock, tier, direct=direct
         )
         self._store = BlobStore(
             settings.storage(identity), self._tiers.hot, clock, self._tiers.lower

@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 GROUP_MUTATIONS = 256
 GROUP_BYTES = 64 << 20
 GATHER_S = 0.001
-"""How long a group waits for more: less than a sync takes, and what a group costs is spent once."""
+"""How long a group waits for more, so that what a group costs is spent once."""
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 60.0
 
