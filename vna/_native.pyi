@@ -75,6 +75,13 @@ class PresentFile:
         of it only reports.
         """
 
+def populate(address: int, length: int) -> int:
+    """Fill the page tables for what memory has of the files mapped at `address`; return its bytes.
+
+    The first look there is no fault then. Reads nothing from a disk, but a page that goes at this
+    moment. 0 where the kernel has no such call (Linux before 5.14), and for what is not mapped.
+    """
+
 # hash -------------------------------------------------------------------------------------------
 def blake3(data: Buffer) -> bytes:
     """Return the 32-byte BLAKE3 digest of `data`."""

@@ -101,8 +101,12 @@ class Worker:
             await self._draining
 
     async def _observe(self, dimse: DimseServer, app: web.Application) -> None:
-        """Set the gauges, let removed packs go; say so when the archive becomes full, or has room again."""
+        """Set the gauges, let removed packs go, have more of the index at hand.
+
+        Say so when the archive becomes full, or has room again.
+        """
         await self._archive.run(self._archive.let_go)
+        await self._archive.run(self._archive.populate)
         health = await self._archive.run(self._archive.health)
         for state in metrics.STATES:
             metrics.STATE_NOW.set(state == health.state, state)

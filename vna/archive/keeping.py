@@ -122,6 +122,10 @@ class Keeping:
         """Close packs that another process has removed: their space is free only then."""
         self._store.let_go()
 
+    def populate(self) -> bool:
+        """Have a next part of the index at hand (`Index.populate`); return whether there is more."""
+        return self._index.populate()
+
     def _compaction(self) -> Compaction:
         return Compaction(
             self._data,

@@ -89,6 +89,12 @@ class DataFile:
         os.close(self._fd)
 
     @property
+    def inode_and_size(self) -> tuple[int, int]:
+        """Number of the file in its file system, and its bytes."""
+        found = os.fstat(self._fd)
+        return found.st_ino, found.st_size
+
+    @property
     def kept(self) -> bool:
         """Whether there is a checkpoint."""
         return self._newest() is not None

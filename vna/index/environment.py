@@ -26,6 +26,7 @@ from vna.index.apply import leap_feed
 from vna.index.checkpoints import Checkpoints
 from vna.index.data_file import DataFile
 from vna.index.layout import META_ARCHIVE, META_SCHEMA, SCHEMA_VERSION, Table
+from vna.index.populate import Population
 from vna.index.settings import IndexSettings
 from vna.index.transaction import Transaction
 
@@ -107,6 +108,7 @@ class Environment:
         self._users = 1
         self._pid = os.getpid()
         self._writing = threading.Lock()
+        self._population = Population()
         self.panicked = False
         try:
             if not self.file.exists():
@@ -186,6 +188,15 @@ class Environment:
             return None
         try:
             return int(self._env.info()["last_txnid"])
+        finally:
+            self._gate.leave()
+
+    def populate(self) -> bool:
+        """Fill the page tables of the map for a next part; return whether there is more to do."""
+        if not self._gate.try_enter():
+            return True
+        try:
+            return self._population.go_on(*self.data.inode_and_size)
         finally:
             self._gate.leave()
 
@@ -318,6 +329,7 @@ class Environment:
                 self._env.set_mapsize(size)
             except lmdb.Error as error:
                 raise self._failed(error) from error
+            self._population = Population()
             adopted = self._env.info()["map_size"]
         log.info("index map is %d bytes (%s)", adopted, "grown" if size else "adopted")
 

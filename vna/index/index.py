@@ -110,6 +110,14 @@ class Index:
         """
         return self._environment.generation()
 
+    def populate(self) -> bool:
+        """Have a next part of the index, where memory has it, at hand for this process.
+
+        Later looks are no page faults then. Some 20 ms, in a thread; returns whether there is more
+        to do: there is again once the index has grown.
+        """
+        return self._environment.populate()
+
     def sync(self) -> None:
         """Make everything applied durable: what is removed from packs next is not needed again."""
         self._environment.sync()

@@ -15,6 +15,7 @@ mod landing;
 mod loan;
 mod mapping;
 mod pdu;
+mod populate;
 mod record;
 mod scan;
 mod socket;
@@ -33,6 +34,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     json::register(module)?;
     landing::register(module)?;
     pdu::register(module)?;
+    populate::register(module)?;
     record::register(module)?;
     scan::register(module)?;
     socket::register(module)

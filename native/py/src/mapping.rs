@@ -72,7 +72,7 @@ impl Mapped {
             return Ok(None);
         };
         let synced = self.synced.load(Ordering::Relaxed);
-        if end > synced - synced % (RUN * page_size()) {
+        if end > synced - synced % (RUN * page_size() as u64) {
             return Ok(None);
         }
         let Some(mapping) = self.mapping(descriptor, &file, end) else {
@@ -111,9 +111,9 @@ impl Mapped {
     }
 }
 
-fn page_size() -> u64 {
+pub(crate) fn page_size() -> usize {
     // SAFETY: sysconf has no conditions.
-    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).expect("every system has pages")
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).expect("every system has pages")
 }
 
 struct Stat {
@@ -179,7 +179,7 @@ impl Mapping {
     /// Say whether bytes of the mapping are in memory, sound ones.
     #[cfg(target_os = "linux")]
     fn has(&self, offset: usize, length: usize) -> bool {
-        let page = usize::try_from(page_size()).expect("a page is small");
+        let page = page_size();
         let mut pages = [0_u8; 512];
         let end = offset + length;
         let mut at = offset - offset % page;
