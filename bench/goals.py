@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from plan import TIERING, many
+from plan import DIRECT, TIERING, many
 
 from vna.bench import Figures, Goal, Sample, figures
 
@@ -22,9 +22,9 @@ class Ratios:
         """Return our rate over the other's."""
         return self._of(label, other, us, lambda found: found.per_s)
 
-    def cpu(self, label: str, other: str = PEER) -> float | None:
+    def cpu(self, label: str, other: str = PEER, us: str = US) -> float | None:
         """Return our processor time per operation over the other's."""
-        return self._of(label, other, US, lambda found: found.cpu_ms)
+        return self._of(label, other, us, lambda found: found.cpu_ms)
 
     def faster(self, label: str, other: str = PEER) -> float | None:
         """Return the other's median time over ours."""
@@ -53,6 +53,7 @@ def goals(samples: list[Sample]) -> list[Goal]:
     return [
         *_stores(ratios),
         *_reads(ratios),
+        *_direct(ratios),
         *_tiering(ratios),
         *_searches(ratios),
         *_crowds(ratios),
@@ -114,6 +115,22 @@ def _reads(r: Ratios) -> Iterator[Goal]:
         "frames 50,000 to 50,100 of 60,000", "frames 1 to 100 of 60,000", lambda f: f.p50_ms
     )
     yield _at_most("frame 50,000 of 60,000: time against frame 1", far, 1.5)
+
+
+def _direct(r: Ratios) -> Iterator[Goal]:
+    """The goals of storing that past the page cache are in closer reach."""
+    for lanes in (4, 8):
+        label = f"C-STORE CT, {lanes} associations"
+        text = f"{label}, past the page cache"
+        yield _at_least(f"{text}: rate against Orthanc", r.rate(label, us=DIRECT), 4)
+        yield _at_most(f"{text}: CPU against storescp", r.cpu(label, "storescp", DIRECT), 1)
+    one = "C-STORE CT, 1 association"
+    text = f"{one}, past the page cache: rate against the floor"
+    yield _at_least(text, r.rate(one, "floor", DIRECT), 0.7)
+    for batch in (1, 10, 20):
+        label = f"STOW-RS, 4 connections, {many(batch, 'instance')} a request"
+        text = f"{label}, past the page cache: rate against Orthanc"
+        yield _at_least(text, r.rate(label, us=DIRECT), 5)
 
 
 def _tiering(r: Ratios) -> Iterator[Goal]:

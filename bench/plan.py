@@ -11,10 +11,11 @@ STOCK = Stock(run=1, modality="CT", studies=3, instances=500)
 FAR = Stock(run=2, modality="FAR", studies=1, instances=1)
 
 EVERYTHING = ("vna", "orthanc")
-TIERING = "vna-tiering"
-RECEIVERS = ("vna", "orthanc", "storescp", "pynetdicom", "dcmqrscp", "floor")
-WEB = ("vna", "orthanc", "nginx", "vna-1")
-RETRIEVERS = ("vna", "orthanc", "dcmqrscp")
+DIRECT, TIERING = "vna-direct", "vna-tiering"
+ARCHIVES = (*EVERYTHING, DIRECT)
+RECEIVERS = (*ARCHIVES, "storescp", "pynetdicom", "dcmqrscp", "floor")
+WEB = (*ARCHIVES, "nginx", "vna-1")
+RETRIEVERS = (*ARCHIVES, "dcmqrscp")
 
 
 @dataclass(frozen=True)
@@ -59,19 +60,19 @@ def _steps() -> Iterator[Step]:
     yield Step("WADO-RS instance, 8 connections", "instance", WEB, {"lanes": 8})
     for name in ("patient", "date", "name", "pages"):
         yield Step(f"QIDO-RS by {name}", f"qido-{name}", load={"lanes": 8})
-    yield Step("C-FIND, 4 associations", "find", RETRIEVERS, {"lanes": 4})
+    yield Step("C-FIND, 4 associations", "find", (*EVERYTHING, "dcmqrscp"), {"lanes": 4})
     yield Step("viewer sessions, 2 readers", "viewer", load={"lanes": 2})
     for lanes in (1, 4, 8, 16, 64):
-        servers = (*RECEIVERS, TIERING) if lanes in {1, 4, 8} else EVERYTHING
+        servers = (*RECEIVERS, TIERING) if lanes in {1, 4, 8} else ARCHIVES
         yield Step(f"C-STORE CT, {many(lanes, 'association')}", "store", servers, {"lanes": lanes})
     for mix in ("MR", "DX", "US", "WSI", "MIX"):
         servers = ("vna", "orthanc", "storescp")
         yield Step(f"C-STORE {mix}, 4 associations", "store", servers, {"lanes": 4, "mix": mix})
-    stock_sender = ("vna", "orthanc", "orthanc-stock", "storescp")
+    stock_sender = (*ARCHIVES, "orthanc-stock", "storescp")
     yield Step("C-STORE CT, stock sender (Nagle)", "store-nagle", stock_sender, {"lanes": 1})
     for lanes, batch in ((1, 10), (4, 1), (4, 10), (4, 20)):
         label = f"STOW-RS, {many(lanes, 'connection')}, {many(batch, 'instance')} a request"
-        yield Step(label, "stow", load={"lanes": lanes, "batch": batch})
+        yield Step(label, "stow", ARCHIVES, load={"lanes": lanes, "batch": batch})
     yield Step("frames 1 to 100 of 60,000", "frame-near", stock=FAR, load={"mix": "FAR"})
     yield Step("frames 50,000 to 50,100 of 60,000", "frame-far", stock=FAR, load={"mix": "FAR"})
     yield Step("prefetch storm", "prefetch-storm", load={"lanes": 8}, times=2)

@@ -6,12 +6,13 @@ from peers.nginx import Nginx
 from peers.orthanc import Orthanc, OrthancStock
 from peers.pynetdicom import Pynetdicom
 from peers.server import Server
-from peers.vna import Vna, VnaOneWorker, VnaTiering
+from peers.vna import Vna, VnaDirect, VnaOneWorker, VnaTiering
 
 __all__ = ["PEERS", "Server"]
 
 PEERS: tuple[type[Server], ...] = (
     Vna,
+    VnaDirect,
     Orthanc,
     OrthancStock,
     Storescp,

@@ -47,6 +47,14 @@ class VnaOneWorker(Vna):
     workers = 1
 
 
+class VnaDirect(Vna):
+    name = "vna-direct"
+    what = "this archive, storing past the page cache"
+
+    def settings(self) -> str:
+        return f"{super().settings()}[archive]\ndirect_writes = true\n"
+
+
 class VnaTiering(Vna):
     name = "vna-tiering"
     what = "this archive, policies moving everything meanwhile at the default rate"
