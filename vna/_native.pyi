@@ -1,7 +1,9 @@
 """The Rust core (native/). Every call that may take long releases the GIL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
+
+from vna.types import Frames, Hole
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -104,12 +106,29 @@ class Interest:
     """
     def __init__(self, paths: Sequence[int]) -> None: ...
 
-class Levels:
-    """How attributes are dealt out: the level of each path key, 0 (patient) to 3 (instance).
+class Filing:
+    """What objects are filed by.
 
-    Of an attribute `max_values` values are kept, of a text `max_text` characters.
+    `uids` are the path keys of SOP class, SOP instance, study and series; `levels` the level of each
+    attribute that is kept, 0 (patient) to 3 (instance): of it `max_values` values, of a text
+    `max_text` characters. `hole` and `frames` are called with the fields of each.
     """
-    def __init__(self, of: Mapping[int, int], *, max_text: int, max_values: int) -> None: ...
+    def __init__(
+        self,
+        uids: Sequence[int],
+        levels: Mapping[int, int],
+        *,
+        max_text: int,
+        max_values: int,
+        hole: Callable[[int, int, bytes, tuple[int, ...], str], Hole],
+        frames: Callable[[int, int, int, int, bytes, None], Frames],
+    ) -> None: ...
+
+def is_uid(text: str) -> bool:
+    """Return whether `text` can identify something here, however it breaks PS3.5 9.1.
+
+    That is 1 to 64 ASCII characters, none of them a space, control character, slash or backslash.
+    """
 
 class Splitter:
     """One pass over an object as it arrives, in pieces of any size.
@@ -182,15 +201,34 @@ class Scan:
         sets), padding stripped, multiple values split. Items of a sequence are run together."""
     def pick(self, paths: Sequence[int]) -> dict[int, list[str | int | float]]:
         """Return those of `values` that are named, where they were present."""
-    def dealt(
-        self, levels: Levels
+    def filed(
+        self, filing: Filing
     ) -> tuple[
+        str,
+        str,
+        str,
+        str,
         dict[int, list[str | int | float]],
         dict[int, list[str | int | float]],
         dict[int, list[str | int | float]],
         dict[int, list[str | int | float]],
+        str,
+        int,
+        bytes,
+        bytes,
+        int,
+        list[Hole],
+        Frames | None,
+        bool,
+        str,
+        dict[int, str],
     ]:
-        """Return `values` by level, cut to what is kept; those of no level are left out."""
+        """Return all that an object is filed under, in one call.
+
+        The four UIDs without padding, empty where missing or no `is_uid`; `values` by level, cut to
+        what is kept, those of no level left out; transfer syntax, length, digest, header, prefix,
+        holes, frames, deflated, problem, meta.
+        """
     @property
     def meta(self) -> dict[int, str]:
         """File meta information elements with text values, by tag."""
@@ -284,6 +322,17 @@ def message(
     """
 
 # record -----------------------------------------------------------------------------------------
+def record_header(
+    fields: tuple[int, int, int, int, int, int, int, int, bytes, int], pack: int, offset: int
+) -> bytes:
+    """Return a record header (docs/format/pack.md) for a record at `offset` of `pack`.
+
+    `fields` are version, kind, flags, size, stored, length, stride, chunks, digest, synced.
+    """
+
+def chunk_entry(end: int, codec: int, stored: Sequence[Buffer]) -> bytes:
+    """Return the table entry of a chunk that is stored as `stored` and ends at `end`."""
+
 def raw_blob(record: Buffer, pack: int, offset: int) -> bytes | None:
     """Return the blob of a whole record of a pack (docs/format/pack.md), a small one, checked.
 

@@ -5,10 +5,12 @@ import zlib
 
 import pytest
 
-from vna._native import Interest, Levels, Scan, Splitter, blake3, inflate
+from vna._native import Filing, Interest, Scan, Splitter, blake3, inflate
+from vna.types import Frames, Hole
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 DEFLATED = "1.2.840.10008.1.2.1.99"
+UIDS = [0x0008_0016, 0x0008_0018, 0x0020_000D, 0x0020_000E]
 
 
 def element(tag: int, vr: str, value: bytes) -> bytes:
@@ -58,6 +60,10 @@ def scanned(interest: list[int], *elements: bytes) -> Scan:
     return splitter.finish()
 
 
+def filing(levels: dict[int, int], max_text: int = 1024, max_values: int = 256) -> Filing:
+    return Filing(UIDS, levels, max_text=max_text, max_values=max_values, hole=Hole, frames=Frames)
+
+
 def test_values_are_dealt_to_their_levels() -> None:
     of = {0x0010_0010: 0, 0x0010_0020: 0, 0x0008_0060: 2, 0x0028_0010: 3}
     scan = scanned(
@@ -68,12 +74,12 @@ def test_values_are_dealt_to_their_levels() -> None:
         element(0x0018_0050, "DS", b"1.5 "),
         element(0x0028_0010, "US", b"\x04\x00"),
     )
-    levels = Levels(of, max_text=1024, max_values=256)
     patient = {0x0010_0010: ["Doe^Jane"], 0x0010_0020: []}
-    assert scan.dealt(levels) == (patient, {}, {0x0008_0060: ["CT"]}, {0x0028_0010: [4]})
+    dealt = scan.filed(filing(of))[4:8]
+    assert dealt == (patient, {}, {0x0008_0060: ["CT"]}, {0x0028_0010: [4]})
     assert scan.pick([0x0018_0050, 0x0010_0030]) == {0x0018_0050: ["1.5"]}
     with pytest.raises(ValueError, match="levels are 0 to 3"):
-        Levels({1: 4}, max_text=1, max_values=1)
+        filing({1: 4})
 
 
 def test_what_is_dealt_is_bounded() -> None:
@@ -83,9 +89,31 @@ def test_what_is_dealt_is_bounded() -> None:
         element(0x0010_1000, "LO", b"\\".join([b"1"] * 9)),
         element(0x0010_4000, "LT", b"\xe4bcdef"),
     )
-    levels = Levels({0x0010_1000: 0, 0x0010_4000: 0}, max_text=3, max_values=2)
-    assert scan.dealt(levels)[0] == {0x0010_1000: ["1", "1"], 0x0010_4000: ["äbc"]}
+    few = filing({0x0010_1000: 0, 0x0010_4000: 0}, max_text=3, max_values=2)
+    assert scan.filed(few)[4] == {0x0010_1000: ["1", "1"], 0x0010_4000: ["äbc"]}
     assert scan.values[0x0010_4000] == ["äbcdef"]
+
+
+def test_what_is_filed_is_what_the_scan_says() -> None:
+    scan = scanned(
+        [*UIDS],
+        element(UIDS[0], "UI", b" 1.2\0"),
+        element(UIDS[1], "UI", b"1.2.3 4"),
+        element(UIDS[2], "FD", struct.pack("<d", 1.5)),
+        *(element(tag, "US", b"\x40\0") for tag in (0x0028_0010, 0x0028_0011)),
+        element(0x0028_0100, "US", b"\x10\0"),
+        element(0x7FE0_0010, "OW", bytes(8192)),
+    )
+    facts = scan.filed(filing({UIDS[0]: 3, UIDS[1]: 3, UIDS[2]: 1}))
+    assert facts[:4] == ("1.2", "", "1.5", "")
+    assert facts[4:8] == ({}, {UIDS[2]: ["1.5"]}, {}, {UIDS[0]: ["1.2"], UIDS[1]: ["1.2.3 4"]})
+    assert scan.frames is not None
+    assert facts[8:] == (
+        *(scan.transfer_syntax, scan.length, scan.digest, scan.header, scan.prefix),
+        [Hole(*hole) for hole in scan.holes],
+        Frames(*scan.frames, None),
+        *(scan.deflated, scan.problem, scan.meta),
+    )
 
 
 def test_equal_data_sets_have_equal_digests() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,9 +23,9 @@ from vna.dicom.attributes import (
     patient_key,
 )
 from vna.dicom.paths import tag_name
-from vna.dicom.uids import MEDIA_STORAGE_DIRECTORY, is_uid
+from vna.dicom.uids import MEDIA_STORAGE_DIRECTORY
 from vna.errors import Invalid
-from vna.types import Attributes, Frames, Hole, Level, Value
+from vna.types import Attributes, Frames, Hole
 
 if TYPE_CHECKING:
     from vna._native import Buffer  # a name of the stub, not of the extension
@@ -36,18 +36,24 @@ MEDIA_STORAGE_SOP_CLASS_UID = 0x0002_0002
 INFLATED_PIECE = 1 << 20
 
 _INTEREST = _native.Interest(INTEREST)
-_LEVELS = _native.Levels(LEVELS, max_text=MAX_TEXT, max_values=MAX_VALUES)
 _IDENTITY = {
     SOP_CLASS_UID: "SOP Class UID",
     SOP_INSTANCE_UID: "SOP Instance UID",
     STUDY_INSTANCE_UID: "Study Instance UID",
     SERIES_INSTANCE_UID: "Series Instance UID",
 }
-_NAMES = [*_IDENTITY, PATIENT_ID, ISSUER_OF_PATIENT_ID]
-"""What files an object under its instance, series, study and patient."""
+_FILING = _native.Filing(
+    [*_IDENTITY],
+    LEVELS,
+    max_text=MAX_TEXT,
+    max_values=MAX_VALUES,
+    hole=Hole,
+    frames=Frames,
+)
+_PATIENT = [PATIENT_ID, ISSUER_OF_PATIENT_ID]
 
 
-class Scanned(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Scanned(msgspec.Struct, frozen=True, gc=False):
     """What a whole object turned out to be.
 
     `refusal` is empty, or why it cannot be filed, naming the element; UIDs that are missing or
@@ -60,7 +66,6 @@ class Scanned(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     sop_uid: str
     study_uid: str
     series_uid: str
-    patient_key: str
     patient: Attributes
     study: Attributes
     series: Attributes
@@ -75,6 +80,7 @@ class Scanned(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     deflated: bool
     problem: str
     meta: dict[int, str]
+    patient_key: str
     refusal: str
 
 
@@ -100,54 +106,24 @@ class ObjectScan:
         scan = self._splitter.finish()
         if scan.fatal:
             raise Invalid(scan.problem)
-        values = scan.pick(_NAMES)
-        uids = {tag: _uid(values, tag) for tag in _IDENTITY}
-        refusal = _refusal(uids, values, scan.problem)
-        if scan.meta.get(MEDIA_STORAGE_SOP_CLASS_UID) == MEDIA_STORAGE_DIRECTORY:
-            refusal = "a DICOMDIR is the index of a medium, not an object to store"
-        levels = scan.dealt(_LEVELS)
-        for tag, uid in uids.items():
-            if uid:
-                values[tag] = levels[LEVELS[tag]][tag] = [uid]
-        return Scanned(
-            sop_class=uids[SOP_CLASS_UID],
-            sop_uid=uids[SOP_INSTANCE_UID],
-            study_uid=uids[STUDY_INSTANCE_UID],
-            series_uid=uids[SERIES_INSTANCE_UID],
-            patient_key=patient_key(values),
-            patient=levels[Level.PATIENT],
-            study=levels[Level.STUDY],
-            series=levels[Level.SERIES],
-            instance=levels[Level.INSTANCE],
-            transfer_syntax=scan.transfer_syntax,
-            length=scan.length,
-            digest=scan.digest,
-            header=scan.header,
-            prefix=scan.prefix,
-            holes=[Hole(*hole) for hole in scan.holes],
-            frames=Frames(*scan.frames, None) if scan.frames is not None else None,
-            deflated=scan.deflated,
-            problem=scan.problem,
-            meta=scan.meta,
-            refusal=refusal,
-        )
+        facts = scan.filed(_FILING)
+        patient = scan.pick(_PATIENT)
+        if study_uid := facts[2]:
+            patient[STUDY_INSTANCE_UID] = [study_uid]
+        return Scanned(*facts, patient_key(patient), _refusal(scan, facts[:4], facts[-1]))
 
 
-def _uid(values: dict[int, list[Value]], tag: int) -> str:
-    """Return an identifying UID without its padding, or nothing where it is no use."""
-    uid = str(next(iter(values.get(tag, ())), "")).strip(" \0")
-    return uid if is_uid(uid) else ""
-
-
-def _refusal(uids: dict[int, str], values: dict[int, list[Value]], problem: str) -> str:
-    """Return which UID keeps an object from being filed, and why; nothing where all are there."""
-    for tag, uid in uids.items():
-        if not uid:
-            found = str(next(iter(values.get(tag, ())), ""))[:80]
-            what = f"{found!r} is not a UID" if found.strip(" \0") else "is missing"
-            where = f" (reading stopped {problem})" if problem else ""
-            return f"{tag_name(tag)} {_IDENTITY[tag]} {what}{where}"
-    return ""
+def _refusal(scan: _native.Scan, uids: Sequence[str], meta: Mapping[int, str]) -> str:
+    """Return why an object cannot be filed, naming the UID that is missing; nothing if it can."""
+    if meta.get(MEDIA_STORAGE_SOP_CLASS_UID) == MEDIA_STORAGE_DIRECTORY:
+        return "a DICOMDIR is the index of a medium, not an object to store"
+    if all(uids):
+        return ""
+    tag = list(_IDENTITY)[uids.index("")]
+    found = str(next(iter(scan.pick([tag]).get(tag, ())), ""))[:80]
+    what = f"{found!r} is not a UID" if found.strip(" \0") else "is missing"
+    where = f" (reading stopped {scan.problem})" if scan.problem else ""
+    return f"{tag_name(tag)} {_IDENTITY[tag]} {what}{where}"
 
 
 def header_json(

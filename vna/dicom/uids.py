@@ -6,11 +6,11 @@ None and the caller decides.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from vna._native import is_uid
 from vna.dicom import sop_classes
 from vna.dicom.sop_classes import NON_PATIENT
 
@@ -171,8 +171,6 @@ _NAMES: Final[dict[str, str]] = {
     **{syntax.uid: syntax.name for syntax in _TABLE},
 }
 
-_BAD_UID = re.compile(r"[\x00-\x20\x7f\\/]")
-
 
 def transfer_syntax(uid: str) -> TransferSyntax | None:
     """Return what the standard says of a transfer syntax, or None where it does not know it."""
@@ -182,12 +180,3 @@ def transfer_syntax(uid: str) -> TransferSyntax | None:
 def uid_name(uid: str) -> str:
     """Return the name of a transfer syntax or storage SOP class, or the UID itself."""
     return _NAMES.get(uid, uid)
-
-
-def is_uid(text: str) -> bool:
-    """Return whether `text` can identify something here.
-
-    That is 1 to 64 ASCII characters, none of them a space, control character, slash or backslash:
-    real objects break the stricter rules of PS3.5 9.1.
-    """
-    return 0 < len(text) <= 64 and text.isascii() and not _BAD_UID.search(text)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vna._native import blake3
+from vna._native import blake3, chunk_entry
 from vna.storage.codecs import RAW, CodecName, encode, encode_header
-from vna.storage.format import HEADER, NO_DIGEST, SEAL, RecordHeader, chunk_entry
+from vna.storage.format import HEADER, NO_DIGEST, SEAL, RecordHeader
 from vna.types import BlobKind, PackId
 
 if TYPE_CHECKING:

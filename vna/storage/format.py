@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from vna._native import crc32c
+from vna._native import crc32c, record_header
 from vna.errors import Corrupt, Unsupported
 from vna.types import PackId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from vna._native import Buffer
 
 PACK_MAGIC: Final = b"\x89VNAPCK\n"
@@ -77,7 +75,6 @@ CHUNK_ENTRY: Final = Layout(("end", "Q"), ("codec", "B"), ("reserved", "3x"), ("
 
 _CRC: Final = struct.Struct("<I")
 _PLACE: Final = struct.Struct("<QQ")
-_RECORD_FRONT: Final = struct.Struct(RECORD_HEADER.struct.format.removesuffix("I"))
 _ENTRY_FRONT: Final = struct.Struct("<QB3x")
 
 
@@ -154,20 +151,22 @@ class RecordHeader(msgspec.Struct, frozen=True):
 
     def placed(self, pack: PackId, offset: int, synced: int) -> bytes:
         """Return the header's bytes for a record at `offset` of `pack`."""
-        front = _RECORD_FRONT.pack(
-            RECORD_MAGIC,
-            VERSION,
-            self.kind,
-            self.flags,
-            self.size,
-            self.stored,
-            self.length,
-            self.stride,
-            self.chunks,
-            self.digest,
-            synced,
+        return record_header(
+            (
+                VERSION,
+                self.kind,
+                self.flags,
+                self.size,
+                self.stored,
+                self.length,
+                self.stride,
+                self.chunks,
+                self.digest,
+                synced,
+            ),
+            pack,
+            offset,
         )
-        return front + _CRC.pack(_header_crc(front, pack, offset))
 
     def _consistent(self) -> bool:
         """Say whether the lengths fit each other; damage under a valid checksum is a bad writer."""
@@ -197,15 +196,6 @@ def parse_record_header(data: Buffer, pack: PackId, offset: int) -> RecordHeader
         )
     header = RecordHeader(kind, flags, *rest)
     return header if header._consistent() and header.size == size else None  # noqa: SLF001
-
-
-def chunk_entry(end: int, codec: int, stored: Iterable[Buffer]) -> bytes:
-    """Return the table entry of a chunk that is stored as `stored` and ends at `end`."""
-    front = _ENTRY_FRONT.pack(end, codec)
-    crc = crc32c(front)
-    for part in stored:
-        crc = crc32c(part, crc)
-    return front + _CRC.pack(crc)
 
 
 def chunk_matches(entry: Buffer, stored: Buffer) -> bool:

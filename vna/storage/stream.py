@@ -6,11 +6,12 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+from vna._native import chunk_entry
 from vna.errors import Unavailable, VnaError
 from vna.storage.codecs import CodecName
 from vna.storage.encode import encode_chunk, stride_of
 from vna.storage.faults import write_error
-from vna.storage.format import CHUNK_ENTRY, RECORD_HEADER, TABLE_LAST, RecordHeader, chunk_entry
+from vna.storage.format import CHUNK_ENTRY, RECORD_HEADER, TABLE_LAST, RecordHeader
 from vna.types import BlobKind, BlobPlace
 
 if TYPE_CHECKING:

@@ -31,6 +31,13 @@ pub fn is_deflated(transfer_syntax: &str) -> bool {
     )
 }
 
+/// True for what can identify something here: 1 to 64 ASCII characters, none of them a space, control
+/// character, slash or backslash. Real objects break the stricter rules of PS3.5 9.1.
+pub fn is_uid(text: &str) -> bool {
+    let usable = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'\\');
+    matches!(text.len(), 1..=64) && text.as_bytes().iter().all(usable)
+}
+
 /// A value representation: its two letters, or [`Vr::NONE`] for items and delimiters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Vr(pub [u8; 2]);

@@ -1,5 +1,6 @@
-//! Records of packs (docs/format/pack.md), as far as it pays to read them here: a small blob that
-//! is stored as it is. All else, damage included, is left to who knows the whole format.
+//! Records of packs (docs/format/pack.md), as far as it pays to write and read them here: what is
+//! made for each record that is appended, and a small blob that is stored as it is. All else, damage
+//! included, is left to who knows the whole format.
 
 use crate::hash::crc32c;
 
@@ -14,14 +15,70 @@ const HEADER: usize = 96;
 const ENTRY: usize = 16;
 const CRC: usize = 4;
 
+/// What the header of a record says before its CRC, magic aside.
+#[derive(Clone, Copy, Debug)]
+pub struct Front {
+    /// Version of the format.
+    pub version: u8,
+    /// What the record is.
+    pub kind: u8,
+    /// Where its table is.
+    pub flags: u16,
+    /// Bytes of the whole record, of its chunks as they are stored, and of what they hold.
+    pub sizes: [u64; 3],
+    /// Bytes of a chunk but the last, and how many there are.
+    pub chunks: [u32; 2],
+    /// The name of the blob.
+    pub digest: [u8; 32],
+    /// How much of the pack was durable before.
+    pub synced: u64,
+}
+
+impl Front {
+    /// The header's bytes for a record at `offset` of `pack`.
+    pub fn placed(&self, pack: u64, offset: u64) -> [u8; HEADER] {
+        let mut header = [0; HEADER];
+        header[..4].copy_from_slice(MAGIC);
+        (header[4], header[5]) = (self.version, self.kind);
+        header[6..8].copy_from_slice(&self.flags.to_le_bytes());
+        for (field, size) in header[8..32].chunks_exact_mut(8).zip(self.sizes) {
+            field.copy_from_slice(&size.to_le_bytes());
+        }
+        for (field, number) in header[32..40].chunks_exact_mut(4).zip(self.chunks) {
+            field.copy_from_slice(&number.to_le_bytes());
+        }
+        header[40..72].copy_from_slice(&self.digest);
+        header[72..80].copy_from_slice(&self.synced.to_le_bytes());
+        let crc = crc32c(&header[..HEADER - CRC], place_sum(pack, offset));
+        header[HEADER - CRC..].copy_from_slice(&crc.to_le_bytes());
+        header
+    }
+}
+
+/// The table entry of a chunk that ends at `end` of the payload and is stored as `parts`.
+pub fn entry<'a>(end: u64, codec: u8, parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; ENTRY] {
+    let mut entry = [0; ENTRY];
+    entry[..8].copy_from_slice(&end.to_le_bytes());
+    entry[8] = codec;
+    let crc = crc32c(&entry[..ENTRY - CRC], 0);
+    let crc = parts.into_iter().fold(crc, |crc, part| crc32c(part, crc));
+    entry[ENTRY - CRC..].copy_from_slice(&crc.to_le_bytes());
+    entry
+}
+
+/// The CRC of where a record is, with which its header's CRC begins.
+fn place_sum(pack: u64, offset: u64) -> u32 {
+    let mut place = [0; 16];
+    place[..8].copy_from_slice(&pack.to_le_bytes());
+    place[8..].copy_from_slice(&offset.to_le_bytes());
+    crc32c(&place, 0)
+}
+
 /// The blob of a whole record at `offset` of `pack`, if it is one chunk, stored raw, and every byte
 /// that says so is as it was written; None where it is anything else.
 pub fn raw_blob(record: &[u8], pack: u64, offset: u64) -> Option<&[u8]> {
     let (front, crc) = record.get(..HEADER)?.split_last_chunk::<CRC>()?;
-    let mut place = [0; 16];
-    place[..8].copy_from_slice(&pack.to_le_bytes());
-    place[8..].copy_from_slice(&offset.to_le_bytes());
-    if crc32c(front, crc32c(&place, 0)) != u32::from_le_bytes(*crc) {
+    if crc32c(front, place_sum(pack, offset)) != u32::from_le_bytes(*crc) {
         return None;
     }
     let u64_at = |at| Some(u64::from_le_bytes(*front.get(at..)?.first_chunk()?));
@@ -59,18 +116,19 @@ mod tests {
 
     fn record(blob: &[u8], flags: u16, codec: u8) -> Vec<u8> {
         let padded = blob.len().next_multiple_of(8);
-        let mut front = [MAGIC, &[VERSION, 1], &flags.to_le_bytes()].concat();
-        for number in [HEADER + ENTRY + padded, blob.len(), blob.len()] {
-            front.extend((number as u64).to_le_bytes());
-        }
-        front.extend(65536u32.to_le_bytes());
-        front.extend(1u32.to_le_bytes());
-        front.resize(HEADER - CRC, 9);
-        let place = [PACK.to_le_bytes(), 64u64.to_le_bytes()].concat();
-        front.extend(crc32c(&front, crc32c(&place, 0)).to_le_bytes());
-        let mut entry = (blob.len() as u64).to_le_bytes().to_vec();
-        entry.extend([codec, 0, 0, 0]);
-        entry.extend(crc32c(blob, crc32c(&entry, 0)).to_le_bytes());
+        let length = blob.len() as u64;
+        let front = Front {
+            version: VERSION,
+            kind: 1,
+            flags,
+            sizes: [(HEADER + ENTRY + padded) as u64, length, length],
+            chunks: [65536, 1],
+            digest: [9; 32],
+            synced: 64,
+        };
+        let front = front.placed(PACK, 64).to_vec();
+        let halves = blob.split_at(blob.len() / 2);
+        let entry = entry(length, codec, [halves.0, halves.1]).to_vec();
         let mut payload = blob.to_vec();
         payload.resize(padded, 0);
         if flags == TABLE_LAST {

@@ -9,6 +9,7 @@ mod buffer;
 mod codec;
 mod command;
 mod file;
+mod filing;
 mod hash;
 mod json;
 mod landing;
@@ -30,6 +31,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     codec::register(module)?;
     command::register(module)?;
     file::register(module)?;
+    filing::register(module)?;
     hash::register(module)?;
     json::register(module)?;
     landing::register(module)?;

@@ -1,28 +1,21 @@
 //! Parting of objects into header and bulk, and what a pass over one found.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
-use vna_core::scan::{self, Form, FrameTable, Limits, Run, Value};
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use vna_core::scan::{self, Form, FrameTable, Limits, Run};
 
 use crate::buffer::{Bytes, hashed};
+use crate::filing::{Filing, list};
 
 /// Kinds of frames, as in vna.types.FrameKind.
 const NATIVE: u8 = 1;
 const ENCAPSULATED: u8 = 2;
 
 /// `(kind, hole, count, frame_bits, offsets)`
-type Frames<'py> = (u8, usize, u64, u64, Bound<'py, PyBytes>);
-
-/// Attributes of patient, study, series and instance.
-type Dealt<'py> = (
-    Bound<'py, PyDict>,
-    Bound<'py, PyDict>,
-    Bound<'py, PyDict>,
-    Bound<'py, PyDict>,
-);
+pub(crate) type Frames<'py> = (u8, usize, u64, u64, Bound<'py, PyBytes>);
 
 /// Path keys that scans look for: read once, for any number of objects.
 #[pyclass(module = "vna._native", frozen)]
@@ -34,33 +27,6 @@ impl Interest {
     fn new(mut paths: Vec<u64>) -> Self {
         paths.sort_unstable();
         Self(paths)
-    }
-}
-
-/// How many levels attributes are dealt out to: patient, study, series, instance.
-const LEVELS: usize = 4;
-
-/// Which level each path key belongs to, and how much of an attribute is kept.
-#[pyclass(module = "vna._native", frozen)]
-struct Levels {
-    of: HashMap<u64, usize>,
-    max_text: usize,
-    max_values: usize,
-}
-
-#[pymethods]
-impl Levels {
-    #[new]
-    #[pyo3(signature = (of, *, max_text, max_values))]
-    fn new(of: HashMap<u64, usize>, max_text: usize, max_values: usize) -> PyResult<Self> {
-        if of.values().any(|&level| level >= LEVELS) {
-            return Err(PyValueError::new_err("levels are 0 to 3"));
-        }
-        Ok(Self {
-            of,
-            max_text,
-            max_values,
-        })
     }
 }
 
@@ -183,21 +149,8 @@ impl Scan {
 
     #[getter]
     fn frames<'py>(&self, py: Python<'py>) -> PyResult<Option<Frames<'py>>> {
-        Ok(match &self.0.frames {
-            None => None,
-            Some(FrameTable::Native { hole, count, bits }) => {
-                Some((NATIVE, *hole, *count, *bits, PyBytes::new(py, b"")))
-            }
-            Some(FrameTable::Encapsulated { hole, offsets }) => {
-                let table = PyBytes::new_with(py, offsets.len() * 8, |table| {
-                    for (entry, offset) in table.chunks_exact_mut(8).zip(offsets) {
-                        entry.copy_from_slice(&offset.to_le_bytes());
-                    }
-                    Ok(())
-                })?;
-                Some((ENCAPSULATED, *hole, offsets.len() as u64 - 1, 0, table))
-            }
-        })
+        let table = self.0.frames.as_ref();
+        table.map(|table| frames(py, table)).transpose()
     }
 
     #[getter]
@@ -224,15 +177,8 @@ impl Scan {
         Ok(values)
     }
 
-    fn dealt<'py>(&self, py: Python<'py>, levels: &Levels) -> PyResult<Dealt<'py>> {
-        let dealt = [(); LEVELS].map(|()| PyDict::new(py));
-        for (key, items) in &self.0.values {
-            if let Some(&level) = levels.of.get(key) {
-                let kept = &items[..items.len().min(levels.max_values)];
-                dealt[level].set_item(key, list(py, kept, levels.max_text)?)?;
-            }
-        }
-        Ok(dealt.into())
+    fn filed<'py>(&self, py: Python<'py>, filing: &Filing) -> PyResult<Bound<'py, PyTuple>> {
+        filing.file(py, &self.0)
     }
 
     #[getter]
@@ -245,25 +191,22 @@ impl Scan {
     }
 }
 
-/// Return values for Python, text up to `max_text` characters.
-fn list<'py>(py: Python<'py>, items: &[Value], max_text: usize) -> PyResult<Bound<'py, PyList>> {
-    let items = items.iter().map(|item| {
-        Ok(match item {
-            Value::Text(text) => PyString::new(py, beginning(text, max_text)).into_any(),
-            Value::Integer(number) => number.into_pyobject(py)?.into_any(),
-            Value::Float(number) => number.into_pyobject(py)?.into_any(),
-        })
-    });
-    PyList::new(py, items.collect::<PyResult<Vec<_>>>()?)
-}
-
-/// Return the first `count` characters of a text, or all there are.
-fn beginning(text: &str, count: usize) -> &str {
-    if text.len() <= count {
-        return text;
-    }
-    let end = text.char_indices().nth(count);
-    end.map_or(text, |(at, _)| &text[..at])
+/// Return a frame table for Python.
+pub(crate) fn frames<'py>(py: Python<'py>, table: &FrameTable) -> PyResult<Frames<'py>> {
+    Ok(match table {
+        FrameTable::Native { hole, count, bits } => {
+            (NATIVE, *hole, *count, *bits, PyBytes::new(py, b""))
+        }
+        FrameTable::Encapsulated { hole, offsets } => {
+            let table = PyBytes::new_with(py, offsets.len() * 8, |table| {
+                for (entry, offset) in table.chunks_exact_mut(8).zip(offsets) {
+                    entry.copy_from_slice(&offset.to_le_bytes());
+                }
+                Ok(())
+            })?;
+            (ENCAPSULATED, *hole, offsets.len() as u64 - 1, 0, table)
+        }
+    })
 }
 
 /// Inflate a deflated data set.
@@ -278,7 +221,6 @@ fn inflate<'py>(py: Python<'py>, data: Bytes, limit: usize) -> PyResult<Bound<'p
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Interest>()?;
-    module.add_class::<Levels>()?;
     module.add_class::<Splitter>()?;
     module.add_class::<Scan>()?;
     module.add_function(wrap_pyfunction!(inflate, module)?)
