@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from vna.index import Applied
 
@@ -39,38 +40,30 @@ class Answers:
 
 
 class Answer:
-    """A promise of the committer's, and the future that waits for it on the loop.
+    """A promise of the committer's; `told` is called on the loop with what comes of it."""
 
-    Who waits may be cancelled; that has no effect on what was proposed.
-    """
+    __slots__ = ("_answers", "_come", "_told")
 
-    __slots__ = ("_answers", "_applied", "_refusal", "waiting")
-
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: Answers, told: Callable[[Applied | Exception], None]) -> None:
         self._answers = answers
-        self._applied: Applied | None = None
-        self._refusal: Exception | None = None
-        self.waiting: asyncio.Future[Applied] = answers.loop.create_future()
+        self._told = told
+        self._come: Applied | Exception | None = None
 
     def set_result(self, applied: Applied, /) -> None:
         """Take how the index took it."""
-        self._applied = applied
+        self._come = applied
         self._answers.add(self)
 
     def set_exception(self, refusal: Exception, /) -> None:
         """Take why it was refused."""
-        self._refusal = refusal
+        self._come = refusal
         self._answers.add(self)
 
     def done(self) -> bool:
         """Say whether the answer has been given."""
-        return self._applied is not None or self._refusal is not None
+        return self._come is not None
 
     def give(self) -> None:
         """Tell who waits, on the loop."""
-        if self.waiting.done():
-            return  # who waited has left
-        if self._applied is not None:
-            self.waiting.set_result(self._applied)
-        elif self._refusal is not None:
-            self.waiting.set_exception(self._refusal)
+        assert self._come is not None, "taken before it is given"
+        self._told(self._come)

@@ -18,7 +18,7 @@ from vna.archive.glances import Glances
 from vna.archive.history import History, histories, level_of
 from vna.archive.hold import Hold
 from vna.archive.identity import Identity, load_identity
-from vna.archive.ingest import Expected, Form, Ingest, Stored
+from vna.archive.ingest import Expected, Form, Ingest, Stored, takes_at_once
 from vna.archive.keeping import Keeping
 from vna.archive.lookup import IndexLookup, PromptLookup, Recent, StoredObject
 from vna.archive.memory import Memory
@@ -282,6 +282,10 @@ class Archive(Keeping):
         """
         expected = Expected(sop_class, sop_uid, study_uid)
         return Ingest(self._room, form, transfer_syntax, source, expected)
+
+    def takes_at_once(self, length: int) -> bool:
+        """Whether a bare data set of so many bytes may be given to `Ingest.whole`."""
+        return takes_at_once(self._room, length)
 
     async def store(self, data: bytes, *, source: str, form: Form = "part10") -> Stored:
         """Take one whole Part 10 object; return when it is durable and findable."""

@@ -7,6 +7,7 @@ socket, so that an object of any size needs bounded memory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -16,12 +17,12 @@ from vna.archive.prepare import Buffer, Bulk, IngestRoom, propose, standing
 from vna.archive.space import Space
 from vna.dicom.scan import ObjectScan, Scanned
 from vna.errors import Busy, Conflict, Invalid, VnaError
-from vna.index import Outcome
+from vna.index import Applied, Outcome
 from vna.observe import metrics
 from vna.storage import BlobStream, CodecName
 from vna.types import BlobPlace
 
-__all__ = ["Expected", "Form", "Identified", "Ingest", "Stored"]
+__all__ = ["Expected", "Form", "Identified", "Ingest", "Stored", "takes_at_once"]
 
 Form: TypeAlias = Literal["dataset", "part10"]
 
@@ -58,6 +59,15 @@ class Stored(msgspec.Struct, frozen=True):
     outcome: Outcome
     identity: Identified
     warning: str
+
+
+def takes_at_once(room: IngestRoom, length: int) -> bool:
+    """Whether an object of so many bytes may come as one piece, and needs no thread: see `Ingest.whole`."""
+    return (
+        room.settings.codec == "raw"
+        and length <= min(SMALL_PIECE, room.settings.stream_threshold_bytes)
+        and not room.memory.scarce
+    )
 
 
 class Ingest:
@@ -105,6 +115,15 @@ class Ingest:
             runs = self._scan.feed(piece)
         else:
             runs = await self._room.offload.run(self._scan.feed, piece)
+        self._part(piece, runs)
+        if self._header > STREAM_BATCH and self._room.memory.scarce:
+            raise Busy("too much of the objects that are arriving is held in memory")
+        if runs:
+            await self._end_bulks()
+            await self._spill(self._bulks[-1])
+
+    def _part(self, piece: Buffer, runs: list[tuple[int, int, int]]) -> None:
+        """Take up the runs of a piece that are bulk."""
         view = memoryview(piece)
         taken = 0
         for hole, start, end in runs:
@@ -113,11 +132,6 @@ class Ingest:
             bulk.batch += end - start
             taken += end - start
         self._hold(taken, len(piece) - taken)
-        if self._header > STREAM_BATCH and self._room.memory.scarce:
-            raise Busy("too much of the objects that are arriving is held in memory")
-        if runs:
-            await self._end_bulks()
-            await self._spill(self._bulks[-1])
 
     def _hold(self, bulk: int, header: int = 0) -> None:
         """Count what is held more, or less; after the end nothing is."""
@@ -185,6 +199,46 @@ class Ingest:
             self.abort()
 
     async def _commit(self) -> Stored:
+        scanned = self._ended_scan()
+        return self._stored(scanned, await self._settle(scanned))
+
+    def whole(self, piece: Buffer, told: Callable[[Stored | Exception], None]) -> None:
+        """Take an object that is this piece alone, and have it committed; no task waits meanwhile.
+
+        Only for what `takes_at_once`. `told` is called on the event loop with what `commit` would
+        have returned or raised. Raises VnaError as `write` and `commit` do, and then tells nobody.
+        """
+        try:
+            self._open()
+            self._arrived += len(piece)
+            self._part(piece, self._scan.feed(piece))
+            scanned = self._ended_scan()
+            proposal = propose(self._room, scanned, self._bulks, {}, self._source)
+        except VnaError as error:
+            self._fate = _fate_of(error)
+            self.abort()
+            raise
+
+        def answered(answer: Applied | Exception) -> None:
+            told(self._concluded(scanned, answer))
+
+        self._room.have_committed(proposal, answered)
+
+    def _concluded(self, scanned: Scanned, answer: Applied | Exception) -> Stored | Exception:
+        """Return what became of an object, which has ended by that."""
+        come: Stored | Exception
+        try:
+            come = (
+                answer if isinstance(answer, Exception) else self._stored(scanned, answer.outcome)
+            )
+        except Conflict as refusal:
+            come = refusal
+        self._fate = come.outcome.value if isinstance(come, Stored) else _fate_of(come)
+        self.abort()
+        return come
+
+    def _ended_scan(self) -> Scanned:
+        """Return what the object is, now that all of it has come. Raises Invalid, Conflict."""
         scanned = self._scan.finish()
         self.identity = Identified(
             scanned.sop_class, scanned.sop_uid, scanned.study_uid, scanned.series_uid
@@ -194,7 +248,10 @@ class Ingest:
         _check(self._expected, self.identity)
         if scanned.holes:  # a value cut off before its first byte has a hole too
             self._bulk(len(scanned.holes) - 1)
-        outcome = await self._settle(scanned)
+        return scanned
+
+    def _stored(self, scanned: Scanned, outcome: Outcome) -> Stored:
+        """Return what is acknowledged. Raises Conflict where the archive keeps what it has."""
         if outcome is Outcome.REJECTED:
             raise Conflict(
                 f"SOP Instance UID {scanned.sop_uid} is stored already with other content"
@@ -267,7 +324,7 @@ class Ingest:
         self._room.committer.check()
 
 
-def _fate_of(error: VnaError) -> str:
+def _fate_of(error: Exception) -> str:
     """Return the name by which a refusal is counted."""
     return type(error).__name__.lower()
 

@@ -68,14 +68,29 @@ class IngestRoom:
     space: Space
     answers: Answers | None = None
 
-    def commit(self, proposal: Proposal) -> asyncio.Future[Applied]:
-        """Queue a proposal; the future, which may be left at any time, says what became of it."""
+    def have_committed(
+        self, proposal: Proposal, told: Callable[[Applied | Exception], None]
+    ) -> None:
+        """Queue a proposal; `told` is called on this event loop with what became of it."""
         loop = asyncio.get_running_loop()
         if self.answers is None or self.answers.loop is not loop:
             self.answers = Answers(loop)
-        answer = Answer(self.answers)
-        self.committer.enqueue(proposal, answer)
-        return answer.waiting
+        self.committer.enqueue(proposal, Answer(self.answers, told))
+
+    def commit(self, proposal: Proposal) -> asyncio.Future[Applied]:
+        """Queue a proposal; the future, which may be left at any time, says what became of it."""
+        waiting: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
+
+        def told(answer: Applied | Exception) -> None:
+            if waiting.done():
+                return  # who waited has left
+            if isinstance(answer, Exception):
+                waiting.set_exception(answer)
+            else:
+                waiting.set_result(answer)
+
+        self.have_committed(proposal, told)
+        return waiting
 
     def known(self, digest: bytes) -> bool:
         """Return whether the archive has a blob, and keeps it."""

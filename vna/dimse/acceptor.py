@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from vna._native import ProtocolError
 from vna.archive import Archive
-from vna.dimse.association import UNEXPECTED_PDU, Association, AssociationLost
+from vna.dimse.association import UNEXPECTED_PDU, Association, AssociationLost, Buffer
 from vna.dimse.commands import CommandField, name_of
 from vna.dimse.machine import Message
 from vna.dimse.negotiation import REJECT_LOCAL_LIMIT, Negotiated, negotiate
@@ -21,9 +21,9 @@ from vna.dimse.services.echo import echo
 from vna.dimse.services.find import find
 from vna.dimse.services.get import get
 from vna.dimse.services.move import move
-from vna.dimse.services.store import store
+from vna.dimse.services.store import store, store_at_once
 from vna.dimse.settings import DimseSettings
-from vna.dimse.statuses import Failure, Refused, Status, failure
+from vna.dimse.statuses import Refused, Status, failure
 from vna.errors import VnaError
 from vna.observe import metrics
 from vna.types.remote import Permission
@@ -107,8 +107,12 @@ class Acceptor:
     async def _serve_all(self, association: Association, negotiated: Negotiated) -> None:
         """Serve requests until the peer releases the association and all have been answered."""
         outstanding = Outstanding(negotiated.window)
+
+        def at_once(message: Message, data: Buffer) -> bool:
+            return self._store_at_once(association, negotiated, outstanding, message, data)
+
         try:
-            while (message := await association.message()) is not None:
+            while (message := await association.message(at_once)) is not None:
                 await self._serve(association, negotiated, outstanding, message)
         finally:
             await outstanding.settle()
@@ -150,17 +154,56 @@ class Acceptor:
             log.exception("%s: aborted, internal error", operation.association.label)
             operation.association.abort(why="internal error")
 
+    def _store_at_once(
+        self,
+        association: Association,
+        negotiated: Negotiated,
+        outstanding: Outstanding,
+        message: Message,
+        data: Buffer,
+    ) -> bool:
+        """Serve a C-STORE whose data set has come if no task is needed for it; say whether. Never raises."""
+        command = message.command
+        if (
+            command.field != CommandField.C_STORE
+            or outstanding.full
+            or not self.archive.takes_at_once(len(data))
+        ):
+            return False
+        context = negotiated.contexts[message.context]
+        operation = Operation(
+            self.archive, self.settings, association, negotiated, context, command
+        )
+        end = outstanding.note()
+
+        def ended(error: Exception | None) -> None:
+            try:
+                if error is not None:
+                    self._fail(operation, error)
+            except AssociationLost:
+                pass  # whoever reads the association is told
+            except Exception:
+                log.exception("%s: aborted, internal error", association.label)
+                association.abort(why="internal error")
+            finally:
+                association.working -= 1
+                end()
+
+        association.working += 1
+        try:
+            self._service(operation)
+            store_at_once(operation, data, ended)
+        except Exception as error:  # noqa: BLE001  # what is no answer is logged there
+            ended(error)
+        return True
+
     async def _answer(self, operation: Operation) -> None:
         try:
             await self._service(operation)(operation)
-        except Refused as refused:
-            await self._fail(operation, refused.failure)
-        except AssociationLost:
-            raise
-        except VnaError as error:
-            operation.association.check()
-            answer = failure(CommandField(operation.request.field), error)
-            await self._fail(operation, answer)
+        except (Refused, VnaError) as error:
+            if operation.holds_turn and not isinstance(error, AssociationLost):
+                await operation.association.skip_data()
+            self._fail(operation, error)
 
     def _service(self, operation: Operation) -> Service:
         """Return who serves an operation. Raises Refused."""
@@ -172,8 +215,16 @@ class Acceptor:
             raise Refused(Status.NOT_AUTHORIZED, f"{remote.ae_title} may not {permission}")
         return service
 
-    async def _fail(self, operation: Operation, answer: Failure) -> None:
+    def _fail(self, operation: Operation, error: Exception) -> None:
+        """Answer an operation that failed. Raises AssociationLost, and what is no answer."""
         association, request = operation.association, operation.request
+        if isinstance(error, Refused):
+            answer = error.failure
+        elif isinstance(error, VnaError) and not isinstance(error, AssociationLost):
+            association.check()
+            answer = failure(CommandField(request.field), error)
+        else:
+            raise error
         # The comment on a query may quote its keys, which are the patient's.
         why = "a query" if request.field == CommandField.C_FIND else answer.comment
         log.warning(
@@ -184,6 +235,4 @@ class Acceptor:
             answer.status,
             why,
         )
-        if operation.holds_turn:
-            await association.skip_data()
         operation.respond(answer.status, answer.comment, answer.offending)

@@ -50,8 +50,8 @@ class Association(asyncio.BufferedProtocol):
     """Reads and writes one association. Owned by one task at a time.
 
     The owner sets `peer_max_pdu_length` once negotiated, `label`, which names the peer in logs, and
-    `busy` while an operation is under way, when silence is not the peer's fault. `cancelled` is the
-    message id of the last C-CANCEL.
+    `busy` while an operation is under way, when silence is not the peer's fault, and counts in
+    `working` those that it does not wait for. `cancelled` is the message id of the last C-CANCEL.
     """
 
     def __init__(self, machine: Machine, settings: DimseSettings, landing: Landing) -> None:
@@ -59,6 +59,7 @@ class Association(asyncio.BufferedProtocol):
         self.peer_max_pdu_length = 0
         self.label = "?"
         self.busy = False
+        self.working = 0
         self.cancelled: int | None = None
         self.closed = asyncio.get_running_loop().create_future()
         self._settings = settings
@@ -74,6 +75,7 @@ class Association(asyncio.BufferedProtocol):
         self._writable: asyncio.Future[None] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._answers: Callable[[Command], bool] | None = None
+        self._at_once: Callable[[Message, Buffer], bool] | None = None
         self._lost = ""
         self._unread = False
         self._heard = self._loop.time()
@@ -118,32 +120,49 @@ class Association(asyncio.BufferedProtocol):
             self._transport.pause_reading()
 
     def _take(self, event: Event) -> None:
-        if isinstance(event, Message) and event.command.field == CommandField.C_CANCEL:
-            self.cancelled = event.command.responded_to
+        if isinstance(event, Data):
+            self._take_data(event)
+        elif isinstance(event, Message):
+            self._take_message(event)
+        elif isinstance(event, pdu.Abort):
+            self._end(f"aborted by the peer (source {event.source}, reason {event.reason})")
+            self.close()
+        else:
+            self._inbox.append(event)
+            self._wake()
+
+    def _take_message(self, message: Message) -> None:
+        command = message.command
+        if command.field == CommandField.C_CANCEL:
+            self.cancelled = command.responded_to
             return
-        if isinstance(event, Message) and event.command.message_id == self.cancelled:
+        if command.message_id == self.cancelled:
             self.cancelled = (
                 None  # the id is used anew; the C-CANCEL came too late for the last one
             )
-        if self._answers is not None and isinstance(event, Data):
-            self._unread = not event.last  # of a response: nobody wants it
+        if self._answers is not None and command.is_response:
+            self._answer(command)
             return
-        if self._answers is not None and isinstance(event, Message) and event.command.is_response:
-            self._answer(event.command)
+        self._inbox.append(message)
+        if not command.has_data_set:  # else its owner is woken with the data set
+            self._wake()
+
+    def _take_data(self, data: Data) -> None:
+        if self._answers is not None:
+            self._unread = not data.last  # of a response: nobody wants it
             return
-        if isinstance(event, Data):
-            self._held += len(event.data)
-            self._inbox.append(event)
-            # To wake the owner for every piece of a data set costs as much as what it does with one.
-            if event.last or self._held >= self._enough:
-                self._wake()
-            return
-        if isinstance(event, pdu.Abort):
-            self._end(f"aborted by the peer (source {event.source}, reason {event.reason})")
-            self.close()
-            return
-        self._inbox.append(event)
-        self._wake()
+        inbox = self._inbox
+        if data.last and self._at_once is not None and len(inbox) == 1:
+            message = inbox[0]
+            # What is alone in the inbox while the owner waits for a message is the data's own.
+            if isinstance(message, Message) and self._at_once(message, data.data):
+                inbox.clear()
+                return
+        self._held += len(data.data)
+        inbox.append(data)
+        # To wake the owner for every piece of a data set costs as much as what it does with one.
+        if data.last or self._held >= self._enough:
+            self._wake()
 
     def _answer(self, response: Command) -> None:
         """Give a response to who takes them, here and now; wake the owner after the last one."""
@@ -236,7 +255,7 @@ class Association(asyncio.BufferedProtocol):
             limit, why = settings.dimse_timeout_s, "no answer within the DIMSE timeout"
         else:
             limit, why = settings.idle_timeout_s, "idle for too long"
-        if self.busy and not waiting:
+        if self.working or (self.busy and not waiting):
             self._heard = self._loop.time()  # our own work, however long, is not the peer's silence
         left = self._heard + limit - self._loop.time()
         if left <= 0:
@@ -270,13 +289,21 @@ class Association(asyncio.BufferedProtocol):
                     self._transport.resume_reading()
         return event
 
-    async def message(self) -> Message | None:
+    async def message(
+        self, at_once: Callable[[Message, Buffer], bool] | None = None
+    ) -> Message | None:
         """Return the next message, or None when the peer wants to release the association.
 
-        What was not read of the last message's data set is dropped.
+        What was not read of the last message's data set is dropped. A message whose data set comes
+        whole is first offered to `at_once`, where the transport hands over what came; one that it
+        takes is not returned. It must not raise.
         """
         await self.skip_data()
-        event = await self.event()
+        self._at_once = at_once
+        try:
+            event = await self.event()
+        finally:
+            self._at_once = None
         if isinstance(event, ReleaseRequested):
             return None
         if not isinstance(event, Message):

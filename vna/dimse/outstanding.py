@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 
 __all__ = ["Outstanding"]
 
@@ -16,18 +16,34 @@ class Outstanding:
 
     def __init__(self, window: int) -> None:
         self.window = window
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[None]] = set()
+
+    @property
+    def full(self) -> bool:
+        """Whether one has to end before the next begins."""
+        return len(self._tasks) >= self.window
+
+    def note(self) -> Callable[[], None]:
+        """Count an operation that nobody waits for; to be called when it ends."""
+        ended = asyncio.get_running_loop().create_future()
+        self._tasks.add(ended)
+
+        def end() -> None:
+            self._tasks.discard(ended)
+            ended.set_result(None)
+
+        return end
 
     async def begin(self, work: Coroutine[None, None, None], taken: asyncio.Future[None]) -> None:
-        """Start an operation; return once it has `taken` what it reads, or has ended.
+        """Start an operation once there is room for it; return when it has `taken` what it reads.
 
-        `work` must not raise.
+        Or when it has ended. `work` must not raise.
         """
+        await self._until(self.window - 1)
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         await asyncio.wait({task, taken}, return_when=asyncio.FIRST_COMPLETED)
-        await self._until(self.window - 1)
 
     async def settle(self) -> None:
         """Return once all have ended."""

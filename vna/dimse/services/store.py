@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from vna.archive import Ingest, Stored
+from vna.dimse.association import Buffer
 from vna.dimse.operation import Operation
 from vna.dimse.statuses import Refused, Status
 from vna.errors import VnaError
 
-__all__ = ["store"]
+__all__ = ["store", "store_at_once"]
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +21,39 @@ async def store(operation: Operation) -> None:
 
     When the connection is lost before the data set's end, nothing of it is kept.
     """
+    ingest = _begin(operation)
+    try:
+        stored = await _take(operation, ingest)
+    finally:
+        ingest.abort()
+    _acknowledge(operation, stored)
+
+
+def store_at_once(
+    operation: Operation, data: Buffer, ended: Callable[[Exception | None], None]
+) -> None:
+    """The same for an object that is in memory, whole, and small: no task waits for the archive.
+
+    `ended` is called on the event loop when it was acknowledged, or with what there is instead of
+    that. Raises Refused and VnaError, and then calls nobody.
+    """
+
+    def told(stored: Stored | Exception) -> None:
+        if isinstance(stored, Exception):
+            ended(stored)
+            return
+        try:
+            _acknowledge(operation, stored)
+        except VnaError as lost:
+            ended(lost)
+        else:
+            ended(None)
+
+    _begin(operation).whole(data, told)
+
+
+def _begin(operation: Operation) -> Ingest:
+    """Begin to take the object of a request. Raises Refused."""
     command, context = operation.request, operation.context
     if not context.scp or command.affected_sop_class != context.abstract_syntax:
         raise Refused(
@@ -26,20 +61,23 @@ async def store(operation: Operation) -> None:
         )
     if not command.has_data_set:
         raise Refused(Status.CANNOT_UNDERSTAND, "C-STORE without a data set")
-    ingest = operation.archive.ingest(
+    return operation.archive.ingest(
         form="dataset",
         transfer_syntax=context.transfer_syntax,
         source=operation.negotiated.calling_ae,
         sop_class=command.affected_sop_class,
         sop_uid=command.affected_sop_uid,
     )
-    try:
-        stored = await _take(operation, ingest)
-    finally:
-        ingest.abort()
+
+
+def _acknowledge(operation: Operation, stored: Stored) -> None:
+    """Answer for an object that is durable. Raises AssociationLost."""
     status = Status.DATA_SET_ODD if stored.warning else Status.SUCCESS
     log.debug(
-        "%s: stored %s: %s", operation.association.label, command.affected_sop_uid, stored.outcome
+        "%s: stored %s: %s",
+        operation.association.label,
+        operation.request.affected_sop_uid,
+        stored.outcome,
     )
     operation.respond(status, stored.warning)
     operation.association.expect()

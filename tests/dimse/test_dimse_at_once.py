@@ -1,0 +1,204 @@
+"""C-STOREs of objects that come whole: taken where they arrive, answered like all others."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+import vna.archive.ingest
+from vna.archive import ArchiveSettings, Ingest, Stored
+from vna.archive.commit import Proposal
+from vna.archive.ingest import SMALL_PIECE
+from vna.dimse.association import Association
+from vna.dimse.commands import Command, CommandField
+from vna.dimse.pdu import RELEASE_REQUEST, PduType
+from vna.types import DeleteCommit, Level
+
+WAIT_S = 60
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How each object was taken: `whole`, or `commit` by a task."""
+    ways: list[str] = []
+
+    def noted(name: str) -> Callable[..., Any]:
+        does = getattr(Ingest, name)
+
+        def call(*args: Any) -> Any:
+            ways.append(name)
+            return does(*args)
+
+        return call
+
+    for name in ("whole", "commit"):
+        monkeypatch.setattr(Ingest, name, noted(name))
+    return ways
+
+
+@pytest.fixture
+def associated(raw_association: Callable[..., Any]) -> Any:
+    """Return a raw peer with context 1 for CT."""
+    return lambda node: raw_association(node, CTImageStorage, ExplicitVRLittleEndian)
+
+
+@pytest.fixture
+def peer(node: Any, associated: Any) -> Any:
+    """A raw peer with context 1 for CT."""
+    return associated(node)
+
+
+@pytest.fixture
+def message(instance: Callable[..., Any], encoded: Callable[..., Any]) -> Any:
+    """Return the PDUs of a C-STORE of a new instance; it can be sent under a wrong UID."""
+
+    def make(peer: Any, message_id: int, pixels: bytes | None = None, **wrong: str) -> bytes:
+        ds = instance()
+        if pixels is not None:
+            ds.PixelData = pixels
+        command = Command(
+            field=CommandField.C_STORE,
+            message_id=message_id,
+            priority=0,
+            data_set_type=1,
+            **(
+                {"affected_sop_class": CTImageStorage, "affected_sop_uid": ds.SOPInstanceUID}
+                | wrong
+            ),
+        )
+        return bytes(peer.message(command, encoded(ds)))
+
+    return make
+
+
+class Held:
+    """Holds the thread that commits until it is let go."""
+
+    def __init__(self, archive: Any) -> None:
+        held, self._go_on = threading.Event(), threading.Event()
+
+        def hold(stamp: int) -> DeleteCommit:
+            held.set()
+            self._go_on.wait(WAIT_S)
+            return DeleteCommit(stamp, Level.INSTANCE, "9.9", "nothing has this UID")
+
+        archive._committer.submit(Proposal(hold))
+        assert held.wait(WAIT_S)
+
+    def let_go(self) -> None:
+        self._go_on.set()
+
+
+def test_what_comes_whole_takes_no_task(node: Any, peer: Any, message: Any, taken: Any) -> None:
+    peer.send(message(peer, 1))
+    assert (peer.command().responded_to, taken) == (1, ["whole"])
+    peer.send(message(peer, 2, bytes(SMALL_PIECE)))
+    assert (peer.command().status, taken) == (0, ["whole", "commit"])
+    assert node.archive.stats().counts.instances == 2
+
+
+def test_compressing_is_left_to_a_task(
+    start_node: Callable[..., Any], tmp_path: Path, associated: Any, message: Any, taken: Any
+) -> None:
+    peer = associated(start_node(ArchiveSettings(data=tmp_path / "data", codec="zstd")))
+    peer.send(message(peer, 1))
+    assert (peer.command().status, taken) == (0, ["commit"])
+
+
+def test_the_release_waits_for_the_answer(node: Any, peer: Any, message: Any) -> None:
+    held = Held(node.archive)
+    peer.send(message(peer, 1) + RELEASE_REQUEST)
+    held.let_go()
+    assert peer.command().responded_to == 1
+    assert peer.pdu()[0] == PduType.RELEASE_RP
+
+
+def test_requests_sent_ahead_wait_for_their_turn(node: Any, peer: Any, message: Any) -> None:
+    held = Held(node.archive)
+    peer.send(b"".join(message(peer, number) for number in range(1, 5)))
+    held.let_go()
+    assert [peer.command().responded_to for _ in range(4)] == [1, 2, 3, 4]
+    assert node.archive.stats().counts.instances == 4
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [
+        ({"affected_sop_uid": "9.9.9"}, 0xA900),
+        ({"affected_sop_class": "1.2.840.10008.1.1"}, 0x0122),
+    ],
+)
+def test_a_refusal_is_answered_and_others_go_on(
+    node: Any, peer: Any, message: Any, wrong: dict[str, str], status: int
+) -> None:
+    peer.send(message(peer, 1, **wrong))
+    assert peer.command().status == status
+    peer.send(message(peer, 2))
+    assert peer.command().status == 0
+    assert node.archive.stats().counts.instances == 1
+    assert node.archive.load().held_bytes == 0
+
+
+def test_what_is_under_way_when_the_connection_is_lost_is_kept(
+    node: Any, peer: Any, message: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = threading.Event()
+    connection_lost = Association.connection_lost
+
+    def noted(association: Association, exc: Exception | None) -> None:
+        connection_lost(association, exc)
+        lost.set()
+
+    monkeypatch.setattr(Association, "connection_lost", noted)
+    held = Held(node.archive)
+    peer.send(message(peer, 1))
+    peer.close()
+    assert lost.wait(WAIT_S)
+    held.let_go()
+    node.idle()
+    assert node.archive.stats().counts.instances == 1
+    assert node.archive.load().held_bytes == 0
+
+
+def test_our_own_work_is_not_the_peers_silence(
+    start_node: Callable[..., Any],
+    associated: Any,
+    message: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = threading.Semaphore(0)
+    watch = Association._watch
+
+    def noted(association: Association) -> None:
+        watch(association)
+        looks.release()
+
+    monkeypatch.setattr(Association, "_watch", noted)
+    node = start_node(idle_timeout_s=0.2)
+    peer = associated(node)
+    held = Held(node.archive)
+    peer.send(message(peer, 1))
+    for _ in range(6):  # at 0.2 s each, all but the first ones when it is under way
+        assert looks.acquire(timeout=WAIT_S)
+    held.let_go()
+    assert peer.command().status == 0
+
+
+def test_a_fault_of_ours_ends_the_association_and_nothing_else(
+    node: Any,
+    peer: Any,
+    message: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fault(*_: object) -> Stored:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(vna.archive.ingest, "propose", fault)
+    peer.send(message(peer, 1))
+    assert peer.pdu()[0] == PduType.ABORT
+    node.idle()
+    assert "a fault" in caplog.text
