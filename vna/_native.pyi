@@ -278,6 +278,27 @@ class CommandSet:
     def encode(self, command: object) -> bytes:
         """Return the command set of `command`, group length first; empty values are left out."""
 
+# multipart --------------------------------------------------------------------------------------
+class Multipart:
+    """Takes a multipart message apart (RFC 2046 5.1) that comes in pieces of any size. Sans-I/O.
+
+    Holds no more than a part's headers, and the bytes at the end of a piece that may begin a
+    boundary. Content is not copied but for those.
+    """
+    def __init__(self, boundary: bytes) -> None: ...
+    def feed(self, data: Buffer) -> list[dict[str, str] | Buffer | None]:
+        """Take the next piece; return what it completes: a part's headers where it begins, runs of
+        its content, None where it ends.
+
+        Header names are lower case; of a repeated header the last one holds. ValueError where the
+        pieces before were malformed: what came before the fault has been returned.
+        """
+    def close(self) -> None:
+        """Say that the message ends here. ValueError where it is malformed or not whole."""
+    @property
+    def kept(self) -> int:
+        """Bytes that are held."""
+
 # pdu --------------------------------------------------------------------------------------------
 class Deframer:
     """P-DATA-TF reassembly (PS3.8 9.3.5). Sans-I/O.

@@ -18,7 +18,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from vna.archive import Archive, ArchiveSettings
 from vna.web import WebSettings, make_app, make_runner
 from vna.web.drain import REQUESTS
-from vna.web.multipart import MultipartReader, PartBegin, PartEnd
+from vna.web.multipart import MultipartReader
 from vna.web.negotiation import parse_media
 
 STUDY, SERIES, SOP = "1.2.3", "1.2.3.1", "1.2.3.1.1"
@@ -88,9 +88,9 @@ def parts_of(content_type, body):
     parts = []
     for event in reader.feed(body):
         match event:
-            case PartBegin(headers):
+            case dict() as headers:
                 parts.append((headers, bytearray()))
-            case PartEnd():
+            case None:
                 pass
             case content:
                 parts[-1][1].extend(content)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vna.errors import Invalid
-from vna.web.multipart import MultipartReader, MultipartWriter, Part, PartBegin, PartEnd
+from vna.web.multipart import MultipartReader, MultipartWriter, Part
 
 
 def read(pieces, boundary="B"):
@@ -19,10 +19,10 @@ def read(pieces, boundary="B"):
     for piece in pieces:
         for event in reader.feed(piece):
             match event:
-                case PartBegin(headers):
+                case dict() as headers:
                     assert len(parts) == len(ended)
                     parts.append((headers, bytearray()))
-                case PartEnd():
+                case None:
                     ended.append(True)
                     assert len(parts) == len(ended)
                 case content:
@@ -142,6 +142,19 @@ def test_malformed_messages_are_invalid(message, reason):
         read([message])
 
 
+@pytest.mark.parametrize("size", [100, 7, 1])
+def test_what_came_before_a_fault_is_told_first(size):
+    message = b"--B\r\n\r\none\r\n--B\r\nno header\r\n\r\n"
+    reader, events = MultipartReader("B"), []
+    for at in range(0, len(message), size):
+        events += reader.feed(message[at : at + size])
+    begin, *content, end = events
+    assert (begin, b"".join(content), end) == ({}, b"one", None)
+    for further in (reader.close, lambda: reader.feed(b"more")):
+        with pytest.raises(Invalid, match="part 2 has a line that is no header"):
+            further()
+
+
 @pytest.mark.parametrize("boundary", ["", "x" * 300, "böse"])
 def test_unusable_boundaries_are_invalid(boundary):
     with pytest.raises(Invalid, match="boundary"):
@@ -153,4 +166,4 @@ def test_memory_stays_bounded_while_a_large_part_passes():
     reader.feed(b"--B\r\n\r\n")
     for _ in range(200):
         reader.feed(b"\r\n--" * 16_384)
-        assert len(reader._kept) < 64
+        assert reader.kept < 64

@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from vna._native import Multipart
 from vna.errors import Invalid
 
-__all__ = ["Buffer", "Event", "MultipartReader", "MultipartWriter", "Part", "PartBegin", "PartEnd"]
+__all__ = ["Buffer", "Event", "MultipartReader", "MultipartWriter", "Part"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
-MAX_HEADER_BYTES: Final = 16_384
-"""Most that the headers of one part may take."""
-MAX_PADDING: Final = 256
-"""Most white space after a boundary; more of it is content."""
 MAX_BOUNDARY: Final = 256
 """RFC 2046 allows 70 characters; some senders use more."""
-MORE: Final = -1
 
-HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*:[ \t]*(.*)", re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True)
-class PartBegin:
-    """A part begins. Header names are lower case; of a repeated header the last one holds."""
-
-    headers: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class PartEnd:
-    """The part that began last is complete."""
-
-
-Event: TypeAlias = PartBegin | memoryview | PartEnd
+Event: TypeAlias = dict[str, str] | Buffer | None
+"""A part's headers where it begins, a run of its content, None where it ends."""
 
 
 class MultipartReader:
@@ -46,152 +27,33 @@ class MultipartReader:
 
     Sans-I/O: `feed` every piece, then `close`. Tolerates a preamble, an epilogue, white space
     after boundaries, parts without headers, and messages whose lines end in LF alone (the first
-    boundary line says which). Raises Invalid where the message is malformed or ends early.
+    boundary line says which). Both raise Invalid where the message was malformed, when all before
+    the fault has been returned; `close` also where the closing boundary has not come.
     """
 
     def __init__(self, boundary: str) -> None:
         if not 0 < len(boundary) <= MAX_BOUNDARY or not boundary.isascii():
             raise Invalid("multipart: the boundary parameter is missing or not usable")
-        self._dashes = b"--" + boundary.encode()
-        self._delimiter = b""
-        self._kept = b"\n"  # so that a boundary at the very start stands on a line of its own
-        self._step: Callable[[bytes, int, list[Event]], int] = self._preamble
-        self._parts = 0
-        self._ended = False
+        self._parts = Multipart(boundary.encode())
 
-    def feed(self, piece: Buffer) -> list[Event]:
-        """Return what `piece` completes: parts' beginnings, runs of their content, their ends."""
-        if self._ended:
-            return []
-        data = self._kept + piece if self._kept else bytes(piece)
-        events: list[Event] = []
-        position = 0
-        while not self._ended:
-            step = self._step
-            before = position
-            position = step(data, position, events)
-            if position == before and self._step == step:
-                break
-        self._kept = b"" if self._ended else data[position:]
-        return events
+    @property
+    def kept(self) -> int:
+        """Bytes that are held."""
+        return self._parts.kept
+
+    def feed(self, piece: Buffer) -> Sequence[Event]:
+        """Return what `piece` completes. Header names are lower case; of a repeated header the last one holds."""
+        try:
+            return self._parts.feed(piece)
+        except ValueError as error:
+            raise Invalid(f"multipart: {error}") from error
 
     def close(self) -> None:
-        """Say that the message ends here. Raises Invalid when its closing boundary has not come."""
-        if self._ended:
-            return
-        if self._parts:
-            raise Invalid(f"multipart: the message ends inside part {self._parts}")
-        raise Invalid("multipart: the boundary does not occur in the message")
-
-    def _preamble(self, data: bytes, position: int, _events: list[Event]) -> int:
-        return self._until(b"\n" + self._dashes, data, position, None)
-
-    def _body(self, data: bytes, position: int, events: list[Event]) -> int:
-        return self._until(self._delimiter, data, position, events)
-
-    def _until(
-        self, delimiter: bytes, data: bytes, position: int, events: list[Event] | None
-    ) -> int:
-        """Go to the next delimiter; what is passed is content when there are `events` to take it."""
-        search = position
-        while (found := data.find(delimiter, search)) >= 0:
-            after = self._line(data, found + len(delimiter))
-            if after is not None:
-                break
-            search = found + 1
-        else:
-            found, after = max(position, _begun(data, delimiter)), MORE
-        if events is not None and found > position:
-            events.append(memoryview(data)[position:found])
-        if after == MORE:
-            return found
-        if events is not None:
-            events.append(PartEnd())
-        return self._next_part(after)
-
-    def _next_part(self, after: int) -> int:
-        if not self._ended:
-            self._parts += 1
-            self._step = self._headers
-        return after
-
-    def _line(self, data: bytes, position: int) -> int | None:
-        """Return where the line after a boundary ends, MORE when more must come to tell.
-
-        None: this is no boundary line. Sets `_ended` at the closing boundary, and the delimiter
-        by the end of the first boundary line.
-        """
-        head = data[position : position + MAX_PADDING + 1]
-        if head[:2] == b"--":
-            self._ended = True
-            return position + 2
-        end = head.find(b"\n")
-        line = head if end < 0 else head[:end]
-        if line.strip(b" \t\r") or b"\r" in line[:-1].rstrip(b" \t"):
-            return MORE if head == b"-" else None
-        if end < 0:
-            return None if len(head) > MAX_PADDING else MORE
-        crlf = line.endswith(b"\r")
-        if not self._delimiter:
-            self._delimiter = (b"\r\n" if crlf else b"\n") + self._dashes
-        return position + end + 1
-
-    def _headers(self, data: bytes, position: int, events: list[Event]) -> int:
-        """Read a part's header lines up to the blank one."""
-        start = position
-        lines: list[bytes] = []
-        while (end := data.find(b"\n", position)) >= 0:
-            line = data[position:end].removesuffix(b"\r")
-            position = end + 1
-            if position - start > MAX_HEADER_BYTES:
-                break
-            if not line:
-                events.append(PartBegin(self._parsed(lines)))
-                self._step = self._first
-                return position
-            if line[:1] in b" \t" and lines:
-                lines[-1] += b" " + line.strip()
-            else:
-                lines.append(line)
-        if len(data) - start > MAX_HEADER_BYTES:
-            raise Invalid(
-                f"multipart: the headers of part {self._parts} exceed {MAX_HEADER_BYTES} bytes"
-            )
-        return start
-
-    def _parsed(self, lines: Iterable[bytes]) -> dict[str, str]:
-        headers = {}
-        for line in lines:
-            match = HEADER.fullmatch(line)
-            if match is None:
-                raise Invalid(f"multipart: part {self._parts} has a line that is no header")
-            headers[match[1].decode().lower()] = match[2].strip().decode("latin-1")
-        return headers
-
-    def _first(self, data: bytes, position: int, events: list[Event]) -> int:
-        """See whether the content is empty, with the blank line's end doubling as the delimiter's."""
-        head = data[position : position + len(self._dashes)]
-        if head == self._dashes:
-            after = self._line(data, position + len(self._dashes))
-            if after == MORE:
-                return position
-            if after is not None:
-                events.append(PartEnd())
-                return self._next_part(after)
-        elif len(head) < len(self._dashes) and self._dashes.startswith(head):
-            return position
-        self._step = self._body
-        return position
-
-
-def _begun(data: bytes, delimiter: bytes) -> int:
-    """Return where a delimiter begins that the next piece may end; the end of `data` if none does."""
-    at = max(len(data) - len(delimiter) + 1, 0)
-    while (at := data.find(delimiter[:1], at)) >= 0:
-        if delimiter.startswith(data[at:]):
-            return at
-        at += 1
-    return len(data)
+        """Say that the message ends here."""
+        try:
+            self._parts.close()
+        except ValueError as error:
+            raise Invalid(f"multipart: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

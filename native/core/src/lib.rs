@@ -1,4 +1,5 @@
-//! What the archive does to bytes: reading data sets, DICOM JSON, P-DATA, hashes.
+//! What the archive does to bytes: reading data sets, DICOM JSON, P-DATA, multipart messages,
+//! hashes.
 //!
 //! Pure functions and state machines over slices: no I/O, no Python, and unsafe code
 //! in the SIMD of `codec` alone. Every parser
@@ -13,6 +14,7 @@ pub mod element;
 pub mod frames;
 pub mod hash;
 pub mod json;
+pub mod multipart;
 pub mod pdu;
 pub mod record;
 pub mod scan;

@@ -15,6 +15,7 @@ mod json;
 mod landing;
 mod loan;
 mod mapping;
+mod multipart;
 mod pdu;
 mod populate;
 mod record;
@@ -35,6 +36,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     hash::register(module)?;
     json::register(module)?;
     landing::register(module)?;
+    multipart::register(module)?;
     pdu::register(module)?;
     populate::register(module)?;
     record::register(module)?;

@@ -20,7 +20,7 @@ from vna.web.addresses import Addresses
 from vna.web.context import ARCHIVE, SETTINGS
 from vna.web.intake import Intake
 from vna.web.media import DICOM, DICOM_JSON
-from vna.web.multipart import MultipartReader, PartBegin, PartEnd
+from vna.web.multipart import MultipartReader
 from vna.web.nativexml import native_xml
 from vna.web.negotiation import MediaRange, choose_model, parse_media
 from vna.web.problems import RETRY_AFTER_S, TooLarge, TooSlow, WrongMediaType
@@ -97,9 +97,9 @@ async def _parts(body: AsyncIterator[bytes], boundary: str, intake: Intake) -> N
     async for piece in body:
         for event in reader.feed(piece):
             match event:
-                case PartBegin(headers):
+                case dict() as headers:
                     await intake.begin(headers)
-                case PartEnd():
+                case None:
                     intake.end()
                 case content:
                     await intake.write(content)
