@@ -156,10 +156,10 @@ class Retrieval:
         if frames is None or frames.kind != FrameKind.NATIVE or frames.frame_bits % 8:
             return None
         size = frames.frame_bits // 8
-        span = self.bulk_span(stored, stored.version.holes[frames.hole])
-        if not 1 <= number <= frames.count or number * size > len(span):
+        hole = stored.version.holes[frames.hole]
+        if not 1 <= number <= frames.count or number * size > hole.length:
             return None  # `frame` says what is wrong
-        return span[(number - 1) * size : number * size]
+        return self._span(stored, hole.blob, (number - 1) * size, number * size)
 
     def bulk(self, stored: StoredObject, path: BulkPath) -> Hole:
         """Return what the bulk value at `path` is.
@@ -226,7 +226,8 @@ class Retrieval:
 
     def _span(self, stored: StoredObject, digest: bytes, start: int, stop: int) -> Span:
         (place,) = self._lookup.places([(stored, digest)])
-        return _part(stored, Span(digest, place, 0, place.length), start, stop)
+        _check_part(stored, place.length, start, stop)
+        return Span(digest, place, start, stop)
 
     def _bytes(self, item: Item) -> Piece:
         if isinstance(item, Span):
@@ -283,9 +284,13 @@ def _count(resource: str, size: int) -> None:
 
 def _part(stored: StoredObject, whole: Whole, start: int, stop: int) -> Whole:
     """Return bytes `[start, stop)` of a blob. Raises Corrupt unless it has what the index says."""
-    if not 0 <= start <= stop <= len(whole):
+    _check_part(stored, len(whole), start, stop)
+    return whole[start:stop]  # type: ignore[return-value]  # a part is of the same kind
+
+
+def _check_part(stored: StoredObject, length: int, start: int, stop: int) -> None:
+    if not 0 <= start <= stop <= length:
         raise Corrupt(
             f"instance {stored.sop_uid}: its index entry asks for bytes {start} to {stop} of a blob"
-            f" of {len(whole)}; `vna rebuild-index` makes it again"
+            f" of {length}; `vna rebuild-index` makes it again"
         )
-    return whole[start:stop]  # type: ignore[return-value]  # a part is of the same kind

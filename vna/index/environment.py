@@ -43,24 +43,25 @@ class _Gate:
     """Transactions pass together, a remap passes alone."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._inside = 0
         self._closed = False
 
     def enter(self) -> None:
-        with self._changed:
+        with self._lock:
             while self._closed:
                 self._changed.wait()
             self._inside += 1
 
     def try_enter(self) -> bool:
         """Pass if that needs no waiting for a remap; say if it did not."""
-        with self._changed:
+        with self._lock:
             self._inside += not self._closed
             return not self._closed
 
     def leave(self) -> None:
-        with self._changed:
+        with self._lock:
             self._inside -= 1
             if not self._inside and self._closed:
                 self._changed.notify_all()

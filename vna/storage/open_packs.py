@@ -12,6 +12,7 @@ from vna.errors import WouldWait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import TracebackType
 
     from vna.storage.tier import PackReader
     from vna.storage.tierset import TierSet
@@ -57,19 +58,15 @@ class OpenPacks:
         try:
             yield held.reader
         finally:
-            self._unpin(held)
+            self.unpin(held)
 
-    @contextmanager
-    def pin_open(self, pack: PackId) -> Iterator[PackReader]:
+    def pin_open(self, pack: PackId) -> _Pin:
         """Hold `pack` open if it is. Raises WouldWait when it must be opened first."""
         with self._lock:
             held = self._pinned(pack)
         if held is None:
             raise WouldWait
-        try:
-            yield held.reader
-        finally:
-            self._unpin(held)
+        return _Pin(self, held)
 
     def let_go(self) -> None:
         """Close what was removed and is not in use: its space is free only then."""
@@ -95,7 +92,8 @@ class OpenPacks:
             self._open.move_to_end(pack)
         return held
 
-    def _unpin(self, held: _Open) -> None:
+    def unpin(self, held: _Open) -> None:
+        """Let a pack go that was held open."""
         with self._lock:
             held.pins -= 1
             self._shrink()
@@ -106,3 +104,24 @@ class OpenPacks:
         if over > 0:
             for pack in [pack for pack, held in self._open.items() if not held.pins][:over]:
                 self._open.pop(pack).reader.close()
+
+
+class _Pin:
+    """A pack that is held open, until the end of a `with` statement."""
+
+    __slots__ = ("_held", "_packs")
+
+    def __init__(self, packs: OpenPacks, held: _Open) -> None:
+        self._packs = packs
+        self._held = held
+
+    def __enter__(self) -> PackReader:
+        return self._held.reader
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._packs.unpin(self._held)

@@ -43,11 +43,12 @@ class PresentBlobs:
     def read(self, place: BlobPlace, start: int = 0, stop: int | None = None) -> Piece:
         """Return bytes `[start, stop)` of a blob."""
         stop = place.length if stop is None else stop
+        if (raw := self._raw.get(place)) is not None:
+            with reading(place.pack), self._packs.pin_open(place.pack) as source:
+                return _read_raw(source, place, raw, start, stop)
         if (kept := self._decoded.read(place, start, stop)) is not None:
             return kept
         with reading(place.pack), self._packs.pin_open(place.pack) as source:
-            if (raw := self._raw.get(place)) is not None:
-                return _read_raw(source, place, raw, start, stop)
             record = StoredRecord.placed(_Present(source), place)
             if (raw := record.raw_chunks()) is not None:
                 if len(self._raw) >= _KNOWN:

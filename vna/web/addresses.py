@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 from urllib.parse import quote
 
@@ -41,9 +42,7 @@ class Addresses:
                     scheme = value
                 else:
                     host = value
-        if scheme not in ("http", "https") or not _HOST.fullmatch(host):
-            raise Invalid("the request's Host (or the proxy's forwarding header) is malformed")
-        return cls(f"{scheme}://{host}{settings.prefix}")
+        return cls(_root(scheme, host, settings.prefix))
 
     def study(self, study_uid: str) -> str:
         """Return the URL of a study."""
@@ -64,6 +63,13 @@ class Addresses:
     def bulk(self, stored: StoredObject) -> str:
         """Return the stem of a stored object's BulkDataURIs."""
         return f"{self.stored(stored)}/bulkdata"
+
+
+@lru_cache(maxsize=256)  # a client sends the same ones each time
+def _root(scheme: str, host: str, prefix: str) -> str:
+    if scheme not in ("http", "https") or not _HOST.fullmatch(host):
+        raise Invalid("the request's Host (or the proxy's forwarding header) is malformed")
+    return f"{scheme}://{host}{prefix}"
 
 
 def _quoted(uid: str) -> str:

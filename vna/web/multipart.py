@@ -98,7 +98,7 @@ class MultipartWriter:
 
     def opening(self, headers: Iterable[tuple[str, str]]) -> bytes:
         """Return what comes before a part's bytes; CRLF follows them."""
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
         return b"--" + self._boundary + b"\r\n" + lines.encode("latin-1") + b"\r\n"
 
     def closing(self) -> bytes:

@@ -17,7 +17,7 @@ The rules, where the standard leaves room or the archive cannot transcode yet:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -31,6 +31,7 @@ from vna.web.media import DICOM, DICOM_JSON, DICOM_XML, Coding, is_lossy
 from vna.web.problems import NotAcceptable
 
 __all__ = [
+    "Accepted",
     "Choice",
     "MediaRange",
     "accepted",
@@ -149,23 +150,31 @@ def _quality(text: str) -> float:
     return quality
 
 
-def accepted(request: web.BaseRequest) -> Sequence[MediaRange]:
-    """Return the media ranges that a request accepts, best first."""
+class Accepted(tuple[MediaRange, ...]):
+    """Media ranges, best first. Requests that say the same have the same one: it equals no other."""
+
+    __slots__ = ()
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+
+def accepted(request: web.BaseRequest) -> Accepted:
+    """Return the media ranges that a request accepts."""
     header = ",".join(request.headers.getall("Accept", ()))
     return _accepted(request.rel_url.raw_query_string, header)
 
 
 @lru_cache(maxsize=256)  # a client asks for all that it wants in a few ways
-def _accepted(query_string: str, header: str) -> Sequence[MediaRange]:
+def _accepted(query_string: str, header: str) -> Accepted:
     query = [
         unquote(value)  # not "+" to space: media types have plus signs
         for name, _, value in (pair.partition("=") for pair in query_string.split("&"))
         if name == "accept"
     ]
     if not query and not header.strip():
-        return (MediaRange("*/*", {}),)
+        return Accepted([MediaRange("*/*", {})])
     ranges = _ordered(parse_media_ranges(",".join(query))) + _ordered(parse_media_ranges(header))
-    return tuple(ranges)
+    return Accepted(ranges)
 
 
 def _ordered(ranges: Iterable[MediaRange]) -> list[MediaRange]:
@@ -174,7 +183,8 @@ def _ordered(ranges: Iterable[MediaRange]) -> list[MediaRange]:
     return sorted(usable, key=lambda media: (-media.quality, media.wild, media.media == "*/*"))
 
 
-def choose_dicom(ranges: Sequence[MediaRange], stored: str, *, one: bool) -> Choice | None:
+@lru_cache(maxsize=256)
+def choose_dicom(ranges: Accepted, stored: str, *, one: bool) -> Choice | None:
     """Return how an object stored in transfer syntax `stored` may leave as application/dicom.
 
     `one` allows the single-part form. None: only by transcoding, or not at all.
@@ -193,7 +203,8 @@ def choose_dicom(ranges: Sequence[MediaRange], stored: str, *, one: bool) -> Cho
     return None
 
 
-def choose_pixels(ranges: Sequence[MediaRange], coding: Coding, *, one: bool) -> Choice | None:
+@lru_cache(maxsize=256)
+def choose_pixels(ranges: Accepted, coding: Coding, *, one: bool) -> Choice | None:
     """Return how frames of `coding` may leave; see `choose_dicom`."""
     for media in ranges:
         single = not media.multipart and not media.wild

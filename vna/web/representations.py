@@ -15,13 +15,12 @@ def entity_tag(objects: Iterable[StoredObject], *form: str) -> str:
 
     `form` is whatever else the bytes depend on. A store, an update and a delete change it.
     """
-    digest = blake2b(digest_size=16)
-    for text in form:
-        digest.update(text.encode() + b"\0")
+    parts = ["\0".join((*form, "")).encode()]
     for stored in objects:
-        digest.update(f"{stored.study_uid}/{stored.series_uid}/{stored.sop_uid}\0".encode())
-        digest.update(stored.version.stamp.to_bytes(8, "big") + stored.version.digest)
-    return f'"{digest.hexdigest()}"'
+        version = stored.version
+        parts.append(f"{stored.study_uid}/{stored.series_uid}/{stored.sop_uid}\0".encode())
+        parts += version.stamp.to_bytes(8, "big"), version.digest
+    return f'"{blake2b(b"".join(parts), digest_size=16).hexdigest()}"'
 
 
 def resource_tag(state: str, *form: str) -> str:

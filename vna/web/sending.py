@@ -107,9 +107,11 @@ def requested_range(request: web.Request, length: int, etag: str) -> ByteRange:
 
 def not_modified(request: web.Request, etag: str) -> web.Response | None:
     """Return 304 when the client has the version `etag` already (RFC 9110 13.1.2)."""
+    if hdrs.IF_NONE_MATCH not in request.headers:
+        return None
     known = [
         tag.strip().removeprefix("W/").replace(_IN_ZSTD, '"')
-        for tag in request.headers.get("If-None-Match", "").split(",")
+        for tag in request.headers[hdrs.IF_NONE_MATCH].split(",")
     ]
     if etag in known or "*" in known:
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
