@@ -11,6 +11,7 @@ from vna.dicom.keys import keys_of
 from vna.errors import WouldWait
 from vna.index import Index, IndexSettings
 from vna.testing.commits import store
+from vna.types import Level
 
 
 class ManualClock(SystemClock):
@@ -72,3 +73,19 @@ def test_a_glance_does_not_wait_while_the_map_grows(index):
     with index._environment._gate.alone(1.0), pytest.raises(WouldWait):
         looks.read(studies(1))
     assert len(looks.read(studies(1))) == 1
+
+
+def test_keys_read_at_once_count_as_rows(index):
+    looks = Glances(index, ManualClock())
+
+    def entries(count):
+        def work(glance):
+            with glance.read() as reader:
+                return reader.entries(Level.STUDY, b"", b"\xff", count)
+
+        return work
+
+    few = ROWS // 2
+    assert len(looks.read(entries(few))) == few
+    with pytest.raises(WouldWait):
+        looks.read(entries(ROWS))

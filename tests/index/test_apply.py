@@ -223,8 +223,8 @@ def test_attributes_and_keys_are_of_the_newest_store(index):
         assert not list(reader.ids(Level.STUDY, b"00080020:20200707", b"00080020:20200708"))
     apply(index, store(30, 2, said=6))
     with index.read() as reader:
-        found = list(reader.entries(Level.STUDY, b"00080020:", b"00080020;"))
-        assert found == [(b"00080020:20200707", (study.id,))]
+        (found,) = reader.entries(Level.STUDY, b"00080020:", b"00080020;")
+        assert reader.parts(Level.STUDY, found) == (b"00080020:20200707", (study.id,))
 
 
 def test_the_feed_has_no_gaps_and_pages(index):
@@ -311,11 +311,13 @@ def test_listing_goes_on_after_an_id(index):
             assert list(reader.instances_of(studies[2].id, after=after)) == instances[n + 1 :]
         only = list(reader.instances_of(studies[2].id, instances[0].series_id))
         assert only == instances[:10]
-        entries = list(reader.entries(Level.INSTANCE, b"00200013:", b"00200013;"))
+        numbers = (Level.INSTANCE, b"00200013:", b"00200013;")
+        entries = reader.entries(*numbers)
         assert len(entries) == 200
         for n in (0, 99, 199):
-            rest = reader.entries(Level.INSTANCE, b"00200013:", b"00200013;", after=entries[n])
-            assert list(rest) == entries[n + 1 :]
+            assert reader.entries(*numbers, after=entries[n]) == entries[n + 1 :]
+            assert reader.entries(*numbers, 7, entries[n]) == entries[n + 1 : n + 8]
+        assert reader.entries(*numbers, 0) == []
 
 
 def test_reopening_keeps_everything(settings):

@@ -47,9 +47,9 @@ class Glances:
         finally:
             self._look()
 
-    def _spend(self) -> None:
-        self._left -= 1
-        if not self._left % LOOKED_AFTER and (self._look() or not self._left):
+    def _spend(self, rows: int) -> None:
+        self._left -= rows
+        if self._left <= 0 or (self._left % LOOKED_AFTER < rows and self._look()):
             raise WouldWait
 
     def _look(self) -> bool:

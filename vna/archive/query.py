@@ -16,7 +16,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import NamedTuple, Protocol, Self, TypeAlias
+from typing import Protocol, Self, TypeAlias
 
 from vna.archive.inventory import ONLINE, availability
 from vna.dicom.attributes import (
@@ -129,10 +129,11 @@ def _candidates(reader: Reader, planned: PlannedQuery) -> _Candidates:
     if path.uids:
         named = {ids for uid in path.uids for ids in _named(reader, path.level, uid)}
         return _Listed(path.level, sorted(named), walk)
-    entries = list(islice(_entries(reader, path), SORTED_CANDIDATES + 1))
+    entries = _entries(reader, path, SORTED_CANDIDATES + 1)
     if len(entries) > SORTED_CANDIDATES:
         return _Streamed(path, entries, walk)
-    return _Listed(path.level, sorted({entry.ids for entry in entries}), walk)
+    named = {reader.parts(path.level, entry)[1] for _, entry in entries}
+    return _Listed(path.level, sorted(named), walk)
 
 
 class _Candidates(Protocol):
@@ -162,21 +163,21 @@ class _Listed:
                 yield from self._walk.of(reader, entity)
 
 
-class _Entry(NamedTuple):
-    """An entry of the index under a secondary key: the number of the plan's range that it is in."""
-
-    range: int
-    key: bytes
-    ids: EntityId
+_Entry: TypeAlias = tuple[int, bytes]
+"""The number of the plan's range that an entry of the index is in, and the entry."""
 
 
-def _entries(reader: Reader, path: Plan, after: _Entry | None = None) -> Iterator[_Entry]:
-    """Yield the entries in a plan's ranges, range by range, in the order of keys."""
-    begin = 0 if after is None else after.range
+def _entries(reader: Reader, path: Plan, count: int, after: _Entry = (0, b"")) -> list[_Entry]:
+    """Return the first `count` entries in a plan's ranges, range by range, in the order of keys."""
+    begin, last = after
+    found: list[_Entry] = []
     for number, (low, high) in enumerate(path.ranges[begin:], begin):
-        for key, ids in reader.entries(path.level, low, high, after and after[1:]):
-            yield _Entry(number, key, ids)
-        after = None
+        entries = reader.entries(path.level, low, high, count - len(found), last)
+        found += [(number, entry) for entry in entries]
+        if len(found) == count:
+            break
+        last = b""
+    return found
 
 
 class _Streamed:
@@ -195,10 +196,11 @@ class _Streamed:
         # Of the entries read one stays, the last: from there it goes on.
         missing = count + 1 - len(self._entries)
         if missing > 0:
-            self._entries += islice(_entries(reader, path, self._entries[-1]), missing)
+            self._entries += _entries(reader, path, missing, self._entries[-1])
         self.ended = len(self._entries) <= count
         some, self._entries = self._entries[:count], self._entries[count:]
-        for number, key, ids in some:
+        for number, entry in some:
+            key, ids = reader.parts(path.level, entry)
             entity = reader.entity(path.level, ids)
             if entity is not None and path.is_first(entity.attributes, number, key):
                 yield from self._walk.of(reader, entity)

@@ -88,7 +88,7 @@ class Plan:
 
     def is_first(self, attributes: Attributes, number: int, key: bytes) -> bool:
         """Say whether `key` of an entity, in range `number`, is the first that it has in the ranges."""
-        if not self.several:
+        if not self.several or self._has_one_key(attributes):
             return True
         keys = keys_of(self.level, {self.attribute: attributes.get(self.attribute, [])})
         places = (
@@ -98,6 +98,12 @@ class Plan:
             if low <= each < high
         )
         return (number, key) == min(places, default=(number, key))
+
+    def _has_one_key(self, attributes: Attributes) -> bool:
+        """Say whether that is plain to see: one value, of one group, which is not looked for by words."""
+        values = attributes.get(self.attribute, ())
+        by_word = self.ranges[0][0][0] & WORD
+        return len(self.ranges) == len(values) == 1 and not by_word and "=" not in str(values[0])
 
 
 def keys_of(level: Level, attributes: Attributes) -> list[bytes]:

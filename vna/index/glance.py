@@ -25,11 +25,11 @@ class Snapshots(Protocol):
 class Glance:
     """Snapshots that are begun without waiting, and ask before each row whether they may have it.
 
-    `spend` is called once for every row, and raises WouldWait for one that is too much. Beginning
+    `spend` is called with the number of rows, and raises WouldWait when they are too many. Beginning
     a snapshot raises it while the map grows.
     """
 
-    def __init__(self, environment: Environment, spend: Callable[[], None]) -> None:
+    def __init__(self, environment: Environment, spend: Callable[[int], None]) -> None:
         self._environment = environment
         self._spend = spend
 
@@ -46,22 +46,24 @@ class _Sparing(Transaction):
 
     __slots__ = ("_spend",)
 
-    def __init__(self, txn: Transaction, spend: Callable[[], None]) -> None:
+    def __init__(self, txn: Transaction, spend: Callable[[int], None]) -> None:
         super().__init__(txn.handle, txn.tables)
         self._spend = spend
 
     def get(self, table: Table, key: bytes) -> bytes | None:
-        self._spend()
+        self._spend(1)
         return super().get(table, key)
 
     def scan(
         self, table: Table, prefix: bytes = b"", start: bytes = b""
     ) -> Iterator[tuple[bytes, bytes]]:
         for entry in super().scan(table, prefix, start):
-            self._spend()
+            self._spend(1)
             yield entry
 
-    def keys(self, table: Table, start: bytes, stop: bytes) -> Iterator[bytes]:
-        for key in super().keys(table, start, stop):
-            self._spend()
-            yield key
+    def keys(
+        self, table: Table, start: bytes, stop: bytes, count: int | None = None
+    ) -> list[bytes]:
+        found = super().keys(table, start, stop, count)
+        self._spend(len(found))  # only now: they lie on a page or two
+        return found

@@ -98,8 +98,8 @@ class Index:
         """Return a snapshot to be used in a `with` statement."""
         return Reader(self._environment, self._environment.begin_read)
 
-    def glance(self, spend: Callable[[], None]) -> Glance:
-        """Return snapshots that never wait, and call `spend` before each row that they read."""
+    def glance(self, spend: Callable[[int], None]) -> Glance:
+        """Return snapshots that never wait, and call `spend` with each number of rows they read."""
         return Glance(self._environment, spend)
 
     @property

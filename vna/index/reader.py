@@ -45,7 +45,6 @@ from vna.index.layout import (
     patient_studies_key,
     purge_key,
     row_key,
-    secondary_key,
     secondary_parts,
     series_key,
     void_key,
@@ -253,28 +252,32 @@ class Reader:
         value = self._txn.last(Table.INSTANCES, low, high)
         return decode_instance(value) if value is not None else None
 
-    def ids(
-        self, level: Level, low: bytes, high: bytes, after: tuple[bytes, EntityId] | None = None
-    ) -> Iterator[EntityId]:
+    def ids(self, level: Level, low: bytes, high: bytes) -> Iterator[EntityId]:
         """Yield the ids of entities with a secondary key in `[low, high)`, in order of key, then id.
 
-        An id leads to the entity and its parents: `(patient,)`, `(study,)`, `(study, series)` or
-        `(study, series, instance)`. An entity with several keys in the range comes as often.
+        An entity with several keys in the range comes as often.
         """
-        return (ids for _, ids in self.entries(level, low, high, after))
+        return (self.parts(level, entry)[1] for entry in self.entries(level, low, high))
 
     def entries(
-        self, level: Level, low: bytes, high: bytes, after: tuple[bytes, EntityId] | None = None
-    ) -> Iterator[tuple[bytes, EntityId]]:
-        """Yield `(secondary key, ids)` as `ids` does; the last entry seen is an `after`."""
-        if after is not None:
-            key, ids = after
-            start = secondary_key(level, key, row_key(*ids[:-1], ids[-1] + 1))
-        else:
-            start = bytes([level]) + low
+        self, level: Level, low: bytes, high: bytes, count: int | None = None, after: bytes = b""
+    ) -> list[bytes]:
+        """Return what the index has under the secondary keys in `[low, high)`, in the order of `ids`.
+
+        The first `count` entries, or all; from behind the entry `after` on, if given. `parts` says
+        what an entry is.
+        """
+        start = after + b"\0" if after else bytes([level]) + low
         # No key holds a zero, so an entry is below `high` where its key is.
-        for entry in self._txn.keys(Table.KEYS, start, bytes([level]) + high):
-            yield secondary_parts(level, entry)
+        return self._txn.keys(Table.KEYS, start, bytes([level]) + high, count)
+
+    def parts(self, level: Level, entry: bytes) -> tuple[bytes, EntityId]:
+        """Return secondary key and ids of an entry.
+
+        The ids lead to the entity and its parents: `(patient,)`, `(study,)`, `(study, series)` or
+        `(study, series, instance)`.
+        """
+        return secondary_parts(level, entry)
 
     # blobs, packs, feed, counts -----------------------------------------------------------------
     def blob(self, digest: bytes) -> BlobPlace | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Any
 
 import lmdb
@@ -86,11 +86,15 @@ class Transaction:
                     return
                 yield key, value
 
-    def keys(self, table: Table, start: bytes, stop: bytes) -> Iterator[bytes]:
-        """Yield the keys from `start` on that are below `stop`; the table must not change."""
+    def keys(
+        self, table: Table, start: bytes, stop: bytes, count: int | None = None
+    ) -> list[bytes]:
+        """Return the keys from `start` on that are below `stop`: the first `count` of them, or all."""
         with self._txn.cursor(db=self._tables[table]) as cursor:
-            if cursor.set_range(start):
-                yield from takewhile(stop.__gt__, cursor.iternext(values=False))
+            if not cursor.set_range(start):
+                return []
+            every = takewhile(stop.__gt__, cursor.iternext(values=False))
+            return list(islice(every, count))
 
     def last(self, table: Table, low: bytes, high: bytes) -> bytes | None:
         """Return the value at the largest key from `low` on that is below `high`."""
