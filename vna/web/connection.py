@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
 from vna.web.prompt import PromptAnswers, plain
+from vna.web.upload import Heads, Receiver, Upload
 
 __all__ = ["PromptServer"]
 
@@ -25,30 +27,39 @@ class PromptServer(web.Server):
             **self._options,
         )
         self._answers = answers
+        self._heads: Heads | None = None
 
     def __call__(self) -> RequestHandler:
         """Return a new connection."""
         loop = asyncio.get_running_loop()
-        return Connection(self, self._answers, loop=loop, **self._options)
+        if self._heads is None:
+            self._heads = Heads()
+        return Connection(self, self._answers, self._heads, loop=loop, **self._options)
 
 
 class Connection(RequestHandler):
     """A connection that looks at each request before aiohttp does, while it has sent only plain ones.
 
-    With the first other bytes aiohttp reads it alone, for good: only then it is sure what its parser
+    A `Receiver` takes the bodies of plain POSTs. With the first other bytes aiohttp reads it alone, for good: only then it is sure what its parser
     holds. Timeouts, shutdown and whatever has to wait are aiohttp's throughout.
     """
 
-    __slots__ = ("_answers", "_plain")
+    __slots__ = ("_answers", "_heads", "_plain", "_receiver")
 
-    def __init__(self, server: web.Server, answers: PromptAnswers, **options: Any) -> None:
+    def __init__(
+        self, server: web.Server, answers: PromptAnswers, heads: Heads, **options: Any
+    ) -> None:
         super().__init__(server, **options)
         self._answers = answers
+        self._heads = heads
+        self._receiver: Receiver | None = None
         self._plain = True
 
     def data_received(self, data: bytes) -> None:
         """Answer a request that came while nothing else was to be done, or leave it to aiohttp."""
         if self._plain:
+            if data.startswith(b"POST ") and self._received_elsewhere(data):
+                return
             request = plain(data)
             self._plain = request is not None
             if request is not None and self._idle():
@@ -59,6 +70,25 @@ class Connection(RequestHandler):
                     self.transport.writelines(message)
                     return
         super().data_received(data)
+
+    def _received_elsewhere(self, data: bytes) -> bool:
+        """Have a POST, and what comes behind it, received by a `Receiver`; False if it is not plain."""
+        if self._receiver is None:
+            self._receiver = Receiver(self, self._heads)
+        return self._receiver.take_over(data)
+
+    def ask(self, message: RawRequestMessage, body: Upload) -> bool:
+        """Queue a request, as aiohttp does with those that it has parsed.
+
+        False if another one is waiting already, or the connection ends.
+        """
+        if self._messages or self._close or self._force_close:
+            return False
+        self._request_count += 1
+        self._messages.append((message, cast("StreamReader", body)))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        return True
 
     def _idle(self) -> bool:
         """Say whether all earlier requests are answered, and the client has taken the answers."""

@@ -7,14 +7,13 @@ a plain request, and every answer that has to wait or is no success, is left to 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from functools import lru_cache
 from typing import Any, Final, TypeAlias, cast
 
 from aiohttp import HttpVersion11, hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from vna.errors import VnaError, WouldWait
 from vna.web.answer import Answer
 from vna.web.context import ARCHIVE, CLOCK, PREPARED, REQUEST_ID, REQUEST_IDS, SETTINGS
 from vna.web.drain import REQUESTS
@@ -24,7 +23,7 @@ from vna.web.routes.frames import retrieve_frames
 from vna.web.routes.metadata import retrieve_metadata
 from vna.web.routes.wado import retrieve_instance
 
-__all__ = ["Plain", "PromptAnswers", "plain"]
+__all__ = ["KNOWN", "Plain", "PromptAnswers", "header_fields", "plain"]
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -35,7 +34,7 @@ HANDLERS: Final = frozenset({retrieve_frames, retrieve_instance, retrieve_metada
 
 _REQUEST = re.compile(rb"GET (/[A-Za-z0-9._~/,\-]*) HTTP/1\.1\r\n")
 _FIELD = re.compile(r"([A-Za-z0-9\-]+):[ \t]*([!-~](?:[ \t!-~]*[!-~])?)?[ \t]*")
-_KNOWN: Final = frozenset(
+KNOWN: Final = frozenset(
     {
         *("host", "connection", "accept", "accept-encoding", "accept-language", "user-agent"),
         *("authorization", "cookie", "origin", "referer", "cache-control", "pragma"),
@@ -62,11 +61,15 @@ def plain(data: bytes) -> Plain | None:
 
 @lru_cache(maxsize=256)  # a client sends the same ones each time
 def _fields(block: bytes) -> CIMultiDictProxy[str] | None:
+    return header_fields(block, KNOWN)
+
+
+def header_fields(block: bytes, known: Collection[str]) -> CIMultiDictProxy[str] | None:
     """Return the header fields of a request; None unless all are known, each there once."""
     fields: CIMultiDict[str] = CIMultiDict()
     for line in block.decode("latin-1").split("\r\n"):
         field = _FIELD.fullmatch(line)
-        if field is None or field[1].lower() not in _KNOWN or field[1] in fields:
+        if field is None or field[1].lower() not in known or field[1] in fields:
             return None
         fields[field[1]] = field[2] or ""
     keeps = fields.get(hdrs.CONNECTION, "keep-alive").lower() == "keep-alive"
@@ -161,7 +164,7 @@ def _result(work: Coroutine[Any, Any, web.StreamResponse]) -> web.StreamResponse
         work.send(None)
     except StopIteration as end:
         return cast("web.StreamResponse", end.value)
-    except (WouldWait, VnaError, web.HTTPException):
+    except Exception:  # noqa: BLE001  # loop boundary: aiohttp's way meets it again, and tells
         return None
     work.close()
     return None
