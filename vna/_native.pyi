@@ -59,6 +59,12 @@ def acknowledge_now(descriptor: int) -> None:
     descriptor stays its owner's.
     """
 
+def answer_now(descriptor: int, data: bytes) -> int:
+    """Send on a TCP socket what goes without waiting, then `acknowledge_now`; return how many bytes.
+
+    0 where nothing can be sent, for whatever reason: whoever owns the descriptor will find it out.
+    """
+
 class PresentFile:
     """An open file, as far as the page cache has it. The descriptor stays its owner's.
 

@@ -1,20 +1,26 @@
 """C-STOREs of objects that come whole: taken where they arrive, answered like all others."""
 
+import asyncio
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 import vna.archive.ingest
+from vna._native import Landing
 from vna.archive import ArchiveSettings, Ingest, Stored
 from vna.archive.commit import Proposal
 from vna.archive.ingest import SMALL_PIECE
-from vna.dimse.association import Association
+from vna.dimse.association import Association, AssociationLost
 from vna.dimse.commands import Command, CommandField
+from vna.dimse.machine import Machine
 from vna.dimse.pdu import RELEASE_REQUEST, PduType
+from vna.dimse.settings import DimseSettings
 from vna.types import DeleteCommit, Level
 
 WAIT_S = 60
@@ -202,3 +208,26 @@ def test_a_fault_of_ours_ends_the_association_and_nothing_else(
     assert peer.pdu()[0] == PduType.ABORT
     node.idle()
     assert "a fault" in caplog.text
+
+
+def test_answers_keep_their_bytes_when_the_peer_reads_late() -> None:
+    pieces = [bytes([number]) * (3 << 20) for number in (1, 2)]
+
+    async def received() -> bytes:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        association = Association(Machine(acceptor=True), DimseSettings(), Landing())
+        loop = asyncio.get_running_loop()
+        await loop.connect_accepted_socket(lambda: association, ours)
+        association.answer([pieces[0][:5], pieces[0][5:]])
+        association.answer([pieces[1]])
+        association.answer([b"end"])
+        association.close()
+        with theirs, theirs.makefile("rb") as file:
+            data = await asyncio.to_thread(file.read)
+            await association.closed
+        with pytest.raises(AssociationLost):
+            association.answer([b"late"])
+        return data
+
+    assert uvloop.run(received()) == b"".join([*pieces, b"end"])

@@ -16,7 +16,15 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, NoReturn, TypeAlias, cast
 
-from vna._native import Deframer, Landing, ProtocolError, acknowledge_now, message, pdata
+from vna._native import (
+    Deframer,
+    Landing,
+    ProtocolError,
+    acknowledge_now,
+    answer_now,
+    message,
+    pdata,
+)
 from vna.dimse import commands, pdu
 from vna.dimse.commands import Command, CommandField
 from vna.dimse.machine import Data, Event, Machine, Message, Released, ReleaseRequested, State
@@ -375,17 +383,23 @@ class Association(asyncio.BufferedProtocol):
         if self.machine.artim:
             self._heard = self._loop.time()
 
-    def expect(self) -> None:
-        """Have the kernel acknowledge the next request as it comes, before we have read it.
+    def answer(self, pieces: list[Buffer]) -> None:
+        """Send a short response to a peer that is likely to send its next request. AssociationLost.
 
-        An answer that leaves puts the connection into the mode of delayed acknowledgements, in
-        which a sender with Nagle's algorithm on would wait for us to read each of its segments.
+        It leaves at once unless others wait to leave; responses to several requests may change
+        places. The kernel then acknowledges the next request as it comes, before we have read it:
+        an answer puts the connection into the mode of delayed acknowledgements, in which a sender
+        with Nagle's algorithm on would wait for us to read each of its segments.
         """
-        self._loop.call_soon(self._acknowledge)  # the answer leaves at the end of this turn
-
-    def _acknowledge(self) -> None:
-        if self._descriptor >= 0:
-            acknowledge_now(self._descriptor)
+        self.check()
+        assert self._transport is not None, "connected"
+        if self._descriptor < 0 or self._transport.get_write_buffer_size():
+            self._transport.writelines(pieces)
+            return
+        data = b"".join(pieces)
+        sent = answer_now(self._descriptor, data)
+        if sent < len(data):
+            self._transport.write(data[sent:])
 
     async def drained(self) -> None:
         """Wait until the peer has read enough. Raises AssociationLost."""

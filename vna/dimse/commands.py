@@ -30,12 +30,12 @@ class CommandField(IntEnum):
     C_CANCEL = 0x0FFF
 
 
+_NAMES: Final = {int(field): field.name.replace("_", "-") for field in CommandField}
+
+
 def name_of(field: int) -> str:
     """Return a request's name as the standard writes it, such as C-STORE."""
-    try:
-        return CommandField(field).name.replace("_", "-")
-    except ValueError:
-        return f"command {field:04X}"
+    return _NAMES.get(field) or f"command {field:04X}"
 
 
 class Command(msgspec.Struct, kw_only=True):

@@ -59,7 +59,7 @@ class Operation(msgspec.Struct, frozen=True):
             parts.append(part)
         return b"".join(parts)
 
-    def response(self, status: int) -> Command:
+    def response(self, status: int, comment: str = "") -> Command:
         """Return a response command set, to which more can be added."""
         return Command(
             field=self.request.field | RESPONSE,
@@ -67,6 +67,7 @@ class Operation(msgspec.Struct, frozen=True):
             affected_sop_class=self.request.affected_sop_class or self.context.abstract_syntax,
             affected_sop_uid=self.request.affected_sop_uid,
             status=status,
+            comment=comment[:COMMENT_LENGTH],
         )
 
     def pdus(self, command: Command, data: bytes | None = None) -> list[Buffer]:
@@ -82,6 +83,6 @@ class Operation(msgspec.Struct, frozen=True):
 
     def respond(self, status: int, comment: str = "", offending: tuple[int, ...] = ()) -> None:
         """Send a response without a data set."""
-        command = self.response(status)
-        command.comment, command.offending = comment[:COMMENT_LENGTH], offending
+        command = self.response(status, comment)
+        command.offending = offending
         self.send(command)

@@ -80,7 +80,9 @@ class Counter(_Counted):
 
     def add(self, *values: str, by: float = 1) -> None:
         """Count one more, or `by`, of the series with these label values. Any thread."""
-        place, registry = self.place(values), self._registry
+        place, registry = self._places.get(values), self._registry
+        if place is None:
+            place = self.place(values)
         with registry.lock:
             registry.cells[place] += by
 

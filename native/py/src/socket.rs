@@ -25,6 +25,17 @@ fn acknowledge_now(descriptor: c_int) {
     let _ = descriptor;
 }
 
+/// Send `data`, as much as goes without waiting, and have what comes next acknowledged at once.
+#[pyfunction]
+fn answer_now(descriptor: c_int, data: &[u8]) -> usize {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the kernel reads the bytes of `data`, and refuses what is no socket.
+    let sent = unsafe { libc::send(descriptor, data.as_ptr().cast(), data.len(), flags) };
+    acknowledge_now(descriptor);
+    usize::try_from(sent).unwrap_or_default()
+}
+
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_function(wrap_pyfunction!(acknowledge_now, module)?)
+    module.add_function(wrap_pyfunction!(acknowledge_now, module)?)?;
+    module.add_function(wrap_pyfunction!(answer_now, module)?)
 }

@@ -79,8 +79,7 @@ def _acknowledge(operation: Operation, stored: Stored) -> None:
         operation.request.affected_sop_uid,
         stored.outcome,
     )
-    operation.respond(status, stored.warning)
-    operation.association.expect()
+    operation.association.answer(operation.pdus(operation.response(status, stored.warning)))
 
 
 async def _take(operation: Operation, ingest: Ingest) -> Stored:
