@@ -315,7 +315,7 @@ def test_c08_the_asynchronous_window_is_negotiated(
     window.maximum_number_operations_invoked = asked
     window.maximum_number_operations_performed = 5
     association = associate(node, ext_neg=[window])
-    assert association.acceptor.asynchronous_operations == (answered, 1)
+    assert association.acceptor.asynchronous_operations == (answered, 5)
 
 
 def test_c08_requests_sent_ahead_are_answered_in_turn(

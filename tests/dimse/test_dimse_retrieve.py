@@ -216,7 +216,7 @@ def test_c28_an_instance_that_cannot_be_read_fails_alone(
             yield run
 
     monkeypatch.setattr(Archive, "dataset_runs", damaged)
-    monkeypatch.setattr(Archive, "dataset_at_hand", lambda *_: None)
+    monkeypatch.setattr(Archive, "datasets_at_hand", lambda *_: iter(()))
     query = identifier("STUDY", StudyInstanceUID=STUDY)
     answers = (
         move(node, "study", "THERE", query) if verb == "move" else get(node, "study", query, CT)[0]

@@ -1,7 +1,7 @@
 """Conformance lines 27 to 30 with peers made of bytes: cancelled, hung up, answered oddly."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelMove,
 )
 
+from vna.archive import Archive, Run, StoredObject
 from vna.dimse.commands import RESPONSE, Command, CommandField
 from vna.dimse.pdu import (
     AssociateRequest,
@@ -71,8 +72,18 @@ async def _cancelled(node: Any) -> None:
 
 
 @pytest.fixture
+def window() -> tuple[int, int] | None:
+    """What the peer of `raw_get` proposes: operations that it invokes, and performs, at once."""
+    return None
+
+
+@pytest.fixture
 def raw_get(
-    node: Any, store: Callable[..., Any], raw_peer: Callable[..., Any], three: list[Dataset]
+    node: Any,
+    store: Callable[..., Any],
+    raw_peer: Callable[..., Any],
+    three: list[Dataset],
+    window: tuple[int, int] | None,
 ) -> Any:
     """A peer made of bytes that has asked for three instances by C-GET, message id 9."""
     assert store(node, *three) == [0, 0, 0]
@@ -82,7 +93,7 @@ def raw_get(
         ProposedContext(1, model, (ExplicitVRLittleEndian,)),
         ProposedContext(3, CTImageStorage, (ExplicitVRLittleEndian,)),
     )
-    user = UserInformation(roles={CTImageStorage: (False, True)})
+    user = UserInformation(roles={CTImageStorage: (False, True)}, window=window)
     peer.send(encode_request(AssociateRequest("VNA", "RAW", contexts, user)))
     assert peer.pdu()[0] == PduType.ASSOCIATE_AC
     request = Command(
@@ -124,6 +135,79 @@ def test_c29_a_data_set_with_a_response_is_passed_over(raw_get: Any) -> None:
             raw_get.send(raw_get.message(_answer(command, data_set_type=1), b"x" * 40_000))
     assert asked == [1, 2, 3]
     assert (command.completed, command.failed, command.warning) == (3, 0, 0)
+
+
+def _stores(peer: Any, count: int) -> list[Command]:
+    """Return the next C-STORE requests; their data sets and pending responses are passed over."""
+    requests: list[Command] = []
+    while len(requests) < count:
+        command = peer.command()
+        if command.field == CommandField.C_STORE:
+            _skip_data_set(peer)
+            requests.append(command)
+    return requests
+
+
+def _final(peer: Any) -> Command:
+    """Return the final response to the retrieval; pending ones are passed over."""
+    while (command := peer.command()).status == 0xFF00:
+        assert command.responded_to == 9
+    return command
+
+
+@pytest.fixture
+def in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked for counts as in memory, though it be read from a disk."""
+
+    def read(archive: Archive, objects: list[StoredObject]) -> Iterator[Run]:
+        return ([*archive.dataset(stored)] for stored in objects)
+
+    monkeypatch.setattr(Archive, "datasets_at_hand", read)
+
+
+@pytest.mark.usefixtures("in_memory")
+@pytest.mark.parametrize("window", [(1, 2), (1, 0)])
+def test_c08_sub_operations_are_under_way_together_and_answered_in_any_order(
+    raw_get: Any, three: list[Dataset], window: tuple[int, int]
+) -> None:
+    first, *others = _stores(raw_get, window[1] or 3)  # none of them answered
+    for request in others[::-1]:
+        raw_get.send(raw_get.message(_answer(request)))
+    rest = _stores(raw_get, 3 - 1 - len(others))
+    for request in [*rest, first]:
+        status = 0xB000 if request is first else 0
+        raw_get.send(raw_get.message(_answer(request, status=status)))
+    final = _final(raw_get)
+    assert (final.status, final.completed, final.warning, final.failed) == (0xB000, 2, 1, 0)
+    took = [request.affected_sop_uid for request in (first, *others, *rest)]
+    assert took == [ds.SOPInstanceUID for ds in three]
+
+
+@pytest.mark.usefixtures("in_memory")
+@pytest.mark.parametrize("window", [(1, 2)])
+def test_c30_what_is_under_way_at_a_cancel_is_waited_for(
+    raw_get: Any, node: Any, window: tuple[int, int]
+) -> None:
+    first, second = _stores(raw_get, window[1])
+    raw_get.send(raw_get.message(Command(field=CommandField.C_CANCEL, responded_to=9)))
+    for request in (second, first):
+        raw_get.send(raw_get.message(_answer(request)))
+    final = _final(raw_get)
+    assert (final.status, final.remaining, final.completed) == (0xFE00, 1, 2)
+
+
+@pytest.mark.usefixtures("in_memory")
+@pytest.mark.parametrize("window", [(1, 2)])
+def test_c29_a_second_response_to_one_request_ends_the_association(
+    raw_get: Any, window: tuple[int, int]
+) -> None:
+    first, _ = _stores(raw_get, window[1])
+    answer = raw_get.message(_answer(first))
+    raw_get.send(answer + answer)
+    kind, _ = raw_get.pdu()
+    while kind == PduType.DATA:  # the third instance, and pending responses
+        kind, _ = raw_get.pdu()
+    assert kind == PduType.ABORT
 
 
 @pytest.mark.parametrize("changes", [{"responded_to": 77}, {"field": CommandField.C_ECHO}])

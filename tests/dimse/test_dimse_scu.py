@@ -47,17 +47,19 @@ def test_a_peer_that_accepts_no_context(node: Any) -> None:
         node.run(ask())
 
 
+@pytest.mark.parametrize("window", [1, 4])
 def test_an_archive_sends_to_another_archive(
     start_node: Callable[..., Any],
     store: Callable[..., Any],
     move: Callable[..., Any],
     identifier: Callable[..., Any],
     instance: Callable[..., Any],
+    window: int,
 ) -> None:
     there = start_node()
-    here = start_node(remotes=(Remote("VNA", "127.0.0.1", there.port),))
-    objects = [instance(PixelData=bytes(3 << 20)), instance()]
-    assert store(here, *objects) == [0, 0]
+    here = start_node(remotes=(Remote("VNA", "127.0.0.1", there.port, window=window),))
+    objects = [instance(), instance(PixelData=bytes(3 << 20)), *(instance() for _ in range(6))]
+    assert store(here, *objects) == [0] * 8
     final, _ = move(here, "study", "VNA", identifier("STUDY", StudyInstanceUID="1.2.3.1"))[-1]
     assert final.Status == 0
     assert there.sop_uids("1.2.3.1") == here.sop_uids("1.2.3.1")

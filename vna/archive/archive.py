@@ -419,19 +419,29 @@ class Archive(Keeping):
         self._retrieval.note("dataset", stored, items)
         return self._retrieval.pieces(items)
 
-    def dataset_at_hand(self, stored: StoredObject) -> Run | None:
-        """Return a data set as received if it is in memory, and a run; else None: ask for its runs.
+    def datasets_at_hand(self, objects: Sequence[StoredObject]) -> Iterator[Run]:
+        """Yield data sets as received, each read when it is asked for.
 
-        Belongs to the event loop.
+        Ends before one that is not in memory, or longer than a run: ask for its runs. Belongs to
+        the event loop.
         """
-        try:
-            items = self._present.dataset(stored)
-        except (WouldWait, VnaError):  # what is wrong is told to who reads the runs
-            return None
-        run = self._flow.at_hand(items)
-        if run is not None:
+        for stored, items in zip(objects, self._items_at_hand(objects), strict=False):
+            run = self._flow.at_hand(items)
+            if run is None:
+                return
             self._present.note("dataset", stored, items)
-        return run
+            yield run
+
+    def _items_at_hand(self, objects: Sequence[StoredObject]) -> Iterator[list[Item]]:
+        """Yield what data sets are made of: looked up together, one by one where that cannot be."""
+        try:
+            found = self._present.datasets(objects)
+        except (WouldWait, VnaError):  # what is wrong is told to who reads the runs
+            found = []
+        yield from found
+        with suppress(WouldWait, VnaError):
+            for stored in objects[len(found) :]:
+                yield self._present.dataset(stored)
 
     async def dataset_runs(self, stored: StoredObject) -> AsyncGenerator[Run, None]:
         """Yield the data set exactly as received, in runs of about 1 MiB, read a run ahead."""

@@ -208,7 +208,10 @@ class PresentReads:
 
     def read_each(self, wanted: Sequence[tuple[bytes, BlobPlace]]) -> Iterator[Piece]:
         """Yield small blobs, each whole."""
-        return (self.read(digest, place, 0, place.length) for digest, place in wanted)
+        try:
+            yield from self._present.read_each(place for _, place in wanted)
+        except (Corrupt, Unavailable):
+            raise WouldWait from None
 
     def read_some(self, place: BlobPlace, start: int, stop: int) -> Piece:
         """Return bytes of a blob from `start` on, in whole chunks: up to 1 MiB, at most to `stop`."""

@@ -7,6 +7,7 @@ to; a `BlockingRetrieval` of `IndexLookup` and `BlobStore` does the same in a th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import Protocol, TypeAlias, TypeVar
 
 from vna.archive.access import AccessKind, AccessLog
@@ -70,6 +71,25 @@ class Retrieval:
         """Return what the data set is made of, exactly as received."""
         return self._parts(stored)[1]
 
+    def datasets(self, objects: Sequence[StoredObject]) -> list[list[Item]]:
+        """Return what several data sets are made of, looked up and their headers read at once.
+
+        Raises WouldWait where the headers are long.
+        """
+        wanted = [_blobs_of(stored) for stored in objects]
+        places = iter(self._lookup.places(chain.from_iterable(wanted)))
+        found = [list(islice(places, len(blobs))) for blobs in wanted]
+        if sum(first.length for first, *_ in found) > AT_ONCE:
+            raise WouldWait
+        digests = (stored.version.header for stored in objects)
+        headers = self._blobs.read_each(
+            [(digest, first) for digest, (first, *_) in zip(digests, found, strict=True)]
+        )
+        return [
+            _dataset(stored, memoryview(header), bulks)
+            for stored, header, (_, *bulks) in zip(objects, headers, found, strict=True)
+        ]
+
     def file(self, stored: StoredObject, ae_title: str) -> list[Item]:
         """Return what the object as a Part 10 file is made of.
 
@@ -94,24 +114,12 @@ class Retrieval:
 
     def _parts(self, stored: StoredObject) -> tuple[Piece, list[Item]]:
         """Return the prefix that the object came with, and its data set."""
-        version = stored.version
-        digests = [version.header, *(hole.blob for hole in version.holes)]
-        place, *bulks = self._lookup.places([(stored, digest) for digest in digests])
-        header: Item = Span(version.header, place, 0, place.length)
+        place, *bulks = self._lookup.places(_blobs_of(stored))
+        header: Item = Span(stored.version.header, place, 0, place.length)
         if len(header) <= AT_ONCE:
             header = memoryview(self._bytes(header))
-        prefix = _part(stored, header, 0, version.prefix)
-        dataset: list[Item] = []
-        position = version.prefix
-        for hole, where in zip(version.holes, bulks, strict=True):
-            if hole.offset > position:
-                dataset.append(_part(stored, header, position, hole.offset))
-                position = hole.offset
-            if where.length:
-                dataset.append(Span(hole.blob, where, 0, where.length))
-        if position < len(header):
-            dataset.append(_part(stored, header, position, len(header)))
-        return self._bytes(prefix), dataset
+        prefix = _part(stored, header, 0, stored.version.prefix)
+        return self._bytes(prefix), _dataset(stored, header, bulks)
 
     # parts ------------------------------------------------------------------------------------
     def frame(self, stored: StoredObject, number: int) -> Piece:
@@ -280,6 +288,27 @@ class BlockingRetrieval(Retrieval):
 def _count(resource: str, size: int) -> None:
     metrics.RETRIEVED.add(resource)
     metrics.RETRIEVED_BYTES.add(resource, by=size)
+
+
+def _blobs_of(stored: StoredObject) -> list[tuple[StoredObject, bytes]]:
+    """Return the blobs of an object, its header first, then its bulk values."""
+    version = stored.version
+    return [(stored, version.header), *((stored, hole.blob) for hole in version.holes)]
+
+
+def _dataset(stored: StoredObject, header: Item, bulks: Iterable[BlobPlace]) -> list[Item]:
+    """Return what a data set is made of: parts of the header, and bulk values between them."""
+    dataset: list[Item] = []
+    position = stored.version.prefix
+    for hole, where in zip(stored.version.holes, bulks, strict=True):
+        if hole.offset > position:
+            dataset.append(_part(stored, header, position, hole.offset))
+            position = hole.offset
+        if where.length:
+            dataset.append(Span(hole.blob, where, 0, where.length))
+    if position < len(header):
+        dataset.append(_part(stored, header, position, len(header)))
+    return dataset
 
 
 def _part(stored: StoredObject, whole: Whole, start: int, stop: int) -> Whole:

@@ -38,6 +38,8 @@ APPLICATION_CONTEXT = b"1.2.840.10008.3.1.1.1"
 IMPLEMENTATION = b"1.2.826.0.1.3680043.10.1559.9"
 NO_DATA_SET = 0x0101
 LAST, COMMAND = 2, 1
+WINDOW = 8
+"""C-STOREs that the bench performs at once, from who agrees on that (PS3.7 D.3.3.3)."""
 HEAD = 12
 """Bytes before the data of a P-DATA-TF PDU with one presentation data value."""
 
@@ -57,7 +59,10 @@ def request(
     max_pdu_length: int,
     scp_of: Iterable[str] = (),
 ) -> bytes:
-    """Return an A-ASSOCIATE-RQ; `scp_of` are SOP classes whose SCP the requestor is (C-GET)."""
+    """Return an A-ASSOCIATE-RQ; `scp_of` are SOP classes whose SCP the requestor is (C-GET).
+
+    With such it proposes asynchronous operations.
+    """
     items = _item(0x10, APPLICATION_CONTEXT)
     for number, (abstract, syntaxes) in contexts.items():
         value = bytes([number, 0, 0, 0]) + _item(0x30, abstract.encode())
@@ -66,13 +71,18 @@ def request(
         _item(0x54, struct.pack(">H", len(uid)) + uid.encode() + b"\0\1")
         for uid in dict.fromkeys(scp_of)
     ]
-    items += _item(0x50, _user_information(max_pdu_length) + b"".join(roles))
+    window = _window(1, WINDOW) if roles else b""
+    items += _item(0x50, _user_information(max_pdu_length) + window + b"".join(roles))
     body = b"\0\1\0\0" + _title(called) + _title(calling) + bytes(32) + items
     return struct.pack(">BxI", ASSOCIATE_RQ, len(body)) + body
 
 
 def _user_information(max_pdu_length: int) -> bytes:
     return _item(0x51, struct.pack(">I", max_pdu_length)) + _item(0x52, IMPLEMENTATION)
+
+
+def _window(invoked: int, performed: int) -> bytes:
+    return _item(0x53, struct.pack(">HH", invoked, performed))
 
 
 def _items(data: bytes) -> Iterable[tuple[int, bytes]]:
@@ -115,12 +125,24 @@ def proposed(body: bytes) -> tuple[dict[int, list[str]], int]:
     return contexts, length
 
 
+def invoked(body: bytes) -> int | None:
+    """Return how many operations a request proposes to invoke at once (0: any); None for silence."""
+    for kind, value in _items(body[68:]):
+        if kind == 0x50:
+            for inner, part in _items(value):
+                if inner == 0x53:
+                    return int.from_bytes(part[:2])
+    return None
+
+
 def accept(body: bytes, choice: Mapping[int, str], max_pdu_length: int) -> bytes:
     """Return the A-ASSOCIATE-AC that answers the request `body` with a syntax per context."""
     items = _item(0x10, APPLICATION_CONTEXT)
     for number, syntax in choice.items():
         items += _item(0x21, bytes([number, 0, 0, 0]) + _item(0x40, syntax.encode()))
-    items += _item(0x50, _user_information(max_pdu_length))
+    asked = invoked(body)
+    window = b"" if asked is None else _window(min(asked or WINDOW, WINDOW), 1)
+    items += _item(0x50, _user_information(max_pdu_length) + window)
     answer = b"\0\1\0\0" + body[4:68] + items
     return struct.pack(">BxI", ASSOCIATE_AC, len(answer)) + answer
 

@@ -56,6 +56,13 @@ REMOTE = Section(
             "A C-MOVE sends to it over so many associations at once; with more than 1 the instances of a\n"
             "series may arrive in another order.",
         ),
+        Setting(
+            "window",
+            Whole(1, 16),
+            1,
+            "C-STOREs that are under way at once on an association with it, if it agrees (asynchronous\n"
+            "operations); with 1 it is not asked.",
+        ),
     ),
 )
 

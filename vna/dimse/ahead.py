@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import TypeAlias
+from itertools import islice
+from typing import Final, TypeAlias
 
 from vna.archive import Archive, Run, StoredObject
 
@@ -13,6 +15,8 @@ __all__ = ["Ahead"]
 
 Reading: TypeAlias = tuple[asyncio.Future[Run], AsyncGenerator[Run, None]]
 """The first run of a data set to come, and what follows it."""
+TOGETHER: Final = 16
+"""Data sets that are looked up at once."""
 
 
 class Ahead:
@@ -22,17 +26,18 @@ class Ahead:
         self._archive = archive
         self._ready: tuple[StoredObject, Run] | None = None
         self._begun: tuple[StoredObject, Reading] | None = None
+        self._due: deque[StoredObject] = deque()
+        self._runs: Iterator[Run] = iter(())
+        """Of those that are due."""
 
-    def at_hand(self, stored: StoredObject) -> Run | None:
-        """Return a data set that is in memory, read before or now; None for any other."""
-        if self._ready is not None and self._ready[0] is stored:
+    def at_hand(self, waiting: deque[StoredObject], number: int) -> Run | None:
+        """Return the data set behind `number` others if it is in memory, read before or now."""
+        if self._ready is not None and self._ready[0] is waiting[number]:
             (_, run), self._ready = self._ready, None
             return run
-        if self._begun is not None:
-            return None
-        return self._archive.dataset_at_hand(stored)
+        return None if self._begun is not None else self._read(waiting, number)
 
-    def begin_nth(self, waiting: Sequence[StoredObject], number: int) -> None:
+    def begin_nth(self, waiting: deque[StoredObject], number: int) -> None:
         """Begin to read the one behind `number` others of those that wait, if there is one.
 
         What is in memory is read at once.
@@ -40,11 +45,21 @@ class Ahead:
         if number >= len(waiting):
             return
         stored = waiting[number]
-        run = self._archive.dataset_at_hand(stored)
+        run = self._read(waiting, number)
         if run is not None:
             self._ready = stored, run
         else:
             self._begin(stored)
+
+    def _read(self, waiting: deque[StoredObject], number: int) -> Run | None:
+        if not self._due or self._due[0] is not waiting[number]:
+            self._due = deque(islice(waiting, number, number + TOGETHER))
+            self._runs = self._archive.datasets_at_hand(list(self._due))
+        self._due.popleft()
+        run = next(self._runs, None)
+        if run is None:
+            self._due.clear()
+        return run
 
     async def first(self, stored: StoredObject) -> asyncio.Future[Run]:
         """Return the first run of a data set to come, begun before or now."""
@@ -69,6 +84,7 @@ class Ahead:
     async def close(self) -> None:
         """Let go of what was begun and is not wanted any more."""
         self._ready = None
+        self._due.clear()
         if self._begun is not None:
             (_, reading), self._begun = self._begun, None
             await _end(*reading)

@@ -335,15 +335,11 @@ class Association(asyncio.BufferedProtocol):
         """Return the response to a request of ours; its data set, if any, is dropped."""
         message = await self.message()
         if message is None or not message.command.is_response:
-            self._no_response()
-        self.expect_response(message.command, message_id)
+            self.no_response()
+        if message.command.responded_to != message_id:
+            self.no_response()
         await self.skip_data()
         return message.command
-
-    def expect_response(self, command: Command, message_id: int) -> None:
-        """End the association unless a command answers that request of ours: AssociationLost."""
-        if command.responded_to != message_id:
-            self._no_response()
 
     async def responses(self, take: Callable[[Command], bool]) -> None:
         """Give responses to `take` as they arrive, until it says that no other is due.
@@ -355,7 +351,7 @@ class Association(asyncio.BufferedProtocol):
         try:
             while self._answers is not None:
                 if self._inbox and not self._lost:
-                    self._no_response()
+                    self.no_response()
                 self.check()
                 self._waiter = self._loop.create_future()
                 try:
@@ -365,7 +361,8 @@ class Association(asyncio.BufferedProtocol):
         finally:
             self._answers = None
 
-    def _no_response(self) -> NoReturn:
+    def no_response(self) -> NoReturn:
+        """End the association: what came is no response that is due. Raises AssociationLost."""
         self.abort(UNEXPECTED_PDU, "no response where one was due")
         raise AssociationLost(self._lost)
 

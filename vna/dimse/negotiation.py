@@ -104,6 +104,11 @@ class Negotiated:
         """How many operations the requestor may have under way."""
         return (self.accept.user.window or (1, 1))[0]
 
+    @property
+    def sub_operations(self) -> int:
+        """How many C-STOREs of a C-GET the requestor performs at once."""
+        return (self.accept.user.window or (1, 1))[1]
+
 
 def negotiate(request: AssociateRequest, settings: DimseSettings) -> Negotiated | AssociateReject:
     """Return what an association request is answered with (PS3.8 7.1.1, PS3.7 D.3)."""
@@ -133,7 +138,7 @@ def negotiate(request: AssociateRequest, settings: DimseSettings) -> Negotiated 
     extended, find = _extended(request.user.extended, contexts)
     user = UserInformation(
         max_pdu_length=settings.max_pdu_length_bytes,
-        window=None if request.user.window is None else (_window(request), 1),
+        window=_window(request.user.window),
         roles=roles,
         extended=extended,
     )
@@ -141,10 +146,12 @@ def negotiate(request: AssociateRequest, settings: DimseSettings) -> Negotiated 
     return Negotiated(request.calling_ae, accept, contexts, request.user.max_pdu_length, find)
 
 
-def _window(request: AssociateRequest) -> int:
-    """Return how many operations the requestor may invoke at once; it says 0 for any number."""
-    invoked, _performed = request.user.window or (1, 1)
-    return min(invoked or MAX_WINDOW, MAX_WINDOW)
+def _window(proposed: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Return how many operations the requestor may invoke, and perform, at once; 0 is any number."""
+    if proposed is None:
+        return None
+    invoked, performed = (min(number or MAX_WINDOW, MAX_WINDOW) for number in proposed)
+    return invoked, performed
 
 
 def is_storage(sop_class: str, settings: DimseSettings) -> bool:

@@ -43,7 +43,8 @@ class Scu:
     `originator` is the AE title and message id of the C-MOVE that is behind what is sent. Inside,
     `stores` sends instances.
     Entering raises Unavailable when the remote cannot be reached or rejects the association;
-    leaving by an error aborts it. One operation at a time (asynchronous window 1).
+    leaving by an error aborts it. One operation at a time; `stores` has as many under way as the
+    remote accepts of those that its settings say.
     """
 
     def __init__(
@@ -82,22 +83,27 @@ class Scu:
         association.label = f"to {remote.ae_title} at {remote.host}:{remote.port}"
         association.busy = True
         self._association = association
-        self.stores = Stores(
-            association, lambda stored: self.context(*pair_of(stored)), self._originator
-        )
         try:
-            await self._associate(association)
+            window = await self._associate(association)
         except BaseException:
             association.abort()
             raise
+        self.stores = Stores(
+            association, lambda stored: self.context(*pair_of(stored)), self._originator, window
+        )
         return self
 
-    async def _associate(self, association: Association) -> None:
+    async def _associate(self, association: Association) -> int:
+        """Associate; return how many C-STOREs may be under way."""
+        most = self._remote.window
         request = AssociateRequest(
             self._remote.ae_title,
             self._settings.ae_title,
             self._proposed,
-            UserInformation(max_pdu_length=self._settings.max_pdu_length_bytes),
+            UserInformation(
+                max_pdu_length=self._settings.max_pdu_length_bytes,
+                window=(most, 1) if most > 1 else None,
+            ),
         )
         association.write(association.machine.request(request))
         answer = await association.event()
@@ -120,6 +126,8 @@ class Scu:
                 self._accepted.setdefault(
                     (context.abstract_syntax, result.transfer_syntax), accepted
                 )
+        invoked, _ = answer.user.window or (1, 1)
+        return min(invoked or most, most)
 
     async def __aexit__(
         self,

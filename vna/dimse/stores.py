@@ -1,4 +1,4 @@
-"""C-STOREs over one association, one after the other (PS3.7 9.1.1)."""
+"""C-STOREs over one association (PS3.7 9.1.1), as many under way as both sides agreed on."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ __all__ = ["Stores", "pair_of", "status_of"]
 
 NO_STATUS = 0xC000
 """What a response without a status counts as."""
+AHEAD_BYTES = 1 << 20
+"""With so much under way no more is sent: it would only leave the processor's cache on its way."""
 
 
 class Stores:
-    """Sends instances, each when the one before was answered.
+    """Sends instances; no more than `window` of them wait for an answer (PS3.7 D.3.3.3).
 
     `context_of` says which context an instance has, `originator` is the AE title and message id of
     the C-MOVE behind it all.
@@ -30,10 +32,12 @@ class Stores:
         association: Association,
         context_of: Callable[[StoredObject], Context | None],
         originator: tuple[str, int] | None = None,
+        window: int = 1,
     ) -> None:
         self._association = association
         self._context_of = context_of
         self._originator = originator
+        self._window = window
         self._message_id = 0
 
     def takes(self, stored: StoredObject) -> bool:
@@ -65,26 +69,36 @@ class Stores:
     ) -> None:
         """Send waiting instances from the left on, until one has no context or is not in memory.
 
-        Each leaves as the response to the one before arrives. One that was answered does not wait
-        any more: `done` is told its status, and says whether to go on. Raises AssociationLost, and
-        what `done` raises.
+        Each leaves as the response arrives that makes room for it. One that was answered does not
+        wait any more: `done` is told its status, and says whether to go on. Returns when all that
+        was sent is answered. Raises AssociationLost, and what `done` raises.
         """
+        under_way: dict[int, StoredObject] = {}  # the first of those that wait, by message id
 
-        def send_next() -> bool:
-            if not waiting or (context := self._context_of(waiting[0])) is None:
-                return False
-            run = ahead.at_hand(waiting[0])
-            if run is None:
-                return False
-            self._send_run(context, waiting[0], run)
-            ahead.begin_nth(waiting, 1)
-            return True
+        def send_more() -> None:
+            while (number := len(under_way)) < min(self._window, len(waiting)):
+                if sum(stored.length for stored in under_way.values()) >= AHEAD_BYTES:
+                    return
+                stored = waiting[number]
+                context = self._context_of(stored)
+                run = None if context is None else ahead.at_hand(waiting, number)
+                if context is None or run is None:
+                    return
+                self._send_run(context, stored, run)
+                under_way[self._message_id] = stored
+                ahead.begin_nth(waiting, number + 1)
 
         def answered(response: Command) -> bool:
-            self._association.expect_response(response, self._message_id)
-            return done(waiting.popleft(), status_of(response)) and send_next()
+            stored = under_way.pop(response.responded_to or 0, None)
+            if stored is None:
+                self._association.no_response()
+            _take(waiting, stored)
+            if done(stored, status_of(response)):
+                send_more()
+            return bool(under_way)
 
-        if send_next():
+        send_more()
+        if under_way:
             await self._association.responses(answered)
 
     def _send_run(self, context: Context, stored: StoredObject, run: Run) -> None:
@@ -106,6 +120,14 @@ class Stores:
         if self._originator is not None:
             request.originator, request.originator_id = self._originator
         return encode(request)
+
+
+def _take(waiting: deque[StoredObject], stored: StoredObject) -> None:
+    """Take an instance out, which is mostly the first one."""
+    if waiting[0] is stored:
+        waiting.popleft()
+    else:
+        waiting.remove(stored)
 
 
 def pair_of(stored: StoredObject) -> tuple[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from vna._native import crc32c
@@ -11,7 +13,7 @@ from vna.storage.format import pack_name
 from vna.storage.read import RawChunks, StoredRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from vna._native import Buffer
     from vna.storage.decoded import DecodedChunks
@@ -59,6 +61,17 @@ class PresentBlobs:
             if covered > _MOST or (covered > _DECODED and not record.is_raw(start, stop)):
                 raise WouldWait
             return record.read(start, stop)
+
+    def read_each(self, places: Iterable[BlobPlace]) -> Iterator[Piece]:
+        """Yield small blobs, each whole. A pack stays open from one to the next that is in it."""
+        for pack, run in groupby(places, attrgetter("pack")):
+            with reading(pack), self._packs.pin_open(pack) as source:
+                for place in run:
+                    raw = self._raw.get(place)
+                    if raw is None:
+                        yield self.read(place)
+                    else:
+                        yield _read_raw(source, place, raw, 0, place.length)
 
     def read_some(self, place: BlobPlace, start: int, stop: int) -> Piece:
         """Return bytes of a blob from `start` on, in whole chunks: up to 1 MiB, at most to `stop`."""

@@ -12,7 +12,8 @@ Permission: TypeAlias = Literal["echo", "store", "query", "retrieve", "move_dest
 class Remote:
     """A known application entity: where it listens, and what it may do here.
 
-    A C-MOVE sends to it over up to `associations` at once.
+    A C-MOVE sends to it over up to `associations` at once. On each association up to `window`
+    C-STOREs are under way, if it agrees (asynchronous operations, PS3.7 D.3.3.3).
     """
 
     ae_title: str
@@ -22,3 +23,4 @@ class Remote:
         {"echo", "store", "query", "retrieve", "move_destination"}
     )
     associations: int = 1
+    window: int = 1

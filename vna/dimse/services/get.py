@@ -27,7 +27,11 @@ async def get(operation: Operation) -> None:
         if context.scu
     }
     work = await begin(operation)
-    stores = Stores(operation.association, lambda stored: contexts.get(pair_of(stored)))
+    stores = Stores(
+        operation.association,
+        lambda stored: contexts.get(pair_of(stored)),
+        window=operation.negotiated.sub_operations,
+    )
     ahead = Ahead(operation.archive)
     try:
         await _send_all(operation, work, stores, ahead)
