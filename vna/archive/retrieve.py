@@ -300,6 +300,7 @@ def _dataset(stored: StoredObject, header: Item, bulks: Iterable[BlobPlace]) -> 
     """Return what a data set is made of: parts of the header, and bulk values between them."""
     dataset: list[Item] = []
     position = stored.version.prefix
+    _check_part(stored, len(header), 0, position)
     for hole, where in zip(stored.version.holes, bulks, strict=True):
         if hole.offset > position:
             dataset.append(_part(stored, header, position, hole.offset))
