@@ -51,6 +51,14 @@ def lanes_decode(stored: Buffer, length: int) -> bytes | memoryview:
     """Return the `length` bytes that were coded as `stored`, as `bytes` or a view that can only be
     read. ValueError if it is not that."""
 
+def weave_encode(raw: Buffer, columns: int) -> bytes | None:
+    """Return a chunk of 16-bit samples in rows of `columns` coded (docs/format/weave.md); None where
+    it is no such image, or does not shrink."""
+
+def weave_decode(stored: Buffer, length: int) -> bytes | memoryview:
+    """Return the `length` bytes that were coded as `stored`, as `bytes` or a view that can only be
+    read. ValueError if it is not that."""
+
 # file -------------------------------------------------------------------------------------------
 def acknowledge_now(descriptor: int) -> None:
     """Have the kernel acknowledge at once what arrived on a TCP socket (TCP_QUICKACK).

@@ -383,7 +383,7 @@ async def test_pixels_are_stored_as_pixels_where_the_tier_says_so(folder, codec)
             pixel_data = reader.instance("1.2.3.0").version.holes[0].blob
             place = reader.blob(pixel_data)
         with life.archive._store._packs.pin(place.pack) as source:
-            assert codec_of(source, place) == "strong"  # what the one codec of pixels is called
+            assert codec_of(source, place) == codec
             assert place.size < place.length / 4
         life.must_be_whole()
     finally:

@@ -5,7 +5,7 @@ Glossary
     record       a blob or a commit with its header, chunk table and payload
     chunk        a run of a blob that is stored, checked and decoded on its own
     stride       the length of every chunk of a blob but the last
-    codec        how a chunk is stored: raw, zstd, lanes (docs/format/codecs.md)
+    codec        how a chunk is stored: raw, zstd, lanes (docs/format/codecs.md), weave (docs/format/weave.md)
     seal         the record that says that a pack is complete
     torn tail    what an unsynced write left at the end of a pack; never acknowledged
     orphan       a pack without a seal whose writer is gone

@@ -14,19 +14,21 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 import zstandard
 
-from vna._native import lanes_decode, lanes_encode
+from vna._native import lanes_decode, lanes_encode, weave_decode, weave_encode
 
 if TYPE_CHECKING:
     from vna._native import Buffer
     from vna.types import Geometry
 
 CodecName: TypeAlias = Literal["raw", "zstd", "fast", "strong"]
-"""What the settings offer: `fast` and `strong` are forms of the codec `lanes`, for pixels."""
+"""What the settings offer. For pixels, `strong` is the codec `lanes`, and `fast` is `weave` for 16-bit
+grayscale and the quicker form of `lanes` for all else."""
 
 RAW: Final = 0
 ZSTD: Final = 1
 LANES: Final = 2
 HEADER: Final = 3
+WEAVE: Final = 4
 
 _DICTIONARIES: Final = Path(__file__).parent / "dictionaries"
 _DICTIONARY: Final = 1
@@ -91,6 +93,11 @@ class _Lanes:
         return lanes_decode(stored, length)
 
 
+class _Weave:
+    def decode(self, stored: Buffer, length: int) -> Buffer:
+        return weave_decode(stored, length)
+
+
 @cache
 def _dictionary(number: int) -> zstandard.ZstdCompressionDict:
     """Return a dictionary, ready for compression. KeyError if there is none of that number."""
@@ -148,9 +155,21 @@ class _Header:
 _ZSTD: Final = _Zstd()
 _HEADER: Final = _Header()
 
-CODECS: Final[dict[int, Codec]] = {RAW: _Raw(), ZSTD: _ZSTD, LANES: _Lanes(), HEADER: _HEADER}
-CODEC_IDS: Final = {"raw": RAW, "zstd": ZSTD, "lanes": LANES, "header": HEADER}
-NAMES: Final[dict[int, CodecName]] = {RAW: "raw", ZSTD: "zstd", LANES: "strong", HEADER: "zstd"}
+CODECS: Final[dict[int, Codec]] = {
+    RAW: _Raw(),
+    ZSTD: _ZSTD,
+    LANES: _Lanes(),
+    HEADER: _HEADER,
+    WEAVE: _Weave(),
+}
+CODEC_IDS: Final = {"raw": RAW, "zstd": ZSTD, "lanes": LANES, "header": HEADER, "weave": WEAVE}
+NAMES: Final[dict[int, CodecName]] = {
+    RAW: "raw",
+    ZSTD: "zstd",
+    LANES: "strong",
+    HEADER: "zstd",
+    WEAVE: "fast",
+}
 """What a setting calls that by which chunks of a codec can be stored anew."""
 
 
@@ -166,20 +185,23 @@ def encode(
         return None
     best: tuple[int, bytes] | None = None
     if geometry is not None and codec != "zstd":
-        lanes = lanes_encode(
-            raw,
-            geometry.columns,
-            geometry.sample_bytes,
-            geometry.pixel_samples,
-            codec == "strong",
-        )
-        if lanes is not None:
-            best = LANES, lanes
+        best = _encode_pixels(raw, geometry, strong=codec == "strong")
     if best is None or _may_lose(best[1], raw):
         zstd = _ZSTD.encode(raw, level)
         if best is None or len(zstd) < len(best[1]):
             best = ZSTD, zstd
     return best if len(best[1]) * 10 <= len(raw) * 9 else None
+
+
+def _encode_pixels(raw: Buffer, geometry: Geometry, *, strong: bool) -> tuple[int, bytes] | None:
+    """Return the codec id and the coded form of pixels; None where they do not shrink."""
+    columns, size, samples = geometry.columns, geometry.sample_bytes, geometry.pixel_samples
+    if not strong and size == 2 and samples == 1:
+        woven = weave_encode(raw, columns)
+        if woven is not None:
+            return WEAVE, woven
+    lanes = lanes_encode(raw, columns, size, samples, strong)
+    return None if lanes is None else (LANES, lanes)
 
 
 def encode_header(raw: Buffer) -> tuple[int, bytes] | None:
@@ -188,10 +210,10 @@ def encode_header(raw: Buffer) -> tuple[int, bytes] | None:
     return (HEADER, coded) if len(coded) * 10 <= len(raw) * 9 else None
 
 
-def _may_lose(lanes: bytes, raw: Buffer) -> bool:
-    """Return whether zstd may make less of `raw` than `lanes`."""
-    if len(lanes) * _GRAPHICS < len(raw):
+def _may_lose(coded: bytes, raw: Buffer) -> bool:
+    """Return whether zstd may make less of `raw` than its pixels' codec made."""
+    if len(coded) * _GRAPHICS < len(raw):
         return True
     middle = (len(raw) - _PROBE) // 2
     probe = memoryview(raw)[max(middle, 0) :][:_PROBE]
-    return len(_ZSTD.encode(probe, 1)) * len(raw) < len(lanes) * len(probe)
+    return len(_ZSTD.encode(probe, 1)) * len(raw) < len(coded) * len(probe)

@@ -1,4 +1,4 @@
-//! Times the codec `lanes` on images, by form: `cargo run --release --example codec_speed FILE...`.
+//! Times the codec `lanes` on images, by form, and `weave`: `cargo run --release --example codec_speed FILE...`.
 //!
 //! A file is a row of images: columns, bytes of a sample, samples of a pixel and bytes as 4 bytes each,
 //! then the pixels.
@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use vna_core::codec::{Form, Geometry, decode, encode};
+use vna_core::codec::{Form, Geometry, decode, encode, weave};
 
 /// The best time of several, in seconds: of each item by itself, so that few are interrupted.
 fn best<T>(items: impl IntoIterator<Item = T>, work: impl Fn(&mut T)) -> f64 {
@@ -47,9 +47,13 @@ fn main() {
             .iter()
             .map(|(geometry, raw)| raw.len() / usize::from(geometry.sample_bytes))
             .sum();
-        for form in [Form::Fast, Form::Strong] {
+        for form in [Some(Form::Fast), Some(Form::Strong), None] {
             let code = |(geometry, raw): &(Geometry, Vec<u8>)| {
-                encode(raw, *geometry, form).unwrap_or_default()
+                let stored = match form {
+                    Some(form) => encode(raw, *geometry, form),
+                    None => weave::encode(raw, geometry.columns),
+                };
+                stored.unwrap_or_default()
             };
             let stored: Vec<Vec<u8>> = images.iter().map(code).collect();
             let size: usize = stored.iter().map(Vec::len).sum();
@@ -58,10 +62,15 @@ fn main() {
             });
             let rooms = images.iter().map(|(_, raw)| vec![0; raw.len()]);
             let back = best(stored.iter().zip(rooms), |(stored, raw)| {
-                black_box(decode(stored, raw)).ok();
+                let back = match form {
+                    Some(_) => decode(stored, raw),
+                    None => weave::decode(stored, raw),
+                };
+                black_box(back).expect("what was coded");
             });
             println!(
-                "{path} {form:?}: ratio {:.3}, encode {:.0} MB/s, {:.2} ns a sample, decode {:.0} MB/s, {:.2} ns a sample",
+                "{path} {}: ratio {:.3}, encode {:.0} MB/s, {:.2} ns a sample, decode {:.0} MB/s, {:.2} ns a sample",
+                form.map_or("weave".into(), |form| format!("lanes {form:?}")),
                 raw as f64 / size as f64,
                 raw as f64 / out / 1e6,
                 out * 1e9 / samples as f64,

@@ -11,6 +11,7 @@ pub mod mutation;
 pub mod pdu;
 pub mod scan;
 pub mod seeds;
+pub mod weave;
 
 /// An entry point: its name, what any bytes must pass, well-formed inputs.
 pub struct Target {
@@ -23,7 +24,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     Target {
         name: "charset",
         check: charset::check,
@@ -48,5 +49,10 @@ pub const TARGETS: [Target; 5] = [
         name: "scan",
         check: scan::check,
         seeds: seeds::scan,
+    },
+    Target {
+        name: "weave",
+        check: weave::check,
+        seeds: seeds::weave,
     },
 ];

@@ -204,11 +204,28 @@ pub fn charset() -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// Rows of 50 samples of 16 bits.
+fn pixels() -> Vec<u8> {
+    (0..4000_u32)
+        .flat_map(|at| (at % 50 * 3 + at / 50 + at * at % 7).to_le_bytes()[..2].to_vec())
+        .collect()
+}
+
+/// What to do, with what length and columns; pixels, and those coded.
+pub fn weave() -> Vec<Vec<u8>> {
+    let pixels = pixels();
+    let coded = vna_core::codec::weave::encode(&pixels, 50).expect("shrinks");
+    // 125 * 64 bytes are what the pixels are.
+    vec![
+        [&[1, 0, 50], &pixels[..]].concat(),
+        [&[3, 0, 100], &pixels[..]].concat(),
+        [&[0, 125, 0], &coded[..]].concat(),
+    ]
+}
+
 /// What to do, with what length and geometry; pixels, and those coded.
 pub fn lanes() -> Vec<Vec<u8>> {
-    let pixels: Vec<u8> = (0..4000_u32)
-        .flat_map(|at| (at % 50 * 3 + at / 50 + at * at % 7).to_le_bytes()[..2].to_vec())
-        .collect();
+    let pixels = pixels();
     let geometry = |sample_bytes, pixel_samples| Geometry {
         columns: 50,
         sample_bytes,

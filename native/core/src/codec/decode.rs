@@ -130,7 +130,7 @@ fn decode_plane(
 }
 
 /// Take the next `count` bytes.
-fn take<'a>(stored: &mut &'a [u8], count: u64) -> Result<&'a [u8], Invalid> {
+pub(super) fn take<'a>(stored: &mut &'a [u8], count: u64) -> Result<&'a [u8], Invalid> {
     let (taken, rest) = usize::try_from(count)
         .ok()
         .and_then(|count| stored.split_at_checked(count))

@@ -7,7 +7,7 @@ use super::header::{ChunkHeader, Coded, PLANES, PlaneHeader};
 use super::lanes::{Codes, Draft, Machine, Output};
 use super::model::{Coding, View};
 use super::order::Order;
-use super::predict::{Fit, Predictor, Rows, residuals};
+use super::predict::{Fit, LINEAR, Predictor, Rows, residuals};
 use super::table::{BitWriter, Frequencies, TABLES, cluster, first_levels};
 
 /// How much to give for a small chunk.
@@ -25,14 +25,14 @@ impl Form {
     }
 
     /// What all tables take together is to stay in the first cache, or near it.
-    fn table_bits(self) -> u32 {
+    pub(super) fn table_bits(self) -> u32 {
         match self {
             Self::Fast => 9,
             Self::Strong => 10,
         }
     }
 
-    fn tables(self) -> usize {
+    pub(super) fn tables(self) -> usize {
         match self {
             Self::Fast => 8,
             Self::Strong => TABLES,
@@ -163,7 +163,7 @@ fn split(pixels: &[u8], geometry: Geometry, flipped: bool, planes: &mut [Vec<u16
     }
 }
 
-fn words(bytes: &[u8]) -> impl Iterator<Item = u16> {
+pub(super) fn words(bytes: &[u8]) -> impl Iterator<Item = u16> {
     bytes
         .as_chunks()
         .0
@@ -172,7 +172,7 @@ fn words(bytes: &[u8]) -> impl Iterator<Item = u16> {
 }
 
 /// Whether neighbours differ less when samples are read as signed.
-fn flips(pixels: &[u8], pixel: usize) -> bool {
+pub(super) fn flips(pixels: &[u8], pixel: usize) -> bool {
     let step = (pixels.len() / pixel / 4096).max(1) * pixel;
     let (mut unsigned, mut signed) = (0_u64, 0_u64);
     for at in (pixel..pixels.len() - 1).step_by(step) {
@@ -223,7 +223,7 @@ fn closer(order: &Order, plane: usize, first: usize, bytes: u8, scratch: &mut Sc
 }
 
 /// Some rows of a plane, with the two above each.
-fn sampled<'a>(samples: &'a [u16], order: &'a Order) -> impl Iterator<Item = Rows> + 'a {
+pub(super) fn sampled<'a>(samples: &'a [u16], order: &'a Order) -> impl Iterator<Item = Rows> + 'a {
     let rows = samples.len() / order.columns;
     let step = (rows / SAMPLED_ROWS).max(1);
     (step / 2..rows).step_by(step).map(move |row| {
@@ -268,7 +268,11 @@ fn choose(samples: &[u16], order: &Order, bits: u32) -> Predictor {
             best.1.predict(rows, &mut predicted);
             fit.add(rows, step, &predicted);
         }
-        let Some(linear) = fit.solve() else { break };
+        let Some(weights) = fit.solve() else { break };
+        let linear = Predictor {
+            kind: LINEAR,
+            weights,
+        };
         let cost = cost(&linear);
         if cost >= best.0 {
             break;

@@ -15,6 +15,7 @@ mod sink;
 mod table;
 #[cfg(test)]
 mod tests;
+pub mod weave;
 
 pub use decode::{decode, decode_on};
 pub use encode::{Form, encode, encode_on};

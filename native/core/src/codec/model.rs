@@ -52,12 +52,12 @@ impl Coding {
 pub(super) struct Tally([[u32; LEVELS << 8]; 2]);
 
 impl Tally {
-    fn new() -> Box<Self> {
+    pub(super) fn new() -> Box<Self> {
         Box::new(Self([[0; LEVELS << 8]; 2]))
     }
 
     #[inline(always)]
-    fn add(&mut self, symbols: &[u16]) {
+    pub(super) fn add(&mut self, symbols: &[u16]) {
         let [even, odd] = &mut self.0;
         let (pairs, rest) = symbols.as_chunks::<2>();
         for &[a, b] in pairs {

@@ -66,6 +66,11 @@ impl Rows {
         ]
     }
 
+    /// This row, the one above, the one above that; column `c` is at `c + 2`.
+    pub(super) fn all(&self) -> &[Vec<i32>; 3] {
+        &self.rows
+    }
+
     pub(super) fn row(&self) -> &[i32] {
         &self.rows[0][2..][..self.columns]
     }
@@ -142,22 +147,27 @@ impl Fit {
         let neighbours = rows.neighbours();
         let row = rows.row();
         for at in (0..row.len()).step_by(step) {
-            let west = neighbours[0][at];
-            let difference: [f64; 5] =
-                std::array::from_fn(|index| f64::from(neighbours[index + 1][at] - west));
-            let wanted = f64::from(row[at] - west);
-            let weight = 1.0 / (1.0 + f64::from((row[at] - predicted[at]).abs()));
-            for (index, &one) in difference.iter().enumerate() {
-                for (sum, &other) in self.normal[index][..=index].iter_mut().zip(&difference) {
-                    *sum += weight * one * other;
-                }
-                self.right[index] += weight * one * wanted;
-            }
+            self.one(neighbours.map(|each| each[at]), row[at], predicted[at]);
         }
     }
 
-    /// The predictor; None where the equations have no sensible answer.
-    pub(super) fn solve(mut self) -> Option<Predictor> {
+    /// Take a sample with its neighbours, in the order of the weights.
+    #[inline(always)]
+    pub(super) fn one(&mut self, neighbours: [i32; 6], sample: i32, predicted: i32) {
+        let [first, others @ ..] = neighbours;
+        let difference = others.map(|other| f64::from(other - first));
+        let wanted = f64::from(sample - first);
+        let weight = 1.0 / (1.0 + f64::from((sample - predicted).abs()));
+        for (index, &one) in difference.iter().enumerate() {
+            for (sum, &other) in self.normal[index][..=index].iter_mut().zip(&difference) {
+                *sum += weight * one * other;
+            }
+            self.right[index] += weight * one * wanted;
+        }
+    }
+
+    /// The weights; None where the equations have no sensible answer.
+    pub(super) fn solve(mut self) -> Option<Weights> {
         // Cholesky, with a little added to the diagonal so that flat images have an answer.
         let a = &mut self.normal;
         for index in 0..5 {
@@ -189,9 +199,6 @@ impl Fit {
         ];
         all.iter()
             .all(|weight| (-128.0..=127.0).contains(weight))
-            .then(|| Predictor {
-                kind: LINEAR,
-                weights: all.map(|weight| weight as i8),
-            })
+            .then(|| all.map(|weight| weight as i8))
     }
 }

@@ -20,7 +20,7 @@ fn round_trip(raw: &[u8], geometry: Geometry, form: Form) -> bool {
 const FORMS: [Form; 2] = [Form::Fast, Form::Strong];
 
 /// A plane with edges, slopes, noise: bytes from a linear congruence.
-fn image(samples: usize, columns: usize, bytes: usize, noise: u32) -> Vec<u8> {
+pub(super) fn image(samples: usize, columns: usize, bytes: usize, noise: u32) -> Vec<u8> {
     let mut state = 1_u32;
     (0..samples)
         .flat_map(|at| {

@@ -6,15 +6,21 @@
 #![allow(unsafe_code)]
 
 mod coder;
+mod entropy;
 mod kernel;
 mod scalar;
 mod transpose;
+mod woven;
+mod woven_coder;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 pub(super) use coder::{Codes, Draft, Output};
+pub(super) use entropy::{Escapes, Looks};
 pub(super) use kernel::{Cell, Job};
 pub(super) use transpose::{load_tile, pack_run, store_run, store_tile};
+pub(super) use woven::{FIRST_MISS, Woven, WovenJob};
+pub(super) use woven_coder::WovenDraft;
 
 use super::order::{BLOCK, Order};
 
@@ -81,6 +87,9 @@ trait Lanes: Copy {
     /// Lane 31 of each band.
     fn tops(self, vector: Self::Narrow) -> [u16; 2];
 
+    /// Write the samples of two vectors in turn, each xor `flip`, as little-endian words.
+    fn weave(self, even: Self::Narrow, odd: Self::Narrow, flip: u16, to: &mut [u8; 4 * LANES]);
+
     /// Narrow to wide, unsigned.
     fn widen(self, vector: Self::Narrow) -> Self::Wide;
     /// Wide to narrow; each lane is below 65536.
@@ -89,6 +98,7 @@ trait Lanes: Copy {
     fn store_wide(self, vector: Self::Wide) -> [u32; LANES];
     fn splat_wide(self, value: u32) -> Self::Wide;
     fn add_wide(self, a: Self::Wide, b: Self::Wide) -> Self::Wide;
+    fn sub_wide(self, a: Self::Wide, b: Self::Wide) -> Self::Wide;
     fn mul_wide(self, a: Self::Wide, b: Self::Wide) -> Self::Wide;
     fn and_wide(self, a: Self::Wide, b: Self::Wide) -> Self::Wide;
     /// Shifts take the count of each lane, 0 to 31.
@@ -104,6 +114,11 @@ trait Lanes: Copy {
     fn select_wide(self, mask: Self::WideMask, yes: Self::Wide, no: Self::Wide) -> Self::Wide;
     /// `table[index & 31]`.
     fn lookup(self, table: &[u32; 32], index: Self::Wide) -> Self::Wide;
+    /// What is at `index & 127`.
+    #[inline(always)]
+    fn look(self, looks: &Looks, index: Self::Wide) -> Self::Wide {
+        self.gather(&looks.wide, index)
+    }
     /// `table[index & (N - 1)]`; `N` is a power of two.
     fn gather<const N: usize>(self, table: &[u32; N], index: Self::Wide) -> Self::Wide;
     /// Quotient and rest, where the quotient is at least 1 and below 2^23; anything elsewhere.
@@ -263,6 +278,32 @@ impl Machine {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the value proves that the instructions are there.
             Kind::Avx512(lanes) => unsafe { x86::encode_avx512(lanes, draft) },
+        }
+    }
+
+    /// Decode the samples of a chunk of `weave`.
+    pub(super) fn decode_woven(self, job: WovenJob) -> bool {
+        match self.0 {
+            Kind::Plain(lanes) => woven::decode(lanes, job),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the value proves that the instructions are there.
+            Kind::Avx2(lanes) => unsafe { x86::decode_woven_avx2(lanes, job) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the value proves that the instructions are there.
+            Kind::Avx512(lanes) => unsafe { x86::decode_woven_avx512(lanes, job) },
+        }
+    }
+
+    /// Encode the symbols of a chunk of `weave`; return the states a decoder begins with.
+    pub(super) fn encode_woven(self, draft: &mut WovenDraft) -> [u32; LANES] {
+        match self.0 {
+            Kind::Plain(lanes) => woven_coder::encode(lanes, draft),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the value proves that the instructions are there.
+            Kind::Avx2(lanes) => unsafe { x86::encode_woven_avx2(lanes, draft) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the value proves that the instructions are there.
+            Kind::Avx512(lanes) => unsafe { x86::encode_woven_avx512(lanes, draft) },
         }
     }
 }

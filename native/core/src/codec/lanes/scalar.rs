@@ -151,6 +151,17 @@ impl Lanes for Scalar {
     }
 
     #[inline(never)]
+    fn weave(self, even: Narrow, odd: Narrow, flip: u16, to: &mut [u8; 4 * LANES]) {
+        let pairs = even
+            .into_iter()
+            .zip(odd)
+            .flat_map(|(even, odd)| [even, odd]);
+        for (to, sample) in to.as_chunks_mut().0.iter_mut().zip(pairs) {
+            *to = (sample ^ flip).to_le_bytes();
+        }
+    }
+
+    #[inline(never)]
     fn widen(self, vector: Narrow) -> Wide {
         from_fn(|at| u32::from(vector[lane_of(at)]))
     }
@@ -182,6 +193,11 @@ impl Lanes for Scalar {
     #[inline(never)]
     fn add_wide(self, a: Wide, b: Wide) -> Wide {
         each(a, b, u32::wrapping_add)
+    }
+
+    #[inline(never)]
+    fn sub_wide(self, a: Wide, b: Wide) -> Wide {
+        each(a, b, u32::wrapping_sub)
     }
 
     #[inline(never)]

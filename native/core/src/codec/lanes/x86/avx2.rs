@@ -75,6 +75,7 @@ impl Lanes for Avx2 {
         and(a, b): Narrow = _mm256_and_si256;
         xor(a, b): Narrow = _mm256_xor_si256;
         add_wide(a, b): Wide = _mm256_add_epi32;
+        sub_wide(a, b): Wide = _mm256_sub_epi32;
         mul_wide(a, b): Wide = _mm256_mullo_epi32;
         and_wide(a, b): Wide = _mm256_and_si256;
         both_wide(a, b): Wide = _mm256_and_si256;
@@ -195,6 +196,29 @@ impl Lanes for Avx2 {
         // SAFETY: see above.
         let top = |register| unsafe { _mm256_extract_epi16::<15>(register) } as u16;
         [top(vector.0[1]), top(vector.0[3])]
+    }
+
+    #[inline(always)]
+    fn weave(self, even: Narrow, odd: Narrow, flip: u16, to: &mut [u8; 4 * LANES]) {
+        for part in 0..4 {
+            // SAFETY: 8 registers are the 256 bytes.
+            unsafe {
+                let (flip, to) = (
+                    _mm256_set1_epi16(flip as i16),
+                    to.as_mut_ptr().add(64 * part),
+                );
+                let (even, odd) = (even.0[part], _mm256_xor_si256(odd.0[part], flip));
+                let even = _mm256_xor_si256(even, flip);
+                let (low, high) = (
+                    _mm256_unpacklo_epi16(even, odd),
+                    _mm256_unpackhi_epi16(even, odd),
+                );
+                let first = _mm256_permute2x128_si256::<0x20>(low, high);
+                let second = _mm256_permute2x128_si256::<0x31>(low, high);
+                _mm256_storeu_si256(to.cast(), first);
+                _mm256_storeu_si256(to.add(32).cast(), second);
+            }
+        }
     }
 
     #[inline(always)]

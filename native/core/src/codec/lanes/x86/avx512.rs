@@ -6,7 +6,7 @@
 use std::arch::x86_64::*;
 
 use super::super::super::predict::WEIGHT_BITS;
-use super::super::{LANES, Lanes, Output, Window};
+use super::super::{LANES, Lanes, Looks, Output, Window};
 use super::lanewise;
 
 #[derive(Clone, Copy)]
@@ -67,6 +67,7 @@ impl Lanes for Avx512 {
         and(a, b): Narrow = _mm512_and_si512;
         xor(a, b): Narrow = _mm512_xor_si512;
         add_wide(a, b): Wide = _mm512_add_epi32;
+        sub_wide(a, b): Wide = _mm512_sub_epi32;
         mul_wide(a, b): Wide = _mm512_mullo_epi32;
         and_wide(a, b): Wide = _mm512_and_si512;
         shl_wide(a, by): Wide = _mm512_sllv_epi32;
@@ -182,6 +183,30 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn weave(self, even: Narrow, odd: Narrow, flip: u16, to: &mut [u8; 4 * LANES]) {
+        let (mut low, mut high) = ([0_u16; 32], [0_u16; 32]);
+        for at in 0..32 {
+            // From the first register and from the second one in turn.
+            let from = at as u16 / 2 + 32 * (at as u16 % 2);
+            (low[at], high[at]) = (from, from + 16);
+        }
+        // SAFETY: 4 registers are the 256 bytes.
+        unsafe {
+            let flip = _mm512_set1_epi16(flip as i16);
+            let low = _mm512_loadu_si512(low.as_ptr().cast());
+            let high = _mm512_loadu_si512(high.as_ptr().cast());
+            for part in 0..2 {
+                let to = to.as_mut_ptr().add(128 * part);
+                let (even, odd) = (even.0[part], odd.0[part]);
+                let first = _mm512_permutex2var_epi16(even, low, odd);
+                let second = _mm512_permutex2var_epi16(even, high, odd);
+                _mm512_storeu_si512(to.cast(), _mm512_xor_si512(first, flip));
+                _mm512_storeu_si512(to.add(64).cast(), _mm512_xor_si512(second, flip));
+            }
+        }
+    }
+
+    #[inline(always)]
     fn widen(self, vector: Narrow) -> Wide {
         // SAFETY: see above.
         unsafe {
@@ -269,6 +294,26 @@ impl Lanes for Avx512 {
             let low = _mm512_loadu_si512(table.as_ptr().cast());
             let high = _mm512_loadu_si512(table.as_ptr().add(16).cast());
             _mm512_permutex2var_epi32(low, index.0[part], high)
+        })
+    }
+
+    #[inline(always)]
+    fn look(self, looks: &Looks, index: Wide) -> Wide {
+        // SAFETY: 4 registers are the places; the instruction looks at 6 bits of an index.
+        Wide::each(|part| unsafe {
+            let table = looks.narrow.as_ptr();
+            let [a, b, c, d] = [
+                _mm512_loadu_si512(table.cast()),
+                _mm512_loadu_si512(table.add(32).cast()),
+                _mm512_loadu_si512(table.add(64).cast()),
+                _mm512_loadu_si512(table.add(96).cast()),
+            ];
+            let index = index.0[part];
+            let second = _mm512_test_epi32_mask(index, _mm512_set1_epi32(64));
+            // Of each lane the upper half is nothing.
+            let one = _mm512_maskz_permutex2var_epi16(0x5555_5555, a, index, b);
+            let other = _mm512_maskz_permutex2var_epi16(0x5555_5555, c, index, d);
+            _mm512_mask_blend_epi32(second, one, other)
         })
     }
 
