@@ -14,6 +14,7 @@ from aiohttp.http_parser import HttpRequestParser
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from vna.archive import glances
 from vna.web.prompt import PromptAnswers, plain
 
 SERIES = "/studies/1.2.3/series/1.2.3.1"
@@ -63,8 +64,8 @@ async def talk(front):
 
 async def answer_of(reader):
     head = await reader.readuntil(b"\r\n\r\n")
-    length = int(re.search(rb"Content-Length: (\d+)", head)[1])
-    return head + await reader.readexactly(length)
+    length = re.search(rb"Content-Length: (\d+)", head)
+    return head + await reader.readexactly(int(length[1]) if length else 0)
 
 
 def request(path, accept="", extra="", prefix="/dicom-web"):
@@ -83,6 +84,13 @@ def request(path, accept="", extra="", prefix="/dicom-web"):
         (f"{INSTANCE}/metadata", ""),
         (f"{SERIES}/metadata", "application/dicom+json"),
         ("/studies/1.2.3/metadata", "application/dicom+json"),
+        (f"{INSTANCE}/metadata?accept=application/dicom%2Bjson", "*/*"),
+        ("/studies", ""),
+        ("/studies?PatientName=A*&limit=1&includefield=all", "application/dicom+json"),
+        ("/studies?PatientID=none+at%20all&TimezoneOffsetFromUTC=%2B0100", ""),
+        ("/studies?StudyInstanceUID=1.2.3&StudyInstanceUID=1.2.4", OCTETS + ", */*"),
+        ("/studies/1.2.3/series?Modality=CT", 'multipart/related; type="application/dicom+xml"'),
+        (f"{SERIES}/instances?limit=0", "application/dicom+json"),
     ],
 )
 async def test_what_is_at_hand_is_answered_as_aiohttp_would(
@@ -118,7 +126,9 @@ async def test_what_is_at_hand_is_answered_as_aiohttp_would(
         (INSTANCE, "application/dicom", "Range: bytes=0-9\r\n"),
         (INSTANCE, "application/dicom", "Connection: close\r\n"),
         ("/studies/9.9/metadata", "", ""),
-        ("/studies?PatientID=P1", "", ""),
+        ("/studies?limit=many", "", ""),
+        ("/studies?Nothing=1", "", ""),
+        ("/studies?PatientID=none", 'multipart/related; type="application/dicom+xml"', ""),
         ("/nothing", "", ""),
     ],
 )
@@ -162,6 +172,23 @@ async def test_a_read_is_counted_once_whoever_answers(front, talk, at_hand, ct):
     assert at_hand[-1] is not None
     assert None in at_hand  # the first, for its pack was not open
     assert await counted() == before + 4
+
+
+async def test_a_search_is_counted_once_whoever_answers(front, talk, at_hand, ct, monkeypatch):
+    async def counted():
+        text = (await front.get(f"{front.root}/metrics")).body.decode()
+        return sum(map(int, re.findall(r"vna_queries_total\{[^}]*\} (\d+)", text)))
+
+    await front.stow([ct()])
+    before = await counted()
+    send, _ = await talk()
+    (prompt,) = await send(request("/studies?PatientID=P1"))
+    assert at_hand[-1] is not None
+    monkeypatch.setattr(glances, "ROWS", 1)
+    (usual,) = await send(request("/studies?PatientID=P1"))
+    assert at_hand[-1] is None
+    assert RANDOM.sub(b"*", prompt) == RANDOM.sub(b"*", usual)
+    assert await counted() == before + 2
 
 
 async def test_a_connection_that_idles_is_closed_and_one_that_reads_slowly_is_not(
@@ -221,6 +248,12 @@ TARGETS = st.sampled_from(
         "/a/../b",
         "/a%41",
         "/a?b",
+        "/a?b=c+d&b=%41%zz&&=&e=%C3%A9",
+        "/a?",
+        "/a?b?c",
+        "/a?b#c",
+        "/a?b=c;d=e",
+        "/a?b=/c/../d",
         "*",
         "http://a/b",
         "/a b",
@@ -253,11 +286,13 @@ def test_what_passes_for_plain_is_the_same_to_aiohttp(loop, data):
     found = plain(data)
     if found is None:
         return
-    path, fields = found
+    path, query, fields = found
     parser = HttpRequestParser(None, loop, 1 << 16)
     messages, upgraded, tail = parser.feed_data(data)
     ((message, payload),) = messages
-    assert (message.method, message.path, tuple(message.version)) == ("GET", path, (1, 1))
+    assert (message.method, message.url.path, tuple(message.version)) == ("GET", path, (1, 1))
+    assert message.path == (f"{path}?{query}" if "?" in message.path else path)
+    assert message.url.raw_query_string == query
     assert list(message.headers.items()) == list(fields.items())
     special = [message.should_close, message.upgrade, message.chunked, upgraded, tail]
     assert not any(special)

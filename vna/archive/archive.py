@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Concatenate, Literal, ParamSpec, Self, TypeVar
 
@@ -25,7 +26,7 @@ from vna.archive.memory import Memory
 from vna.archive.offload import Offload
 from vna.archive.patient import PatientStudy, patient_studies, study_known
 from vna.archive.prepare import IngestRoom
-from vna.archive.prompt import PromptArchive
+from vna.archive.prompt import Held, PromptArchive
 from vna.archive.purge import (
     Purged,
     purge_deleted,
@@ -156,6 +157,8 @@ class Archive(Keeping):
         present = PresentReads(self._store.present)
         recent = Recent(self._index, RECENT_OBJECTS)
         self._glances = Glances(self._index, clock)
+        at_hand = self._store.at_hand if self._tiers.lower else None
+        self._plan = partial(PlannedQuery.of, at_hand=at_hand)
         names = {number: each.name for number, each in self._tiers.names.items()}
         self._access = AccessLog(settings.data, names, clock, settings.access_log_bytes)
         self._accesses = Accesses(settings.data)
@@ -165,9 +168,8 @@ class Archive(Keeping):
         self._retrieval = BlockingRetrieval(blobs, lookup, self._access, MAX_EXPANDED_BYTES)
         self._near = BlockingRetrieval(near, lookup, self._access, MAX_EXPANDED_BYTES)
         self._flow = Flow(blobs, present, self._offload, self._far)
-        self.prompt = PromptArchive(
-            present, PromptLookup(recent, self._glances), self._access, self._flow
-        )
+        held = Held(present, PromptLookup(recent, self._glances), self._access)
+        self.prompt = PromptArchive(held, self._flow, self._plan, self._glances)
         """What can be read without waiting."""
 
     @classmethod
@@ -366,8 +368,10 @@ class Archive(Keeping):
         return self.planned(query).matches(self._index)
 
     def planned(self, query: Query) -> PlannedQuery:
-        """Return a query ready to be asked, by one of the two below. Raises as `query`."""
-        return PlannedQuery.of(query, self._store.at_hand if self._tiers.lower else None)
+        """Return a query ready to be asked, by one of the two below, and count it. Raises as `query`."""
+        planned = self._plan(query)
+        planned.count()
+        return planned
 
     def matches(self, planned: PlannedQuery) -> Iterator[Match]:
         """Yield what matches, as `query` does."""
@@ -379,7 +383,7 @@ class Archive(Keeping):
         Belongs to the event loop.
         """
         try:
-            return self._glances.read(lambda glance: list(planned.waitless.matches(glance)))
+            return planned.glanced(self._glances)
         except WouldWait:
             return None
 

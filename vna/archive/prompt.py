@@ -7,12 +7,15 @@ from typing import Concatenate, NoReturn, ParamSpec, TypeVar
 
 from vna.archive.access import AccessKind, AccessLog
 from vna.archive.flow import Flow, Run
+from vna.archive.glances import Glances
 from vna.archive.lookup import Lookup, StoredObject
+from vna.archive.query import PlannedQuery
 from vna.archive.retrieve import Blobs, Retrieval
 from vna.archive.spans import Item
 from vna.errors import WouldWait
+from vna.types import Match, Query
 
-__all__ = ["PromptArchive"]
+__all__ = ["Held", "PromptArchive"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,9 +30,18 @@ class PromptArchive:
 
     keeps_zstd = False
 
-    def __init__(self, blobs: Blobs, lookup: Lookup, access: AccessLog, flow: Flow) -> None:
-        self._retrieval = _Held(blobs, lookup, access)
+    def __init__(
+        self,
+        retrieval: Held,
+        flow: Flow,
+        plan: Callable[[Query], PlannedQuery],
+        glances: Glances,
+    ) -> None:
+        self._retrieval = retrieval
         self._flow = flow
+        self._plan = plan
+        self._glances = glances
+        self._planned: list[PlannedQuery] = []
 
     async def soon(
         self,
@@ -51,16 +63,34 @@ class PromptArchive:
         """Not here: long answers wait for who takes them."""
         raise WouldWait
 
+    def planned(self, query: Query) -> PlannedQuery:
+        """Return a query ready to be asked. Raises Invalid for a key that cannot be matched."""
+        planned = self._plan(query)
+        self._planned.append(planned)
+        return planned
+
+    def at_once(self, planned: PlannedQuery) -> list[Match]:
+        """Return all that matches."""
+        return planned.glanced(self._glances)
+
+    def run(self, work: object, *args: object) -> NoReturn:  # noqa: ARG002  # as `Archive.run`
+        """Not here: there is no thread."""
+        raise WouldWait
+
     def settle(self) -> None:
-        """Note what was read since the last call."""
+        """Note what was read and asked since the last call."""
         self._retrieval.settle()
+        for planned in self._planned:
+            planned.count()
+        self._planned.clear()
 
     def forget(self) -> None:
         """Do not note it: nobody got it."""
         self._retrieval.held.clear()
+        self._planned.clear()
 
 
-class _Held(Retrieval):
+class Held(Retrieval):
     """A retrieval whose notes are held back."""
 
     def __init__(self, blobs: Blobs, lookup: Lookup, access: AccessLog) -> None:
@@ -68,6 +98,7 @@ class _Held(Retrieval):
         self.held: list[tuple[AccessKind, StoredObject, int, int]] = []
 
     def settle(self) -> None:
+        """Note what is held."""
         for kind, stored, tier, size in self.held:
             super()._served(kind, stored, tier, size)
         self.held.clear()

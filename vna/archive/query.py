@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Protocol, Self, TypeAlias
 
+from vna.archive.glances import Glances
 from vna.archive.inventory import ONLINE, availability
 from vna.dicom.attributes import (
     AVAILABLE_TRANSFER_SYNTAX_UID,
@@ -66,17 +67,20 @@ class PlannedQuery:
 
     @classmethod
     def of(cls, query: Query, at_hand: AtHand | None = None) -> Self:
-        """Plan a query, and count it. Raises Invalid for a key that cannot be matched.
+        """Plan a query. Raises Invalid for a key that cannot be matched.
 
         `at_hand` says of blobs whether they are ONLINE; without it all are.
         """
         compiled = compile_query(query)
-        path = plan(query)
+        return cls(query, plan(query), _Walk(query, compiled, at_hand))
+
+    def count(self) -> None:
+        """Count a query that is asked, and log how."""
+        path = self.path
         kind = "scan" if path.scan else "uids" if path.uids else "keys"
         metrics.QUERIES.add(kind)
         level = logging.INFO if path.scan else logging.DEBUG
-        log.log(level, "query level=%s plan=%s: %s", query.level.name, kind, path.reason)
-        return cls(query, path, _Walk(query, compiled, at_hand))
+        log.log(level, "query level=%s plan=%s: %s", self.query.level.name, kind, path.reason)
 
     @property
     def unsupported(self) -> tuple[int, ...]:
@@ -89,6 +93,10 @@ class PlannedQuery:
         if self.walk.at_hand is None:
             return self
         return replace(self, walk=replace(self.walk, at_hand=_on_hot_tier))
+
+    def glanced(self, glances: Glances) -> list[Match]:
+        """Return the matches if that needs no waiting, and few rows. Raises WouldWait."""
+        return glances.read(lambda glance: list(self.waitless.matches(glance)))
 
     def matches(self, index: Snapshots) -> Iterator[Match]:
         """Yield the matches from the query's offset on, at most its limit.

@@ -12,8 +12,10 @@ from functools import lru_cache
 from typing import Any, Final, TypeAlias, cast
 
 from aiohttp import HttpVersion11, hdrs, web
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
+from yarl import URL
 
+from vna.types import Level
 from vna.web.answer import Answer
 from vna.web.context import ARCHIVE, CLOCK, PREPARED, REQUEST_ID, REQUEST_IDS, SETTINGS
 from vna.web.drain import REQUESTS
@@ -21,6 +23,7 @@ from vna.web.middleware import around, count, number
 from vna.web.multipart import Buffer
 from vna.web.routes.frames import retrieve_frames
 from vna.web.routes.metadata import retrieve_metadata
+from vna.web.routes.qido import search
 from vna.web.routes.wado import retrieve_instance
 
 __all__ = ["KNOWN", "Plain", "PromptAnswers", "header_fields", "plain"]
@@ -30,9 +33,15 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MOST: Final = 4096
 """Bytes of a request that is looked at here."""
 
-HANDLERS: Final = frozenset({retrieve_frames, retrieve_instance, retrieve_metadata})
+HANDLERS: Final = (
+    *(retrieve_frames, retrieve_instance, retrieve_metadata),
+    *map(search, Level),
+)
+"""Who answers, and in which order they are looked for."""
 
-_REQUEST = re.compile(rb"GET (/[A-Za-z0-9._~/,\-]*) HTTP/1\.1\r\n")
+_REQUEST = re.compile(
+    rb"GET (/[A-Za-z0-9._~/,\-]*)(?:\?([A-Za-z0-9._~/,\-=&%*+:^]*))? HTTP/1\.1\r\n"
+)
 _FIELD = re.compile(r"([A-Za-z0-9\-]+):[ \t]*([!-~](?:[ \t!-~]*[!-~])?)?[ \t]*")
 KNOWN: Final = frozenset(
     {
@@ -45,8 +54,8 @@ KNOWN: Final = frozenset(
 """Fields that change nothing about how a request is read, nor ask for another answer to a GET."""
 
 
-Plain: TypeAlias = tuple[str, CIMultiDictProxy[str]]
-"""A path without query, and header fields."""
+Plain: TypeAlias = tuple[str, str, CIMultiDictProxy[str]]
+"""A path, a query as it was sent, and header fields."""
 
 
 def plain(data: bytes) -> Plain | None:
@@ -56,7 +65,7 @@ def plain(data: bytes) -> Plain | None:
     line = _REQUEST.match(data)
     if line is None or (fields := _fields(data[line.end() : -4])) is None:
         return None
-    return line[1].decode(), fields
+    return line[1].decode(), (line[2] or b"").decode(), fields
 
 
 @lru_cache(maxsize=256)  # a client sends the same ones each time
@@ -84,12 +93,6 @@ class _Path(dict[str, str]):
         self.route = route
 
 
-class _Address:
-    """The address that was asked for, as far as anybody asks: there is no query."""
-
-    raw_query_string: Final = ""
-
-
 class _Asked(dict[web.RequestKey[Any], Any]):
     """A request, as far as handlers of GET look at one."""
 
@@ -98,21 +101,27 @@ class _Asked(dict[web.RequestKey[Any], Any]):
     keep_alive: Final = True
     scheme: Final = "http"
     secure: Final = False
-    rel_url: Final = _Address()
 
     def __init__(
         self,
         app: Mapping[web.AppKey[Any], Any],
-        headers: CIMultiDictProxy[str],
+        request: Plain,
         match_info: _Path,
         transport: object,
     ) -> None:
         super().__init__()
+        path, query, headers = request
         self.app = app
+        self.rel_url = URL.build(path=path, query_string=query, encoded=True)
         self.headers = headers
         self.host = headers[hdrs.HOST]
         self.match_info = match_info
         self.transport = transport
+
+    @property
+    def query(self) -> MultiMapping[str]:
+        """The parameters of the query, decoded."""
+        return self.rel_url.query
 
 
 class PromptAnswers:
@@ -128,19 +137,20 @@ class PromptAnswers:
         # Other middleware would be passed by; what is stored in zstd may leave in it, by a thread.
         if list(app.middlewares) == [around] and not archive.keeps_zstd:
             self._routes += (
-                (route.get_info()["pattern"], route, route.handler)
+                (_pattern(route), route, handler)
+                for handler in HANDLERS
                 for route in app.router.routes()
-                if route.method == hdrs.METH_GET and route.handler in HANDLERS
+                if route.method == hdrs.METH_GET and route.handler is handler
             )
 
     def answer(self, request: Plain, transport: object) -> list[Buffer] | None:
         """Return the whole answer to a request; None where aiohttp has to give it."""
         if self._app[REQUESTS].ending:
             return None
-        path, headers = request
+        path = request[0]
         for pattern, route, handler in self._routes:
             if (match := pattern.fullmatch(path)) is not None:
-                asked = _Asked(self._app, headers, _Path(match.groupdict(), route), transport)
+                asked = _Asked(self._app, request, _Path(match.groupdict(), route), transport)
                 return self._served(cast("web.Request", asked), handler)
         return None
 
@@ -156,6 +166,11 @@ class PromptAnswers:
         self._archive.settle()
         count(request, response.status, clock.monotonic() - begin)
         return message
+
+
+def _pattern(route: web.AbstractRoute) -> re.Pattern[str]:
+    info = route.get_info()
+    return info["pattern"] if "pattern" in info else re.compile(re.escape(info["path"]))
 
 
 def _result(work: Coroutine[Any, Any, web.StreamResponse]) -> web.StreamResponse | None:

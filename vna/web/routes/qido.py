@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import cache
 from http import HTTPStatus
 from itertools import chain, islice
 from typing import Final
@@ -35,7 +36,7 @@ __all__ = ["search"]
 
 HELD: Final = 1 << 20
 """Answers up to this size are complete before the first byte leaves."""
-ENCODED_AT_ONCE: Final = 32
+ENCODED_AT_ONCE: Final = 128
 """More matches than this are encoded in a thread."""
 MAX_NOTES: Final = 8
 
@@ -44,6 +45,7 @@ Rows = Iterator[bytes]
 Encode = Callable[[Attributes], bytes]
 
 
+@cache
 def search(level: Level) -> Handler:
     """Return the handler that searches for entities of `level` below what its path names."""
 
