@@ -39,10 +39,13 @@ def index(tmp_path_factory):
     index.close()
 
 
-def find(index, level=Level.STUDY, **keys):
+def planned(level=Level.STUDY, **keys):
     items = [(name, str(value)) for name, value in keys.items()]
-    query = parse_search(level, {}, items, 10_000).query
-    return [match.study_uid for match in PlannedQuery.of(query).matches(index)]
+    return PlannedQuery.of(parse_search(level, {}, items, 10_000).query)
+
+
+def find(index, level=Level.STUDY, **keys):
+    return [match.study_uid for match in planned(level, **keys).matches(index)]
 
 
 def number_of(uid):
@@ -97,10 +100,10 @@ def test_a_page_costs_what_it_shows(index, monkeypatch, keys):
     assert len(set(looked)) <= 16
 
 
-def test_a_scan_says_so(index, caplog):
+def test_a_scan_says_so(caplog):
     with caplog.at_level(logging.INFO, "vna.archive.query"):
-        find(index, ModalitiesInStudy="CT", limit=1)
-        find(index, PatientID="P3")
+        planned(ModalitiesInStudy="CT", limit=1).count()
+        planned(PatientID="P3").count()
     assert [record.getMessage() for record in caplog.records] == [
         "query level=STUDY plan=scan: no key that the index has"
     ]
