@@ -128,6 +128,7 @@ def parse_media_ranges(header: str) -> list[MediaRange]:
     return ranges
 
 
+@lru_cache(maxsize=256)  # parts of a body say the same, and so do clients
 def parse_media(header: str) -> MediaRange:
     """Return the media type of a Content-Type header; Invalid unless it is exactly one."""
     ranges = parse_media_ranges(header)

@@ -17,6 +17,7 @@ from multidict import CIMultiDict
 
 from vna.errors import Invalid, VnaError
 from vna.web.addresses import Addresses
+from vna.web.answer import Answer
 from vna.web.context import ARCHIVE, SETTINGS
 from vna.web.intake import Intake
 from vna.web.media import DICOM, DICOM_JSON
@@ -32,7 +33,7 @@ __all__ = ["store"]
 MAX_NOTES = 8
 
 
-async def store(request: web.Request) -> web.Response:
+async def store(request: web.Request) -> web.StreamResponse:
     """Store every instance of the body; answer when each is durable or refused.
 
     Raises Invalid where not even one instance could be told apart in the body.
@@ -51,7 +52,7 @@ async def store(request: web.Request) -> web.Response:
         raise broken
     if not fates:
         raise Invalid("the body has no parts")
-    return _answer(fates, report(fates, study_uid, addresses), model)
+    return _answer(request, fates, report(fates, study_uid, addresses), model)
 
 
 def _stow_media(request: web.Request) -> MediaRange:
@@ -133,10 +134,12 @@ async def _body(request: web.Request, settings: WebSettings) -> AsyncIterator[by
         yield piece
 
 
-def _answer(fates: list[Fate], module: dict[str, object], model: str) -> web.Response:
+def _answer(
+    request: web.Request, fates: list[Fate], module: dict[str, object], model: str
+) -> Answer:
     """Return the response module; Warning headers say why, as the module has no place for words."""
     status = overall_status(fates)
-    headers = CIMultiDict({"Vary": "Accept"})
+    headers = CIMultiDict({"Content-Type": model, "Vary": "Accept"})
     notes = [
         f"{fate.sop_uid or f'part {number}'}: {fate.error or fate.warning}"
         for number, fate in enumerate(fates, 1)
@@ -147,7 +150,7 @@ def _answer(fates: list[Fate], module: dict[str, object], model: str) -> web.Res
     if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INSUFFICIENT_STORAGE):
         headers["Retry-After"] = str(RETRY_AFTER_S)
     body = msgspec.json.encode(module) if model == DICOM_JSON else native_xml(module)
-    return web.Response(status=status, body=body, content_type=model, headers=headers)
+    return Answer(request, [body], len(body), status, headers)
 
 
 def _quotable(text: str) -> str:
