@@ -82,7 +82,7 @@ class TextFormatter(logging.Formatter):
     default_time_format = "%Y-%m-%dT%H:%M:%S"
 
     def __init__(self, process: str) -> None:
-        super().__init__("%(asctime)s")  # so that `formatException`'s caller asks for the time
+        super().__init__("%(asctime)s")  # the time is used; `formatMessage` makes the line
         self._process = process
         self._second = 0, ""
 
