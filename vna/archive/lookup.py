@@ -10,9 +10,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol, TypeVar
+
+import msgspec
 
 from vna.archive.glances import Glances
 from vna.errors import Corrupt, Deleted, NotFound, WouldWait
@@ -32,8 +33,7 @@ SERIES_READ = 64
 """Series of which it is known that they are being read through."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredObject:
+class StoredObject(msgspec.Struct, frozen=True):
     """An instance as it stands, and who it belongs to."""
 
     study_uid: str

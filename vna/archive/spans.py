@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TypeAlias
+
+import msgspec
 
 from vna.types import BlobPlace
 
@@ -13,8 +14,7 @@ __all__ = ["Item", "Piece", "Span", "cut_items"]
 Piece: TypeAlias = bytes | memoryview
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(msgspec.Struct, frozen=True):
     """Bytes `[start, stop)` of a blob, to be read when it is their turn.
 
     `place` is where it was when that was looked up.

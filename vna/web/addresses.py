@@ -46,11 +46,11 @@ class Addresses:
 
     def study(self, study_uid: str) -> str:
         """Return the URL of a study."""
-        return f"{self.root}/studies/{_quoted(study_uid)}"
+        return _study(self.root, study_uid)
 
     def series(self, study_uid: str, series_uid: str) -> str:
         """Return the URL of a series."""
-        return f"{self.study(study_uid)}/series/{_quoted(series_uid)}"
+        return _series(self.root, study_uid, series_uid)
 
     def instance(self, study_uid: str, series_uid: str, sop_uid: str) -> str:
         """Return the URL of an instance."""
@@ -70,6 +70,15 @@ def _root(scheme: str, host: str, prefix: str) -> str:
     if scheme not in ("http", "https") or not _HOST.fullmatch(host):
         raise Invalid("the request's Host (or the proxy's forwarding header) is malformed")
     return f"{scheme}://{host}{prefix}"
+
+
+def _study(root: str, uid: str) -> str:
+    return f"{root}/studies/{_quoted(uid)}"
+
+
+@lru_cache(maxsize=256)  # its instances follow one another
+def _series(root: str, study_uid: str, uid: str) -> str:
+    return f"{_study(root, study_uid)}/series/{_quoted(uid)}"
 
 
 def _quoted(uid: str) -> str:
