@@ -160,14 +160,18 @@ def _run(blobs: BlobReads | PresentReads, items: Iterable[Item]) -> Run:
 
 
 async def _grouped(batches: AsyncIterator[Iterable[Item]]) -> AsyncGenerator[list[Item], None]:
-    """Yield the items in groups of up to JOINED bytes; what is longer stands alone."""
+    """Yield the items in groups of up to JOINED bytes; an item longer than RUN stands alone."""
     group: list[Item] = []
     size = 0
     async for items in batches:
         for item in items:
-            if group and size + len(item) > JOINED:
+            long = len(item) > RUN
+            if group and (long or size + len(item) > JOINED):
                 yield group
                 group, size = [], 0
+            if long:
+                yield [item]
+                continue
             group.append(item)
             size += len(item)
     if group:
