@@ -263,3 +263,13 @@ async def test_a_study_of_many_instances_streams(front, ct):
     assert sorted(body for _, body in parts) == sorted(files)
     metadata = json.loads((await front.get(f"{STUDY}/metadata")).body)
     assert len(metadata) == count
+
+
+async def test_long_and_short_values_leave_in_order(front, ct):
+    """Those that make a run together, and those that are a run alone, or more."""
+    sizes = [600 << 10, 3 << 19, 1 << 10, (2 << 20) + 2, 700 << 10, 900 << 10, 1 << 20]
+    files = [ct(f"1.2.3.1.{n}", frames=[bytes([n]) * size]) for n, size in enumerate(sizes, 1)]
+    for file in files:
+        await front.stow([file])
+    for _ in range(2):
+        assert [stored for _, stored in await front.parts("/studies/1.2.3")] == files
