@@ -103,6 +103,15 @@ class SubOperations:
             self._reported = now
             self._respond(Status.PENDING, remaining=True)
 
+    def begin(self) -> None:
+        """Send a pending response as the destination is connected to.
+
+        DCMTK's movescu, when it is the destination as well, sleeps for a second before it looks for
+        our connection, unless a response wakes it.
+        """
+        if self._remaining:
+            self._respond(Status.PENDING, remaining=True)
+
     def still_waiting(self) -> None:
         """Send a pending response when nothing was heard of us for a while."""
         self._report(max(self._reported, self._begun), ALIVE_INTERVAL_S)

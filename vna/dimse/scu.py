@@ -40,8 +40,9 @@ class Scu:
     """Use as `async with Scu(remote, settings, contexts) as scu`: associated inside, released after.
 
     `contexts` are up to 128 pairs of SOP class and transfer syntaxes in order of preference;
-    `originator` is the AE title and message id of the C-MOVE that is behind what is sent. Inside,
-    `stores` sends instances.
+    `originator` is the AE title and message id of the C-MOVE that is behind what is sent,
+    `connected` is called when there is a connection, before the remote is asked for the association.
+    Inside, `stores` sends instances.
     Entering raises Unavailable when the remote cannot be reached or rejects the association;
     leaving by an error aborts it. One operation at a time; `stores` has as many under way as the
     remote accepts of those that its settings say.
@@ -53,6 +54,7 @@ class Scu:
         settings: DimseSettings,
         contexts: Iterable[tuple[str, Sequence[str]]] = ECHO,
         originator: tuple[str, int] | None = None,
+        connected: Callable[[], None] = lambda: None,
     ) -> None:
         self._remote = remote
         self._settings = settings
@@ -64,6 +66,7 @@ class Scu:
             raise ValueError(f"at most {MAX_CONTEXTS} presentation contexts")
         self._accepted: dict[tuple[str, str], Context] = {}
         self._originator = originator
+        self._connected = connected
         self._association: Association | None = None
 
     async def __aenter__(self) -> Self:
@@ -84,6 +87,7 @@ class Scu:
         association.busy = True
         self._association = association
         try:
+            self._connected()
             window = await self._associate(association)
         except BaseException:
             association.abort()

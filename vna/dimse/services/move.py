@@ -91,7 +91,7 @@ class _Move:
             work.count(stored, status)
             return not work.stopped
 
-        async with Scu(destination, operation.settings, proposed, originator) as scu:
+        async with Scu(destination, operation.settings, proposed, originator, work.begin) as scu:
             self.associated.set()
             while waiting and pair_of(waiting[0]) in contexts and not work.stopped:
                 await scu.stores.send_at_hand(waiting, ahead, done)
