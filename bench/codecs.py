@@ -27,8 +27,11 @@ import pydicom
 import zstandard
 from pydicom.encaps import generate_frames
 
-from vna._native import lanes_decode, lanes_encode, weave_decode, weave_encode
+from vna._native import Buffer, lanes_encode
 from vna.bench.phantoms import phantoms
+from vna.storage.codecs import CODECS as CODEC_OF
+from vna.storage.codecs import LANES, RAW, encode_pixels
+from vna.types import Geometry
 
 CORPUS = Path(os.environ.get("VNA_CORPUS", Path(__file__).parents[2] / "shared/corpus"))
 ROUNDS = 7
@@ -66,39 +69,37 @@ SETS = {
 
 
 class Codec(NamedTuple):
+    """What is stored is bytes, or one of the archive's chunks: the codec's id and its bytes."""
+
     name: str
-    encode: Callable[[np.ndarray], bytes]
-    decode: Callable[[bytes, np.ndarray], object]
+    encode: Callable[[np.ndarray], object]
+    decode: Callable[[object, np.ndarray], object]
+
+
+def decoded(stored: tuple[int, Buffer], image: np.ndarray) -> object:
+    return CODEC_OF[stored[0]].decode(stored[1], image.nbytes)
 
 
 def lanes(name: str, *, strong: bool) -> Codec:
-    def encode(image: np.ndarray) -> bytes:
+    def encode(image: np.ndarray) -> tuple[int, Buffer]:
         samples = image.shape[2] if image.ndim == 3 else 1
         data = memoryview(image).cast("B")
-        return lanes_encode(data, image.shape[1], image.itemsize, samples, strong) or bytes(data)
+        coded = lanes_encode(data, image.shape[1], image.itemsize, samples, strong)
+        return (RAW, bytes(data)) if coded is None else (LANES, coded)
 
-    def decode(stored: bytes, image: np.ndarray) -> object:
-        return lanes_decode(stored, image.nbytes) if len(stored) < image.nbytes else stored
-
-    return Codec(name, encode, decode)
+    return Codec(name, encode, decoded)
 
 
-def fast() -> Codec:
-    """`weave` where an image is 16-bit grayscale, else the quicker form of `lanes`."""
-    other = lanes("fast", strong=False)
+def archived(name: str, *, strong: bool) -> Codec:
+    """Return what the archive makes of pixels when they move to a tier."""
 
-    def encode(image: np.ndarray) -> bytes:
-        if image.itemsize == 2 and image.ndim == 2:
-            data = memoryview(image).cast("B")
-            return weave_encode(data, image.shape[1]) or bytes(data)
-        return other.encode(image)
+    def encode(image: np.ndarray) -> tuple[int, Buffer]:
+        samples = image.shape[2] if image.ndim == 3 else 1
+        data = memoryview(image).cast("B")
+        geometry = Geometry(image.shape[1], image.itemsize, samples)
+        return encode_pixels(data, geometry, strong=strong) or (RAW, bytes(data))
 
-    def decode(stored: bytes, image: np.ndarray) -> object:
-        if image.itemsize == 2 and image.ndim == 2 and len(stored) < image.nbytes:
-            return weave_decode(stored, image.nbytes)
-        return other.decode(stored, image)
-
-    return Codec("fast", encode, decode)
+    return Codec(name, encode, decoded)
 
 
 def zstd(level: int) -> Codec:
@@ -120,9 +121,10 @@ CODECS = [
     Codec("raw", lambda image: image.tobytes(), lambda stored, _: bytes(bytearray(stored))),
     zstd(1),
     zstd(9),
-    fast(),
+    archived("fast", strong=False),
+    archived("strong", strong=True),
     lanes("lanes, fast", strong=False),
-    lanes("strong", strong=True),
+    lanes("lanes, strong", strong=True),
     Codec(
         "JPEG-LS",
         lambda image: imagecodecs.jpegls_encode(unsigned(image)),
@@ -205,7 +207,8 @@ def measure(image_set: list[np.ndarray]) -> dict[str, tuple[float, float, float]
             times = [[seconds for seconds, _ in done] for done in (encoded, decoded)]
             best[codec.name] = np.minimum(best[codec.name], times)
             if turn == 0:
-                size[codec.name] = sum(map(len, stored))
+                chunks = (one[1] if isinstance(one, tuple) else one for one in stored)
+                size[codec.name] = sum(map(len, chunks))
                 for (_, back), image in zip(decoded, image_set, strict=True):
                     check(codec, image, back)
     found = {}

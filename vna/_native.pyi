@@ -51,6 +51,10 @@ def lanes_decode(stored: Buffer, length: int) -> bytes | memoryview:
     """Return the `length` bytes that were coded as `stored`, as `bytes` or a view that can only be
     read. ValueError if it is not that."""
 
+def roughness(raw: Buffer, columns: int) -> float:
+    """Return the bits of what a 16-bit sample differs by from its neighbours to the left and above, on
+    average over some rows of `columns`: 0 to 17."""
+
 def weave_encode(raw: Buffer, columns: int) -> bytes | None:
     """Return a chunk of 16-bit samples in rows of `columns` coded (docs/format/weave.md); None where
     it is no such image, or does not shrink."""

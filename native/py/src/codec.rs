@@ -37,6 +37,12 @@ fn lanes_decode<'py>(py: Python<'py>, stored: Bytes, length: usize) -> PyResult<
 }
 
 #[pyfunction]
+fn roughness(py: Python<'_>, raw: Bytes, columns: u16) -> f32 {
+    let raw = raw.as_slice();
+    released(py, raw.len() / 16, || codec::roughness(raw, columns))
+}
+
+#[pyfunction]
 fn weave_encode<'py>(py: Python<'py>, raw: Bytes, columns: u16) -> Option<Bound<'py, PyBytes>> {
     let raw = raw.as_slice();
     let stored = released(py, raw.len(), || weave::encode(raw, columns))?;
@@ -67,6 +73,7 @@ fn decoded<'py>(
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(lanes_encode, module)?)?;
     module.add_function(wrap_pyfunction!(lanes_decode, module)?)?;
+    module.add_function(wrap_pyfunction!(roughness, module)?)?;
     module.add_function(wrap_pyfunction!(weave_encode, module)?)?;
     module.add_function(wrap_pyfunction!(weave_decode, module)?)
 }

@@ -11,6 +11,7 @@ mod lanes;
 mod model;
 mod order;
 mod predict;
+mod rough;
 mod sink;
 mod table;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub mod weave;
 pub use decode::{decode, decode_on};
 pub use encode::{Form, encode, encode_on};
 pub use lanes::Machine;
+pub use rough::roughness;
 
 /// How the samples of a chunk lie: the values of the Image Pixel module (PS3.3 C.7.6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
