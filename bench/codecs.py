@@ -27,7 +27,7 @@ import pydicom
 import zstandard
 from pydicom.encaps import generate_frames
 
-from vna._native import Buffer, lanes_encode
+from vna._native import lanes_encode
 from vna.bench.phantoms import phantoms
 from vna.storage.codecs import CODECS as CODEC_OF
 from vna.storage.codecs import LANES, RAW, encode_pixels
@@ -76,12 +76,12 @@ class Codec(NamedTuple):
     decode: Callable[[object, np.ndarray], object]
 
 
-def decoded(stored: tuple[int, Buffer], image: np.ndarray) -> object:
+def decoded(stored: tuple[int, bytes], image: np.ndarray) -> object:
     return CODEC_OF[stored[0]].decode(stored[1], image.nbytes)
 
 
 def lanes(name: str, *, strong: bool) -> Codec:
-    def encode(image: np.ndarray) -> tuple[int, Buffer]:
+    def encode(image: np.ndarray) -> tuple[int, bytes]:
         samples = image.shape[2] if image.ndim == 3 else 1
         data = memoryview(image).cast("B")
         coded = lanes_encode(data, image.shape[1], image.itemsize, samples, strong)
@@ -93,7 +93,7 @@ def lanes(name: str, *, strong: bool) -> Codec:
 def archived(name: str, *, strong: bool) -> Codec:
     """Return what the archive makes of pixels when they move to a tier."""
 
-    def encode(image: np.ndarray) -> tuple[int, Buffer]:
+    def encode(image: np.ndarray) -> tuple[int, bytes]:
         samples = image.shape[2] if image.ndim == 3 else 1
         data = memoryview(image).cast("B")
         geometry = Geometry(image.shape[1], image.itemsize, samples)
