@@ -366,14 +366,14 @@ async def test_an_s3_store_as_the_cold_tier(folder, bucket):
         life.archive.close()
 
 
-@pytest.mark.parametrize("codec", ["fast", "strong"])
-async def test_pixels_are_stored_as_pixels_where_the_tier_says_so(folder, codec):
+@pytest.mark.parametrize(("codec", "down", "across"), [("fast", 3, 5), ("strong", 2, 1)])
+async def test_pixels_are_stored_as_pixels_where_the_tier_says_so(folder, codec, down, across):
     life = Life(folder, TierSettings("cold", path=folder / "cold", codec=codec))
     rows, columns = 96, 64
     try:
         for number in range(2):
             ramp = [
-                row * 3 + column * 5 & 0xFFF for row in range(rows) for column in range(columns)
+                row * down + column * across for row in range(rows) for column in range(columns)
             ]
             pixels = b"".join(value.to_bytes(2, "little") for value in ramp)
             life.files[number] = image(number, Rows=rows, Columns=columns, PixelData=pixels)

@@ -38,6 +38,8 @@ def test_c28_pending_responses_count_up_to_the_total(
         answers, got = site.c_get(query, CT)
     else:
         answers, got = c_move(site, query, port)
+        assert answers[0].Status == 0xFF00  # as it connects
+        assert counters(answers.pop(0)) == [4, 0, 0, 0]
     assert [answer.Status for answer in answers] == [0xFF00] * 3 + [0xB000]
     assert [counters(answer) for answer in answers] == [
         [3, 1, 0, 0],

@@ -16,7 +16,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from vna.dicom.sop_classes import NON_PATIENT
 from vna.dicom.uids import STORAGE_CLASSES, TRANSFER_SYNTAXES
-from vna.dimse.operation import Operation
+from vna.dimse.association import Association
 from vna.index import Index
 from vna.storage.tiers import directory
 
@@ -44,7 +44,7 @@ def test_c13_success_leaves_once_the_object_is_durable_and_findable(
     synced = noted("durable", directory._File._end_sync)
     monkeypatch.setattr(directory._File, "_end_sync", synced)
     monkeypatch.setattr(Index, "apply", noted("findable", Index.apply))
-    monkeypatch.setattr(Operation, "respond", noted("answered", Operation.respond))
+    monkeypatch.setattr(Association, "answer", noted("answered", Association.answer))
     (answer,) = site.c_store(sample())
     assert answer.Status == 0
     assert order == ["durable", "findable", "answered"]

@@ -17,8 +17,8 @@ from vna.archive import ArchiveSettings, Ingest, Stored
 from vna.archive.commit import Proposal
 from vna.archive.ingest import SMALL_PIECE
 from vna.dimse.association import Association, AssociationLost
-from vna.dimse.commands import Command, CommandField
-from vna.dimse.machine import Machine
+from vna.dimse.commands import RESPONSE, Command, CommandField
+from vna.dimse.machine import Data, Machine, Message
 from vna.dimse.pdu import RELEASE_REQUEST, PduType
 from vna.dimse.settings import DimseSettings
 from vna.types import DeleteCommit, Level
@@ -208,6 +208,7 @@ def test_a_fault_of_ours_ends_the_association_and_nothing_else(
     assert peer.pdu()[0] == PduType.ABORT
     node.idle()
     assert "a fault" in caplog.text
+    assert node.archive.load().held_bytes == 0
 
 
 def test_answers_keep_their_bytes_when_the_peer_reads_late() -> None:
@@ -231,3 +232,54 @@ def test_answers_keep_their_bytes_when_the_peer_reads_late() -> None:
         return data
 
     assert uvloop.run(received()) == b"".join([*pieces, b"end"])
+
+
+def _store(number: int) -> Message:
+    return Message(1, Command(field=CommandField.C_STORE, message_id=number, data_set_type=1))
+
+
+def _response(number: int) -> Message:
+    return Message(1, Command(field=CommandField.C_STORE | RESPONSE, responded_to=number, status=0))
+
+
+def test_a_request_among_the_responses_of_a_get_ends_the_association() -> None:
+    async def told() -> None:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        association = Association(Machine(acceptor=True), DimseSettings(), Landing())
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: association, ours)
+        responses = asyncio.create_task(association.responses(lambda _: True))
+        await asyncio.sleep(0)
+        association._take(_store(7))
+        with theirs, pytest.raises(AssociationLost, match="no response where one was due"):
+            await responses
+
+    uvloop.run(told())
+
+
+def test_a_request_behind_the_last_response_keeps_its_data() -> None:
+    async def taken() -> bytes:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        association = Association(Machine(acceptor=True), DimseSettings(), Landing())
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: association, ours)
+        responses = asyncio.create_task(association.responses(lambda _: False))
+        await asyncio.sleep(0)
+        for event in (
+            _store(7),
+            Data(b"first", last=False),
+            _response(1),
+            Data(b"last", last=True),
+        ):
+            association._take(event)
+        await responses
+        message = await association.message()
+        assert message is not None
+        assert message.command.message_id == 7
+        data = [bytes(piece) async for piece in association.data()]
+        association.close()
+        await association.closed
+        theirs.close()
+        return b"".join(data)
+
+    assert uvloop.run(taken()) == b"firstlast"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 
 from vna.index import Applied
 
 __all__ = ["Answer", "Answers"]
+
+log = logging.getLogger(__name__)
 
 
 class Answers:
@@ -36,7 +39,10 @@ class Answers:
     def _give(self) -> None:
         self._called = False
         while self._come:
-            self._come.popleft().give()
+            try:
+                self._come.popleft().give()
+            except Exception:  # loop boundary: the others are to have their answers
+                log.exception("an answer of the committer reached nobody")
 
 
 class Answer:

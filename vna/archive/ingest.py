@@ -214,7 +214,7 @@ class Ingest:
             self._part(piece, self._scan.feed(piece))
             scanned = self._ended_scan()
             proposal = propose(self._room, scanned, self._bulks, {}, self._source)
-        except VnaError as error:
+        except Exception as error:
             self._fate = _fate_of(error)
             self.abort()
             raise

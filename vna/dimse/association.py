@@ -152,14 +152,15 @@ class Association(asyncio.BufferedProtocol):
             self._answer(command)
             return
         self._inbox.append(message)
-        if not command.has_data_set:  # else its owner is woken with the data set
+        # Who waits for responses is told at once; else a data set wakes the owner when it has come.
+        if self._answers is not None or not command.has_data_set:
             self._wake()
 
     def _take_data(self, data: Data) -> None:
-        if self._answers is not None:
+        inbox = self._inbox
+        if self._answers is not None and not inbox:
             self._unread = not data.last  # of a response: nobody wants it
             return
-        inbox = self._inbox
         if data.last and self._at_once is not None and len(inbox) == 1:
             message = inbox[0]
             # What is alone in the inbox while the owner waits for a message is the data's own.

@@ -40,8 +40,9 @@ class PromptServer(web.Server):
 class Connection(RequestHandler):
     """A connection that looks at each request before aiohttp does, while it has sent only plain ones.
 
-    A `Receiver` takes the bodies of plain POSTs. With the first other bytes aiohttp reads it alone, for good: only then it is sure what its parser
-    holds. Timeouts, shutdown and whatever has to wait are aiohttp's throughout.
+    A `Receiver` takes the bodies of plain POSTs. With the first other bytes aiohttp reads it alone, for
+    good: only then it is sure what its parser holds. Timeouts, shutdown and whatever has to wait are
+    aiohttp's throughout.
     """
 
     __slots__ = ("_answers", "_heads", "_plain", "_receiver")

@@ -42,7 +42,7 @@ HANDLERS: Final = (
 _REQUEST = re.compile(
     rb"GET (/[A-Za-z0-9._~/,\-]*)(?:\?([A-Za-z0-9._~/,\-=&%*+:^]*))? HTTP/1\.1\r\n"
 )
-_FIELD = re.compile(r"([A-Za-z0-9\-]+):[ \t]*([!-~](?:[ \t!-~]*[!-~])?)?[ \t]*")
+_FIELD = re.compile(r"([A-Za-z0-9\-]+):[ \t]*+([!-~](?:[ \t!-~]*[!-~])?)?[ \t]*+")
 KNOWN: Final = frozenset(
     {
         *("host", "connection", "accept", "accept-encoding", "accept-language", "user-agent"),
@@ -162,7 +162,11 @@ class PromptAnswers:
         if not isinstance(response, Answer):
             self._archive.forget()
             return None
-        message = response.message(request)
+        try:
+            message = response.message(request)
+        except Exception:  # noqa: BLE001  # as in `_result`
+            self._archive.forget()
+            return None
         self._archive.settle()
         count(request, response.status, clock.monotonic() - begin)
         return message

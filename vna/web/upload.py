@@ -273,4 +273,5 @@ class Receiver(asyncio.BufferedProtocol):
         """Hand over what came, and tell the connection."""
         if self._upload is not None:
             self._hand_over(self._upload)
+            self._upload = self._room = None  # connections end in a cycle, which is collected late
         self._connection.connection_lost(exc)

@@ -35,7 +35,7 @@ def store_at_once(
     """The same for an object that is in memory, whole, and small: no task waits for the archive.
 
     `ended` is called on the event loop when it was acknowledged, or with what there is instead of
-    that. Raises Refused and VnaError, and then calls nobody.
+    that. What it raises, nobody is called with.
     """
 
     def told(stored: Stored | Exception) -> None:
@@ -44,8 +44,8 @@ def store_at_once(
             return
         try:
             _acknowledge(operation, stored)
-        except VnaError as lost:
-            ended(lost)
+        except Exception as error:  # noqa: BLE001  # what is no answer is logged there
+            ended(error)
         else:
             ended(None)
 

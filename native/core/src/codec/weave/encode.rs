@@ -3,13 +3,17 @@
 use std::cell::RefCell;
 
 use super::super::encode::{flips, sampled, words};
-use super::super::lanes::{Machine, Output, WovenDraft};
+use super::super::lanes::{LANES, Machine, Output, WovenDraft};
 use super::super::order::Order;
 use super::super::predict::{Fit, Rows, WEIGHT_BITS, Weights};
 use super::SAMPLE;
 use super::header::Header;
 use super::model::Coding;
 use super::table;
+
+/// Samples that are added to rows, beyond four times those of the chunk: as many as 65,535 rows of any
+/// width take, the most that an image has.
+const MOST_PADDING: usize = 1 << 24;
 
 /// What encoding needs beside the chunk, kept by each thread.
 #[derive(Default)]
@@ -45,6 +49,11 @@ fn encode_chunk(
     let (pixels, tail) = raw.split_at(raw.len() / SAMPLE * SAMPLE);
     let count = pixels.len() / SAMPLE;
     if width < 2 || count < 2 * width || u32::try_from(raw.len()).is_err() {
+        return None;
+    }
+    // Halves of rows are coded in steps: narrow images would take much memory.
+    let padded = count.div_ceil(width) * 2 * width.div_ceil(2).next_multiple_of(LANES);
+    if padded > 4 * count + MOST_PADDING {
         return None;
     }
     let Scratch {

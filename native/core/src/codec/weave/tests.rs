@@ -74,6 +74,13 @@ fn a_golden_chunk() {
     }
 }
 
+#[test]
+fn narrow_images_take_no_memory_for_steps() {
+    let narrow = image(1 << 22, 2, 2, 3);
+    assert!(encode(&narrow, 2).is_none());
+    assert!(round_trip(&image(2 * 65_535, 2, 2, 3), 2));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
