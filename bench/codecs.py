@@ -12,11 +12,12 @@ grayscale hold.
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -27,10 +28,10 @@ import pydicom
 import zstandard
 from pydicom.encaps import generate_frames
 
-from vna._native import lanes_encode
+from vna._native import lanes_encode, roughness, weave_encode
 from vna.bench.phantoms import phantoms
 from vna.storage.codecs import CODECS as CODEC_OF
-from vna.storage.codecs import LANES, RAW, encode_pixels
+from vna.storage.codecs import LANES, RAW, ROUGH, encode_pixels
 from vna.types import Geometry
 
 CORPUS = Path(os.environ.get("VNA_CORPUS", Path(__file__).parents[2] / "shared/corpus"))
@@ -218,6 +219,20 @@ def measure(image_set: list[np.ndarray]) -> dict[str, tuple[float, float, float]
     return found
 
 
+def choices(image_sets: Iterable[list[np.ndarray]]) -> Iterator[str]:
+    """Yield what `strong` gives up by `weave`, and what it would, as rows of a table."""
+    gains: dict[bool, list[float]] = {False: [], True: []}
+    for image in itertools.chain.from_iterable(image_sets):
+        data, columns = memoryview(image).cast("B"), image.shape[1]
+        woven, laned = weave_encode(data, columns), lanes_encode(data, columns, 2, 1, True)
+        if woven is not None and laned is not None:
+            gains[roughness(data, columns) >= ROUGH].append(len(woven) / len(laned))
+    for rough, found in gains.items():
+        if found:
+            name = f"{ROUGH:g} and more" if rough else f"below {ROUGH:g}"
+            yield f"| {name} | {len(found)} | {min(found):.2f} to {max(found):.2f} |"
+
+
 class Goal(NamedTuple):
     """What a form is to reach on 16-bit grayscale, in parts of HTJ2K's."""
 
@@ -260,9 +275,8 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     found = {}
-    for name, image_set in load().items():
-        if wanted not in name:
-            continue
+    image_sets = {name: images for name, images in load().items() if wanted in name}
+    for name, image_set in image_sets.items():
         rows = measure(image_set)
         base = rows["HTJ2K"]
         for codec, row in rows.items():
@@ -275,6 +289,8 @@ def main() -> None:
         print("\n| form | measure | goal | reached, to HTJ2K | |\n|---|---|---|---|---|")
         for goal in GOALS:
             print(judge(goal, found))
+        print("\n| roughness | images | `weave` to `lanes, strong`, bytes |\n|---|---|---|")
+        print(*choices(image_sets[name] for name in found), sep="\n")
 
 
 if __name__ == "__main__":

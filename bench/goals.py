@@ -53,7 +53,7 @@ def goals(samples: list[Sample]) -> list[Goal]:
     return [
         *_stores(ratios),
         *_reads(ratios),
-        *_direct(ratios),
+        *_storing(ratios, DIRECT, ", past the page cache"),
         *_tiering(ratios),
         *_searches(ratios),
         *_crowds(ratios),
@@ -75,22 +75,27 @@ def _goal(text: str, value: float | None, limit: str, met: bool) -> Goal:
 
 
 def _stores(r: Ratios) -> Iterator[Goal]:
-    for lanes in (4, 8):
-        label = f"C-STORE CT, {lanes} associations"
-        yield _at_least(f"{label}: rate against Orthanc", r.rate(label), 4)
-        yield _at_most(f"{label}: CPU against storescp", r.cpu(label, "storescp"), 1)
-    one = "C-STORE CT, 1 association"
-    yield _at_least("C-STORE CT, 1 association: rate against the floor", r.rate(one, "floor"), 0.7)
-    nagle = "C-STORE CT, stock sender (Nagle)"
+    yield from _storing(r)
+    one, nagle = "C-STORE CT, 1 association", "C-STORE CT, stock sender (Nagle)"
     own = r.between(nagle, one, lambda found: found.per_s)
     yield _at_least("stock sender: rate against our own with TCP_NODELAY", own, 0.9)
     yield _at_least("stock sender: rate against Orthanc with TCP_NODELAY=1", r.rate(nagle), 4)
     yield _at_least(
         "stock sender: rate against Orthanc without", r.rate(nagle, "orthanc-stock"), 15
     )
+
+
+def _storing(r: Ratios, us: str = US, how: str = "") -> Iterator[Goal]:
+    """The goals of one of our servers, which is `how` it stores."""
+    for lanes in (4, 8):
+        label = f"C-STORE CT, {lanes} associations"
+        yield _at_least(f"{label}{how}: rate against Orthanc", r.rate(label, us=us), 4)
+        yield _at_most(f"{label}{how}: CPU against storescp", r.cpu(label, "storescp", us), 1)
+    one = "C-STORE CT, 1 association"
+    yield _at_least(f"{one}{how}: rate against the floor", r.rate(one, "floor", us), 0.7)
     for batch in (1, 10, 20):
         label = f"STOW-RS, 4 connections, {many(batch, 'instance')} a request"
-        yield _at_least(f"{label}: rate against Orthanc", r.rate(label), 5)
+        yield _at_least(f"{label}{how}: rate against Orthanc", r.rate(label, us=us), 5)
 
 
 def _reads(r: Ratios) -> Iterator[Goal]:
@@ -115,22 +120,6 @@ def _reads(r: Ratios) -> Iterator[Goal]:
         "frames 50,000 to 50,100 of 60,000", "frames 1 to 100 of 60,000", lambda f: f.p50_ms
     )
     yield _at_most("frame 50,000 of 60,000: time against frame 1", far, 1.5)
-
-
-def _direct(r: Ratios) -> Iterator[Goal]:
-    """The goals of storing that past the page cache are in closer reach."""
-    for lanes in (4, 8):
-        label = f"C-STORE CT, {lanes} associations"
-        text = f"{label}, past the page cache"
-        yield _at_least(f"{text}: rate against Orthanc", r.rate(label, us=DIRECT), 4)
-        yield _at_most(f"{text}: CPU against storescp", r.cpu(label, "storescp", DIRECT), 1)
-    one = "C-STORE CT, 1 association"
-    text = f"{one}, past the page cache: rate against the floor"
-    yield _at_least(text, r.rate(one, "floor", DIRECT), 0.7)
-    for batch in (1, 10, 20):
-        label = f"STOW-RS, 4 connections, {many(batch, 'instance')} a request"
-        text = f"{label}, past the page cache: rate against Orthanc"
-        yield _at_least(text, r.rate(label, us=DIRECT), 5)
 
 
 def _tiering(r: Ratios) -> Iterator[Goal]:

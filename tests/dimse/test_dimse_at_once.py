@@ -3,7 +3,8 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -215,18 +216,13 @@ def test_answers_keep_their_bytes_when_the_peer_reads_late() -> None:
     pieces = [bytes([number]) * (3 << 20) for number in (1, 2)]
 
     async def received() -> bytes:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        association = Association(Machine(acceptor=True), DimseSettings(), Landing())
-        loop = asyncio.get_running_loop()
-        await loop.connect_accepted_socket(lambda: association, ours)
-        association.answer([pieces[0][:5], pieces[0][5:]])
-        association.answer([pieces[1]])
-        association.answer([b"end"])
-        association.close()
-        with theirs, theirs.makefile("rb") as file:
-            data = await asyncio.to_thread(file.read)
-            await association.closed
+        async with _connected() as (association, theirs):
+            association.answer([pieces[0][:5], pieces[0][5:]])
+            association.answer([pieces[1]])
+            association.answer([b"end"])
+            association.close()
+            with theirs.makefile("rb") as file:
+                data = await asyncio.to_thread(file.read)
         with pytest.raises(AssociationLost):
             association.answer([b"late"])
         return data
@@ -242,44 +238,43 @@ def _response(number: int) -> Message:
     return Message(1, Command(field=CommandField.C_STORE | RESPONSE, responded_to=number, status=0))
 
 
+@asynccontextmanager
+async def _connected() -> AsyncGenerator[tuple[Association, socket.socket]]:
+    """Yield an association over a connection, and the peer's end."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    association = Association(Machine(acceptor=True), DimseSettings(), Landing())
+    await asyncio.get_running_loop().connect_accepted_socket(lambda: association, ours)
+    with theirs:
+        yield association, theirs
+        association.close()
+        await association.closed
+
+
 def test_a_request_among_the_responses_of_a_get_ends_the_association() -> None:
     async def told() -> None:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        association = Association(Machine(acceptor=True), DimseSettings(), Landing())
-        await asyncio.get_running_loop().connect_accepted_socket(lambda: association, ours)
-        responses = asyncio.create_task(association.responses(lambda _: True))
-        await asyncio.sleep(0)
-        association._take(_store(7))
-        with theirs, pytest.raises(AssociationLost, match="no response where one was due"):
-            await responses
+        async with _connected() as (association, _):
+            responses = asyncio.create_task(association.responses(lambda _: True))
+            await asyncio.sleep(0)
+            association._take(_store(7))
+            with pytest.raises(AssociationLost, match="no response where one was due"):
+                await asyncio.wait_for(responses, WAIT_S)
 
     uvloop.run(told())
 
 
 def test_a_request_behind_the_last_response_keeps_its_data() -> None:
     async def taken() -> bytes:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        association = Association(Machine(acceptor=True), DimseSettings(), Landing())
-        await asyncio.get_running_loop().connect_accepted_socket(lambda: association, ours)
-        responses = asyncio.create_task(association.responses(lambda _: False))
-        await asyncio.sleep(0)
-        for event in (
-            _store(7),
-            Data(b"first", last=False),
-            _response(1),
-            Data(b"last", last=True),
-        ):
-            association._take(event)
-        await responses
-        message = await association.message()
-        assert message is not None
-        assert message.command.message_id == 7
-        data = [bytes(piece) async for piece in association.data()]
-        association.close()
-        await association.closed
-        theirs.close()
-        return b"".join(data)
+        async with _connected() as (association, _):
+            responses = asyncio.create_task(association.responses(lambda _: False))
+            await asyncio.sleep(0)
+            pieces = Data(b"first", last=False), Data(b"last", last=True)
+            for event in (_store(7), pieces[0], _response(1), pieces[1]):
+                association._take(event)
+            await responses
+            message = await association.message()
+            assert message is not None
+            assert message.command.message_id == 7
+            return b"".join([bytes(piece) async for piece in association.data()])
 
     assert uvloop.run(taken()) == b"firstlast"

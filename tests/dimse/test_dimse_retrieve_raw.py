@@ -23,6 +23,22 @@ from vna.dimse.pdu import (
 )
 
 CT = (CTImageStorage, [ExplicitVRLittleEndian])
+MOVE = StudyRootQueryRetrieveInformationModelMove
+
+
+@pytest.fixture
+def raw_move(
+    start_node: Callable[..., Any],
+    destination: Callable[..., Any],
+    store: Callable[..., Any],
+    raw_association: Callable[..., Any],
+    three: list[Dataset],
+) -> tuple[Any, Any, Any]:
+    """Return an archive with three instances, the destination THERE, and a raw peer that may move them."""
+    there = destination("THERE", [CT])
+    node = start_node(remotes=(there.remote,))
+    assert store(node, *three) == [0, 0, 0]
+    return node, there, raw_association(node, MOVE, ExplicitVRLittleEndian)
 
 
 def _study_identifier() -> bytes:
@@ -30,17 +46,9 @@ def _study_identifier() -> bytes:
 
 
 def test_c30_a_cancelled_move_tells_what_remains(
-    start_node: Callable[..., Any],
-    destination: Callable[..., Any],
-    store: Callable[..., Any],
-    raw_association: Callable[..., Any],
-    three: list[Dataset],
+    raw_move: tuple[Any, Any, Any],
 ) -> None:
-    model = StudyRootQueryRetrieveInformationModelMove
-    there = destination("THERE", [CT])
-    node = start_node(remotes=(there.remote,))
-    assert store(node, *three) == [0, 0, 0]
-    peer = raw_association(node, model, ExplicitVRLittleEndian)
+    node, there, peer = raw_move
 
     def cancel(number: int) -> int:
         if number == 2:  # while the second sub-operation is under way
@@ -52,7 +60,7 @@ def test_c30_a_cancelled_move_tells_what_remains(
     request = Command(
         field=CommandField.C_MOVE,
         message_id=9,
-        affected_sop_class=model,
+        affected_sop_class=MOVE,
         move_destination="THERE",
         priority=0,
         data_set_type=1,
@@ -225,17 +233,9 @@ def test_c29_no_response_where_one_is_due_ends_the_association(
 
 
 def test_a_requestor_that_hangs_up_stops_the_move(
-    start_node: Callable[..., Any],
-    destination: Callable[..., Any],
-    store: Callable[..., Any],
-    raw_association: Callable[..., Any],
-    three: list[Dataset],
+    raw_move: tuple[Any, Any, Any],
 ) -> None:
-    model = StudyRootQueryRetrieveInformationModelMove
-    there = destination("THERE", [CT])
-    node = start_node(remotes=(there.remote,))
-    assert store(node, *three) == [0, 0, 0]
-    peer = raw_association(node, model, ExplicitVRLittleEndian)
+    node, there, peer = raw_move
 
     def hang_up(number: int) -> int:
         if number == 1:
@@ -247,7 +247,7 @@ def test_a_requestor_that_hangs_up_stops_the_move(
     request = Command(
         field=CommandField.C_MOVE,
         message_id=9,
-        affected_sop_class=model,
+        affected_sop_class=MOVE,
         move_destination="THERE",
         data_set_type=1,
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+from contextlib import suppress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import aiohttp
 import pydicom
@@ -201,3 +204,20 @@ async def serving(archive):
 @pytest.fixture
 async def front(serving):
     return await serving()
+
+
+@pytest.fixture
+async def connect(front):
+    """Return a function that opens a connection."""
+    writers = []
+
+    async def connected():
+        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(front.root).port)
+        writers.append(writer)
+        return reader, writer
+
+    yield connected
+    for writer in writers:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()

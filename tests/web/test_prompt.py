@@ -40,13 +40,11 @@ def at_hand(monkeypatch):
 
 
 @pytest.fixture
-async def talk(front):
+def talk(connect):
     """Return a function that opens a connection: it sends bytes, and returns `count` whole answers."""
-    writers = []
 
-    async def connect():
-        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(front.root).port)
-        writers.append(writer)
+    async def talking():
+        reader, writer = await connect()
 
         async def send(*pieces, count=1):
             for piece in pieces:
@@ -57,9 +55,7 @@ async def talk(front):
 
         return send, reader
 
-    yield connect
-    for writer in writers:
-        writer.close()
+    return talking
 
 
 async def answer_of(reader):

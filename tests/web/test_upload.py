@@ -54,22 +54,6 @@ def heads(monkeypatch):
     return seen
 
 
-@pytest.fixture
-async def talk(front):
-    """Return a function that opens a connection."""
-    writers = []
-
-    async def connect():
-        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(front.root).port)
-        writers.append(writer)
-        return reader, writer
-
-    yield connect
-    for writer in writers:
-        writer.close()
-        await writer.wait_closed()
-
-
 async def answer_of(reader):
     answer = await reader.readuntil(b"\r\n\r\n")
     length = int(re.search(rb"Content-Length: (\d+)", answer)[1])
@@ -96,19 +80,21 @@ def pieces(data, seed):
 
 @pytest.mark.parametrize("extra", ["", "X-Request-Id: mine\r\nAccept: application/dicom+xml\r\n"])
 @pytest.mark.parametrize("path", ["/studies", "/studies/1.2.3", "/studies/9.9"])
-async def test_the_answer_is_the_one_that_aiohttp_s_way_gives(front, talk, heads, ct, path, extra):
+async def test_the_answer_is_the_one_that_aiohttp_s_way_gives(
+    front, connect, heads, ct, path, extra
+):
     body = multipart([ct(), b"no DICOM", ct(sop="1.2.3.1.2")])
     answers = []
     for odd, here in (("", True), ("", True), ("X-Odd: 1\r\n", False)):
-        reader, writer = await talk()
+        reader, writer = await connect()
         writer.write(head(len(body), extra + odd, path) + body)
         answers.append(RANDOM.sub(b"*", await answer_of(reader)))
         assert heads[-1] is here
     assert answers[0] == answers[1] == answers[2]
 
 
-async def test_byte_by_byte(front, talk, heads, ct):
-    reader, writer = await talk()
+async def test_byte_by_byte(front, connect, heads, ct):
+    reader, writer = await connect()
     for number in (1, 2):
         body = multipart([ct(sop=f"1.2.3.1.{number}{part}") for part in (1, 2)])
         writer.write(head(len(body)))
@@ -123,9 +109,9 @@ async def test_byte_by_byte(front, talk, heads, ct):
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_bodies_cut_anywhere_come_back_byte_for_byte(front, talk, heads, ct, seed):
+async def test_bodies_cut_anywhere_come_back_byte_for_byte(front, connect, heads, ct, seed):
     draw = random.Random(seed)
-    reader, writer = await talk()
+    reader, writer = await connect()
     for number in range(1, 5):
         sizes = [draw.choice([512, 90_000, SLAB - 700, SLAB, 1_500_000]) for _ in range(3)]
         files = {
@@ -145,8 +131,8 @@ async def test_bodies_cut_anywhere_come_back_byte_for_byte(front, talk, heads, c
     assert receiver._upload is receiver._room is None  # an idle connection holds nothing
 
 
-async def test_requests_behind_one_another_are_answered_in_order(front, talk, heads, ct):
-    reader, writer = await talk()
+async def test_requests_behind_one_another_are_answered_in_order(front, connect, heads, ct):
+    reader, writer = await connect()
     one, two = (post(multipart([ct(sop=sop)])) for sop in ("1.2.3.1.1", "1.2.3.1.2"))
     get = b"GET /dicom-web/instances?SOPInstanceUID=1.2.3.1.%d HTTP/1.1\r\nHost: x\r\n\r\n"
     writer.write(one)  # alone: the next ones come while it is answered
@@ -155,13 +141,13 @@ async def test_requests_behind_one_another_are_answered_in_order(front, talk, he
     answers = [await answer_of(reader) for _ in range(4)]
     assert [b"1.2.3.1.%d" % n in answer for n, answer in zip((1, 1, 2, 2), answers, strict=True)]
     assert heads[0] is True
-    reader, writer = await talk()
+    reader, writer = await connect()
     writer.write(one + two + one)
     assert all([b" 200 OK" in await answer_of(reader) for _ in range(3)])
 
 
-async def test_gets_and_posts_take_turns(front, talk, heads, ct):
-    reader, writer = await talk()
+async def test_gets_and_posts_take_turns(front, connect, heads, ct):
+    reader, writer = await connect()
     body, seen = multipart([ct()]), []
     for _ in range(3):
         writer.write(post(body))
@@ -173,8 +159,8 @@ async def test_gets_and_posts_take_turns(front, talk, heads, ct):
     assert seen == [[True, False]] * 3
 
 
-async def test_whole_instances_stand_though_the_client_leaves(front, talk, heads, ct):
-    _, writer = await talk()
+async def test_whole_instances_stand_though_the_client_leaves(front, connect, heads, ct):
+    _, writer = await connect()
     large = ct(sop="1.2.3.1.2", frames=[NOISE])
     body = multipart([ct(), large])
     writer.write(post(body)[:-1_000_000])
@@ -188,7 +174,7 @@ async def test_whole_instances_stand_though_the_client_leaves(front, talk, heads
     assert front.archive._room.memory.held == 0
 
 
-async def test_a_client_that_is_too_fast_is_held_back(front, talk, heads, ct, monkeypatch):
+async def test_a_client_that_is_too_fast_is_held_back(front, connect, heads, ct, monkeypatch):
     gate = asyncio.Event()
     begin = intake.Intake.begin
 
@@ -197,7 +183,7 @@ async def test_a_client_that_is_too_fast_is_held_back(front, talk, heads, ct, mo
         await begin(*args)
 
     monkeypatch.setattr(intake.Intake, "begin", late)
-    reader, writer = await talk()
+    reader, writer = await connect()
     files = {f"1.2.3.1.{n}": ct(sop=f"1.2.3.1.{n}", frames=[NOISE[n:]]) for n in range(1, 9)}
     writer.write(post(multipart(files.values())))
     await until(lambda: any(receiver._paused for receiver in receivers(front)))
@@ -214,8 +200,8 @@ async def test_a_client_that_is_too_fast_is_held_back(front, talk, heads, ct, mo
         assert stored == file
 
 
-async def test_a_refusal_does_not_wait_for_the_body(front, talk, heads, ct):
-    reader, writer = await talk()
+async def test_a_refusal_does_not_wait_for_the_body(front, connect, heads, ct):
+    reader, writer = await connect()
     body = multipart([ct(frames=[NOISE])])
     writer.write(head(len(body), media="text/plain") + body[:1000])
     assert b" 415 " in await answer_of(reader)
@@ -286,7 +272,7 @@ def test_what_is_special_is_left_to_aiohttp(old, new):
 def test_the_event_loop_of_the_workers_receives_alike(tmp_path, heads, ct):
     files = {f"1.2.3.1.{n}": ct(sop=f"1.2.3.1.{n}", frames=[NOISE[n:]]) for n in range(1, 5)}
 
-    async def talk(archive):
+    async def connect(archive):
         runner = make_runner(make_app(archive, WebSettings(), lambda: True))
         await runner.setup()
         server = await asyncio.get_running_loop().create_server(runner.server, "127.0.0.1", 0)
@@ -307,7 +293,7 @@ def test_the_event_loop_of_the_workers_receives_alike(tmp_path, heads, ct):
     archive = Archive.open(ArchiveSettings(data=tmp_path / "data"))
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
-            loop.run(talk(archive))
+            loop.run(connect(archive))
     finally:
         archive.close()
     assert Counter(heads) == {True: 3, False: 3}

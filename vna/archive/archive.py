@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Concatenate, Literal, ParamSpec, Self, TypeVar
+from typing import Literal, ParamSpec, Self, TypeVar
 
 from vna.archive.access import Accesses, AccessLog
 from vna.archive.blobs import BlobReads, NearReads, PresentReads, Suspects
 from vna.archive.commit import Committer, Proposal
 from vna.archive.facts import Facts
-from vna.archive.flow import Flow, Run
+from vna.archive.flow import Flow
 from vna.archive.glances import Glances
 from vna.archive.history import History, histories, level_of
 from vna.archive.hold import Hold
 from vna.archive.identity import Identity, load_identity
 from vna.archive.ingest import Expected, Form, Ingest, Stored, takes_at_once
 from vna.archive.keeping import Keeping
-from vna.archive.lookup import IndexLookup, PromptLookup, Recent, StoredObject
+from vna.archive.lookup import IndexLookup, PromptLookup, Recent
 from vna.archive.memory import Memory
 from vna.archive.offload import Offload
 from vna.archive.patient import PatientStudy, patient_studies, study_known
@@ -34,13 +34,13 @@ from vna.archive.purge import (
 )
 from vna.archive.quarantine import Quarantine
 from vna.archive.query import PlannedQuery
+from vna.archive.reading import Reading
 from vna.archive.recall import Recalls
 from vna.archive.recover import Recovered, recover
 from vna.archive.restore import Restored, restore
 from vna.archive.retrieve import BlockingRetrieval, Retrieval
 from vna.archive.settings import ArchiveSettings
 from vna.archive.space import Space
-from vna.archive.spans import Item, Piece
 from vna.archive.tiers import open_tiers
 from vna.archive.turnstile import Turnstile
 from vna.clock import Clock, SystemClock
@@ -48,7 +48,7 @@ from vna.dicom.keys import keys_of
 from vna.errors import Deleted, Invalid, NotFound, Unavailable, VnaError, WouldWait
 from vna.index import Change, Counts, Index
 from vna.storage import BlobStore, HotTier
-from vna.types import DeleteCommit, Hole, Level, Match, Query
+from vna.types import DeleteCommit, Level, Match, Query
 
 __all__ = ["Archive", "Health", "Load", "Stats"]
 
@@ -98,7 +98,7 @@ class Health:
     reason: str = ""
 
 
-class Archive(Keeping):
+class Archive(Reading, Keeping):
     """Stores, finds, returns and deletes DICOM objects; one per process, after any fork.
 
     Methods that are coroutines belong to the event loop. The others may wait for a disk: call
@@ -123,9 +123,13 @@ class Archive(Keeping):
         """Whether chunks may be stored in zstd, and `zstd_runs` has something to gain."""
         self._clock = clock
         self._hold = hold
-        direct = settings.direct_writes
         self._tiers = open_tiers(
-            settings.data, settings.tiers, settings.cache_bytes, clock, tier, direct=direct
+            settings.data,
+            settings.tiers,
+            settings.cache_bytes,
+            clock,
+            tier,
+            direct=settings.direct_writes,
         )
         self._store = BlobStore(
             settings.storage(identity), self._tiers.hot, clock, self._tiers.lower
@@ -249,22 +253,6 @@ class Archive(Keeping):
     def stream(self, pieces: Iterator[T]) -> AsyncGenerator[T, None]:
         """Yield what a blocking iterator yields, read ahead by one, off the event loop."""
         return self._offload.stream(pieces)
-
-    async def soon(
-        self,
-        work: Callable[Concatenate[Retrieval, P], T],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
-        """Return what a method of `Retrieval` returns: at once if it need not wait, or in a thread."""
-        try:
-            return work(self._present, *args, **kwargs)
-        except WouldWait:
-            pass
-        try:
-            return await self._offload.run(work, self._near, *args, **kwargs)
-        except WouldWait:
-            return await self._far.run(work, self._retrieval, *args, **kwargs)
 
     # in ---------------------------------------------------------------------------------------
     def ingest(
@@ -409,90 +397,6 @@ class Archive(Keeping):
     def patient_studies(self, patient: str) -> list[PatientStudy]:
         """Return the studies of a patient, named by `dicom.attributes.patient_key`."""
         return patient_studies(self._index, patient)
-
-    # out --------------------------------------------------------------------------------------
-    def objects(
-        self, study_uid: str, series_uid: str | None = None, sop_uid: str | None = None
-    ) -> list[StoredObject]:
-        """Return the instances of a study, a series, or one. Raises NotFound or Deleted."""
-        return self._retrieval.objects(study_uid, series_uid, sop_uid)
-
-    def dataset(self, stored: StoredObject) -> Iterator[Piece]:
-        """Yield the data set exactly as received, in bounded pieces."""
-        items = self._retrieval.dataset(stored)
-        self._retrieval.note("dataset", stored, items)
-        return self._retrieval.pieces(items)
-
-    def datasets_at_hand(self, objects: Sequence[StoredObject]) -> Iterator[Run]:
-        """Yield data sets as received, each read when it is asked for.
-
-        Ends before one that is not in memory, or longer than a run: ask for its runs. Belongs to
-        the event loop.
-        """
-        for stored, items in zip(objects, self._items_at_hand(objects), strict=False):
-            run = self._flow.at_hand(items)
-            if run is None:
-                return
-            self._present.note("dataset", stored, items)
-            yield run
-
-    def _items_at_hand(self, objects: Sequence[StoredObject]) -> Iterator[list[Item]]:
-        """Yield what data sets are made of: looked up together, one by one where that cannot be."""
-        try:
-            found = self._present.datasets(objects)
-        except (WouldWait, VnaError):  # what is wrong is told to who reads the runs
-            found = []
-        yield from found
-        with suppress(WouldWait, VnaError):
-            for stored in objects[len(found) :]:
-                yield self._present.dataset(stored)
-
-    async def dataset_runs(self, stored: StoredObject) -> AsyncGenerator[Run, None]:
-        """Yield the data set exactly as received, in runs of about 1 MiB, read a run ahead."""
-
-        async def items() -> AsyncIterator[Iterable[Item]]:
-            found = await self.soon(Retrieval.dataset, stored)
-            self._retrieval.note("dataset", stored, found)
-            yield found
-
-        async with aclosing(self._flow.runs(items())) as runs:
-            async for run in runs:
-                yield run
-
-    def file(self, stored: StoredObject, ae_title: str) -> tuple[int, Iterator[Piece]]:
-        """Return length and pieces of the object as a Part 10 file (PS3.10 7.1)."""
-        items = self._retrieval.file(stored, ae_title)
-        return sum(map(len, items)), self._retrieval.pieces(items)
-
-    async def read(self, items: Sequence[Item]) -> Run:
-        """Return the bytes of a few small items."""
-        return await self._flow.read(items)
-
-    def runs(self, batches: AsyncIterator[Iterable[Item]]) -> AsyncGenerator[Run, None]:
-        """Yield the bytes of all items in order, in runs of about 1 MiB, read a run ahead."""
-        return self._flow.runs(batches)
-
-    def zstd_runs(self, batches: AsyncIterator[Iterable[Item]]) -> AsyncGenerator[Run, None]:
-        """Yield all items in order as one stream of zstd; what is stored so is not decoded."""
-        return self._flow.zstd_runs(batches)
-
-    def frame(self, stored: StoredObject, number: int) -> Piece:
-        """Return a frame's bytes, as stored; frames count from 1."""
-        return self._retrieval.frame(stored, number)
-
-    def bulk(self, stored: StoredObject, path: tuple[int, ...]) -> Hole:
-        """Return what the bulk value at `path` is. Raises NotFound."""
-        return self._retrieval.bulk(stored, path)
-
-    def bulk_range(
-        self, stored: StoredObject, hole: Hole, start: int, stop: int
-    ) -> Iterator[Piece]:
-        """Yield bytes `[start, stop)` of a bulk value as stored."""
-        return self._retrieval.bulk_range(stored, hole, start, stop)
-
-    def metadata(self, stored: StoredObject, bulk_uri: str) -> bytes:
-        """Return the object's DICOM JSON; `bulk_uri` is the stem of its BulkDataURIs."""
-        return self._retrieval.metadata(stored, bulk_uri)
 
     # watch ------------------------------------------------------------------------------------
     def changes(self, after: int, limit: int) -> list[Change]:

@@ -38,7 +38,7 @@ _HEADER_LEVEL: Final = 1
 
 _GRAPHICS: Final = 6
 """Pixels that shrink to less than this part are drawn, not measured; zstd may do them better."""
-_ROUGH: Final = 3.0
+ROUGH: Final = 3.0
 """Bits of roughness from which on `lanes` saves 1 to 6 % more than `weave`, which is decoded at twice
 its speed; below, it saves 8 to 24 %."""
 _PROBE: Final = 16 << 10
@@ -200,7 +200,7 @@ def encode_pixels(raw: Buffer, geometry: Geometry, *, strong: bool) -> tuple[int
     """Return the codec id and the coded form of pixels; None where they do not shrink."""
     columns, size, samples = geometry.columns, geometry.sample_bytes, geometry.pixel_samples
     grayscale = size == 2 and samples == 1
-    if grayscale and not (strong and roughness(raw, columns) < _ROUGH):
+    if grayscale and not (strong and roughness(raw, columns) < ROUGH):
         woven = weave_encode(raw, columns)
         if woven is not None:
             return WEAVE, woven

@@ -2,6 +2,8 @@
 //! back from being coded in any geometry. The first bytes say which, and how long the chunk is.
 use vna_core::codec::{Form, Geometry, Machine, decode_on, encode, encode_on};
 
+use crate::machines::same_everywhere;
+
 /// Take `data`; panic where that is not as it should be.
 pub fn check(data: &[u8]) {
     let [
@@ -17,7 +19,7 @@ pub fn check(data: &[u8]) {
     };
     let length = usize::from(*length) * 64 + usize::from(what >> 2);
     if what & 1 == 0 {
-        same_everywhere(bytes, length);
+        same_everywhere(decode_on, bytes, length);
         return;
     }
     let geometry = Geometry {
@@ -33,18 +35,6 @@ pub fn check(data: &[u8]) {
     let stored = encode(bytes, geometry, form);
     assert!(Machine::here().all(|machine| encode_on(machine, bytes, geometry, form) == stored));
     if let Some(stored) = stored {
-        assert!(same_everywhere(&stored, bytes.len()).as_deref() == Some(bytes));
+        assert!(same_everywhere(decode_on, &stored, bytes.len()).as_deref() == Some(bytes));
     }
-}
-
-/// Decode on every machine; return what all of them made, None where all refused.
-fn same_everywhere(stored: &[u8], length: usize) -> Option<Vec<u8>> {
-    let decoded = |machine| {
-        let mut raw = vec![0; length];
-        decode_on(machine, stored, &mut raw).ok().map(|()| raw)
-    };
-    let mut all = Machine::here().map(decoded);
-    let first = all.next().flatten();
-    assert!(all.all(|other| other == first));
-    first
 }

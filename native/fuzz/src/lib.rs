@@ -7,6 +7,7 @@
 pub mod charset;
 pub mod json;
 pub mod lanes;
+mod machines;
 pub mod mutation;
 pub mod pdu;
 pub mod scan;

@@ -3,31 +3,25 @@
 use vna_core::codec::Machine;
 use vna_core::codec::weave::{decode_on, encode, encode_on};
 
+use crate::machines::same_everywhere;
+
 /// Take `data`; panic where that is not as it should be.
 pub fn check(data: &[u8]) {
     let [what, length, columns, bytes @ ..] = data else {
         return;
     };
     if what & 1 == 0 {
-        same_everywhere(bytes, usize::from(*length) * 64 + usize::from(what >> 1));
+        same_everywhere(
+            decode_on,
+            bytes,
+            usize::from(*length) * 64 + usize::from(what >> 1),
+        );
         return;
     }
     let columns = u16::from(*columns) << (what >> 1 & 1);
     let stored = encode(bytes, columns);
     assert!(Machine::here().all(|machine| encode_on(machine, bytes, columns) == stored));
     if let Some(stored) = stored {
-        assert!(same_everywhere(&stored, bytes.len()).as_deref() == Some(bytes));
+        assert!(same_everywhere(decode_on, &stored, bytes.len()).as_deref() == Some(bytes));
     }
-}
-
-/// Decode on every machine; return what all of them made, None where all refused.
-fn same_everywhere(stored: &[u8], length: usize) -> Option<Vec<u8>> {
-    let decoded = |machine| {
-        let mut raw = vec![0; length];
-        decode_on(machine, stored, &mut raw).ok().map(|()| raw)
-    };
-    let mut all = Machine::here().map(decoded);
-    let first = all.next().flatten();
-    assert!(all.all(|other| other == first));
-    first
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::Machine;
-use super::super::tests::image;
+use super::super::tests::{image, same_everywhere};
 use super::*;
 
 fn round_trip(raw: &[u8], columns: u16) -> bool {
@@ -106,13 +106,6 @@ proptest! {
         let at = at.index(stored.len());
         stored[at] = to;
         stored.truncate(cut.index(stored.len()) + stored.len() / 2);
-        let mut first = vec![0; length];
-        let result = decode(&stored, &mut first);
-        for machine in Machine::here() {
-            let mut other = vec![0xa5; length];
-            prop_assert_eq!(decode_on(machine, &stored, &mut other), result);
-            // Of what stood there before, nothing is left.
-            prop_assert!(result.is_err() || first == other);
-        }
+        same_everywhere(decode_on, &stored, length);
     }
 }
