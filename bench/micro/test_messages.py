@@ -36,3 +36,17 @@ def test_decoding_a_command_set(benchmark, template):
     events = _native.Deframer(MAX_PDU).received(landing, len(wire))
     command = next(bytes(data) for kind, _, data in events if kind == 1)
     assert benchmark(decode, command)
+
+
+def test_taking_a_stow_body_apart(benchmark, template):
+    file = template.part10()
+    body = b"--limit\r\nContent-Type: application/dicom\r\n\r\n%s\r\n--limit--\r\n" % file
+
+    def taken_apart():
+        reader = _native.Multipart(b"limit")
+        return [
+            event for at in range(0, len(body), READ) for event in reader.feed(body[at : at + READ])
+        ]
+
+    events = benchmark(taken_apart)
+    assert b"".join(event for event in events[1:-1]) == file
