@@ -6,12 +6,14 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 from client import DEADLINE_S, c_store, eventually, listening, readyz, stow, whole
 
+from vna.app.worker import HEALTH_INTERVAL_S
 from vna.testing.large import large_object
 
 MIB = 1 << 20
@@ -154,6 +156,7 @@ def test_connections_beyond_the_open_files_are_survived(start_daemon, tmp_path):
         for port in (daemon.dimse_port, daemon.http_port)
     ]
     eventually(lambda: "Too many open files" in daemon.log.read_text(), "it runs out of them")
+    time.sleep(1.5 * HEALTH_INTERVAL_S)  # it has looked after itself meanwhile
     for connection in held:
         connection.close()
     made = large_object("native", 64 << 10, 1)

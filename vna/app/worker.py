@@ -117,9 +117,11 @@ class Worker:
         metrics.HELD_NOW.set(load.held_bytes)
         metrics.ASSOCIATIONS_NOW.set(dimse.associations)
         metrics.HTTP_NOW.set(requests_under_way(app))
-        memory = self._process.memory_info()
-        metrics.RESIDENT_NOW.set(memory.rss - memory.shared)
-        metrics.FILES_NOW.set(self._process.num_fds())
+        # Where no file can be opened any more, these two stay as they were: service goes on.
+        with contextlib.suppress(OSError):
+            memory = self._process.memory_info()
+            metrics.RESIDENT_NOW.set(memory.rss - memory.shared)
+            metrics.FILES_NOW.set(self._process.num_fds())
         if health.state != self._state:
             if health.state == "full":
                 log.warning("new objects are refused: %s", health.reason)
