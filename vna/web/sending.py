@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Concatenate, Final, ParamSpec
 
 from aiohttp import HttpVersion11, hdrs, web
 from multidict import CIMultiDict
 
-from vna.archive import Archive, Item, Span
+from vna.archive import Archive, Item, Retrieval, Span
 from vna.errors import VnaError
 from vna.web.answer import Answer, write_run
 from vna.web.coding import choose_coding
 from vna.web.context import ARCHIVE, REQUEST_ID
 from vna.web.multipart import Buffer
+from vna.web.reply import Asked, Reply
 
 __all__ = [
     "ByteRange",
@@ -28,10 +29,13 @@ __all__ = [
     "send",
     "send_batches",
     "send_items",
+    "send_reply",
     "send_runs",
 ]
 
 log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
 
 SMALL: Final = 1 << 20
 """An answer up to this size is read in one go and sent with its length."""
@@ -78,17 +82,17 @@ class ByteRange:
                 yield memoryview(piece)[max(first, 0) : last]
 
 
-def requested_range(request: web.Request, length: int, etag: str) -> ByteRange:
+def requested_range(headers: Mapping[str, str], length: int, etag: str) -> ByteRange:
     """Return the bytes that a request asks for of a representation (RFC 9110 14.2).
 
     Several ranges, other units, and a range of another version (If-Range) give the whole. Raises
     HTTPRequestRangeNotSatisfiable (416).
     """
     whole = ByteRange(0, length, length, whole=True)
-    match = _RANGE.fullmatch(request.headers.get(hdrs.RANGE, "").strip())
+    match = _RANGE.fullmatch(headers.get(hdrs.RANGE, "").strip())
     if match is None or not any(match.groups()):
         return whole
-    if request.headers.get(hdrs.IF_RANGE, etag) != etag:
+    if headers.get(hdrs.IF_RANGE, etag) != etag:
         return whole
     first, last = match.groups()
     if not first:
@@ -105,13 +109,13 @@ def requested_range(request: web.Request, length: int, etag: str) -> ByteRange:
     return ByteRange(start, stop, length, whole=False)
 
 
-def not_modified(request: web.Request, etag: str) -> web.Response | None:
+def not_modified(headers: Mapping[str, str], etag: str) -> web.Response | None:
     """Return 304 when the client has the version `etag` already (RFC 9110 13.1.2)."""
-    if hdrs.IF_NONE_MATCH not in request.headers:
+    if hdrs.IF_NONE_MATCH not in headers:
         return None
     known = [
         tag.strip().removeprefix("W/").replace(_IN_ZSTD, '"')
-        for tag in request.headers[hdrs.IF_NONE_MATCH].split(",")
+        for tag in headers[hdrs.IF_NONE_MATCH].split(",")
     ]
     if etag in known or "*" in known:
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
@@ -149,6 +153,25 @@ async def send(
     runs = _pulled(request.app[ARCHIVE], coalesced(pieces))
     return await send_runs(
         request, runs, content_type=content_type, length=length, status=status, headers=headers
+    )
+
+
+async def send_reply(
+    request: web.Request,
+    made: Callable[Concatenate[Retrieval, Asked, P], Reply | web.Response],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> web.StreamResponse:
+    """Answer with what `made` returns for the request; see `send_items`."""
+    reply = await request.app[ARCHIVE].soon(made, Asked.of(request), *args, **kwargs)
+    if isinstance(reply, web.Response):
+        return reply
+    return await send_items(
+        request,
+        reply.items,
+        content_type=reply.content_type,
+        status=reply.status,
+        headers=reply.headers,
     )
 
 

@@ -60,9 +60,9 @@ async def retrieve_bulk(request: web.Request) -> web.StreamResponse:
             f"bulk values are sent as {NATIVE.media_type}, alone or in multipart/related"
         )
     etag = entity_tag([stored], choice.content_type, request.match_info["path"])
-    if (unchanged := not_modified(request, etag)) is not None:
+    if (unchanged := not_modified(request.headers, etag)) is not None:
         return unchanged
-    wanted = requested_range(request, hole.length, etag)
+    wanted = requested_range(request.headers, hole.length, etag)
     headers = {"ETag": etag, "Vary": "Accept"}
     located = {"Content-Location": address, **wanted.headers}
     if not choice.multipart:

@@ -10,19 +10,20 @@ from aiohttp import web
 
 from vna.archive import Item, Retrieval, StoredObject
 from vna.dicom.uids import uid_name
-from vna.errors import Invalid, NotFound
+from vna.errors import Invalid, NotFound, WouldWait
 from vna.web.addresses import Addresses
 from vna.web.byteorder import WORDS, is_big_endian, little_endian
 from vna.web.context import ARCHIVE, CLOCK, SETTINGS
 from vna.web.media import Coding, coding_of
 from vna.web.multipart import MultipartWriter
-from vna.web.negotiation import Choice, accepted, choose_pixels
+from vna.web.negotiation import Accepted, Choice, accepted, choose_pixels
 from vna.web.problems import NotAcceptable
+from vna.web.reply import Asked, Reply
 from vna.web.representations import entity_tag
 from vna.web.routes.wado import asked_objects
-from vna.web.sending import not_modified, send_batches, send_items
+from vna.web.sending import not_modified, send_batches, send_reply
 
-__all__ = ["pixels_not_acceptable", "retrieve_frames", "send_frames"]
+__all__ = ["frame_reply", "pixels_not_acceptable", "retrieve_frames", "send_frames"]
 
 MAX_LIST: Final = 16_384
 """Frames that one request may ask for."""
@@ -39,9 +40,21 @@ async def retrieve_frames(request: web.Request) -> web.StreamResponse:
     A list that is none is 400; a number outside the instance is 404, whatever else is listed.
     """
     numbers = _frame_numbers(request.match_info["frames"])
+    if len(numbers) == 1:
+        return await send_reply(request, frame_reply)
     (stored,) = await asked_objects(request)
     address = Addresses.of(request, request.app[SETTINGS]).stored(stored)
     return await send_frames(request, stored, numbers, lambda number: f"{address}/frames/{number}")
+
+
+def frame_reply(retrieval: Retrieval, asked: Asked) -> Reply | web.Response:
+    """Return the answer to who asks for one frame. Raises WouldWait where they are several."""
+    number, *others = _frame_numbers(asked.names["frames"])
+    if others:
+        raise WouldWait
+    stored = asked.instance(retrieval)
+    address = f"{asked.addresses.stored(stored)}/frames/{number}"
+    return _one_frame(retrieval, asked, stored, number, address)
 
 
 def _frame_numbers(text: str) -> list[int]:
@@ -62,26 +75,12 @@ async def send_frames(
     address: Callable[[int], str],
 ) -> web.StreamResponse:
     """Answer with frames as stored, in the given order. Raises NotFound, NotAcceptable."""
-    deflated = stored.version.deflated  # only inflating tells its frames: the archive checks
-    if not deflated and not stored.frame_count:
-        raise NotFound(f"instance {stored.sop_uid} has no frames that can be told apart")
-    if not deflated and max(numbers) > stored.frame_count:
-        raise NotFound(
-            f"instance {stored.sop_uid} has frames 1 to {stored.frame_count}, not {max(numbers)}"
-        )
-    coding = coding_of(stored.transfer_syntax)
-    choice = choose_pixels(accepted(request), coding, one=len(numbers) == 1)
-    if choice is None:
-        raise pixels_not_acceptable(stored, coding)
-    etag = entity_tag([stored], choice.content_type, ",".join(map(str, numbers)))
-    if (unchanged := not_modified(request, etag)) is not None:
+    if len(numbers) == 1:
+        return await send_reply(request, _one_frame, stored, numbers[0], address(numbers[0]))
+    choice, etag = _form(accepted(request), stored, numbers)
+    if (unchanged := not_modified(request.headers, etag)) is not None:
         return unchanged
-    headers = {"ETag": etag, "Vary": "Accept"}
     archive = request.app[ARCHIVE]
-    if not choice.multipart:
-        headers["Content-Location"] = address(numbers[0])
-        items = await archive.soon(_frames, stored, numbers)
-        return await send_items(request, items, content_type=choice.content_type, headers=headers)
     writer = MultipartWriter(choice.media_type, request.app[CLOCK].token(16).hex())
 
     async def parts() -> AsyncIterator[Sequence[Item]]:
@@ -92,11 +91,40 @@ async def send_frames(
                 yield _part(writer, choice, address(number), frame)
         yield (writer.closing(),)
 
-    if len(numbers) == 1:
-        (frame,) = await archive.soon(_frames, stored, numbers)
-        items = [*_part(writer, choice, address(numbers[0]), frame), writer.closing()]
-        return await send_items(request, items, content_type=writer.content_type, headers=headers)
+    headers = {"ETag": etag, "Vary": "Accept"}
     return await send_batches(request, parts(), content_type=writer.content_type, headers=headers)
+
+
+def _one_frame(
+    retrieval: Retrieval, asked: Asked, stored: StoredObject, number: int, address: str
+) -> Reply | web.Response:
+    choice, etag = _form(asked.accepted, stored, [number])
+    if (unchanged := not_modified(asked.headers, etag)) is not None:
+        return unchanged
+    headers = {"ETag": etag, "Vary": "Accept"}
+    (frame,) = _frames(retrieval, stored, [number])
+    if not choice.multipart:
+        headers["Content-Location"] = address
+        return Reply([frame], choice.content_type, headers)
+    writer = MultipartWriter(choice.media_type, asked.boundary)
+    items = [*_part(writer, choice, address, frame), writer.closing()]
+    return Reply(items, writer.content_type, headers)
+
+
+def _form(ranges: Accepted, stored: StoredObject, numbers: Sequence[int]) -> tuple[Choice, str]:
+    """Return the form in which frames leave, and its entity tag. Raises NotFound, NotAcceptable."""
+    deflated = stored.version.deflated  # only inflating tells its frames: the archive checks
+    if not deflated and not stored.frame_count:
+        raise NotFound(f"instance {stored.sop_uid} has no frames that can be told apart")
+    if not deflated and max(numbers) > stored.frame_count:
+        raise NotFound(
+            f"instance {stored.sop_uid} has frames 1 to {stored.frame_count}, not {max(numbers)}"
+        )
+    coding = coding_of(stored.transfer_syntax)
+    choice = choose_pixels(ranges, coding, one=len(numbers) == 1)
+    if choice is None:
+        raise pixels_not_acceptable(stored, coding)
+    return choice, entity_tag([stored], choice.content_type, ",".join(map(str, numbers)))
 
 
 def _part(writer: MultipartWriter, choice: Choice, address: str, frame: Item) -> list[Item]:

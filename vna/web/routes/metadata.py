@@ -50,7 +50,7 @@ async def retrieve_metadata(request: web.Request) -> web.StreamResponse:
         state = await request.app[ARCHIVE].soon(Retrieval.state, study, series)
         coding = choose_coding(request) if model == DICOM_JSON else "identity"
         etag = resource_tag(state, study, series or "", model, addresses.root, coding)
-    if (unchanged := not_modified(request, etag)) is not None:
+    if (unchanged := not_modified(request.headers, etag)) is not None:
         return unchanged
     headers = {"ETag": etag, "Vary": "Accept, Accept-Encoding"}
     if model == DICOM_XML:

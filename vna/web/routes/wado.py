@@ -16,10 +16,11 @@ from vna.web.media import DICOM
 from vna.web.multipart import MultipartWriter
 from vna.web.negotiation import Choice, accepted, choose_dicom
 from vna.web.problems import NotAcceptable
+from vna.web.reply import Asked, Reply
 from vna.web.representations import entity_tag
-from vna.web.sending import not_modified, requested_range, send_batches, send_items
+from vna.web.sending import not_modified, requested_range, send_batches, send_reply
 
-__all__ = ["asked_objects", "retrieve", "retrieve_instance"]
+__all__ = ["asked_objects", "instance_reply", "retrieve", "retrieve_instance"]
 
 AT_ONCE: Final = 16
 """Instances whose headers are read at once."""
@@ -64,28 +65,29 @@ async def retrieve(request: web.Request) -> web.StreamResponse:
 
 async def retrieve_instance(request: web.Request) -> web.StreamResponse:
     """Answer with one instance: alone as application/dicom (Range allowed), or as the only part."""
-    (stored,) = await asked_objects(request)
-    choice = choose_dicom(accepted(request), stored.transfer_syntax, one=True)
+    return await send_reply(request, instance_reply)
+
+
+def instance_reply(retrieval: Retrieval, asked: Asked) -> Reply | web.Response:
+    """Return the answer to who asks for one instance."""
+    stored = asked.instance(retrieval)
+    choice = choose_dicom(asked.accepted, stored.transfer_syntax, one=True)
     if choice is None:
         raise _not_acceptable(stored)
+    address = asked.addresses.stored(stored)
     if choice.multipart:
-        return await _send_parts(request, [(stored, choice)], HTTPStatus.OK, {})
+        writer = MultipartWriter(DICOM, asked.boundary)
+        file = retrieval.file(stored, asked.ae_title)
+        part = _part(writer, choice, address, file)
+        return Reply([*part, writer.closing()], writer.content_type, {})
     etag = entity_tag([stored], choice.content_type)
-    if (unchanged := not_modified(request, etag)) is not None:
+    if (unchanged := not_modified(asked.headers, etag)) is not None:
         return unchanged
-    archive, settings = request.app[ARCHIVE], request.app[SETTINGS]
-    items = await archive.soon(Retrieval.file, stored, settings.ae_title)
-    wanted = requested_range(request, sum(map(len, items)), etag)
-    return await send_items(
-        request,
-        cut_items(items, wanted.start, wanted.stop),
-        content_type=choice.content_type,
-        status=wanted.status,
-        headers={
-            **wanted.headers,
-            "ETag": etag,
-            "Content-Location": Addresses.of(request, settings).stored(stored),
-        },
+    items = retrieval.file(stored, asked.ae_title)
+    wanted = requested_range(asked.headers, sum(map(len, items)), etag)
+    headers = {**wanted.headers, "ETag": etag, "Content-Location": address}
+    return Reply(
+        cut_items(items, wanted.start, wanted.stop), choice.content_type, headers, wanted.status
     )
 
 
@@ -105,11 +107,7 @@ async def _send_parts(
             objects = [stored for stored, _ in some]
             files = await archive.soon(Retrieval.files, objects, settings.ae_title)
             for (stored, choice), file in zip(some, files, strict=True):
-                labels = (
-                    ("Content-Type", choice.content_type),
-                    ("Content-Location", addresses.stored(stored)),
-                )
-                yield writer.opening(labels), *file, b"\r\n"
+                yield _part(writer, choice, addresses.stored(stored), file)
         yield (writer.closing(),)
 
     return await send_batches(
@@ -119,6 +117,13 @@ async def _send_parts(
         status=status,
         headers=headers,
     )
+
+
+def _part(
+    writer: MultipartWriter, choice: Choice, address: str, file: Sequence[Item]
+) -> Sequence[Item]:
+    labels = ("Content-Type", choice.content_type), ("Content-Location", address)
+    return writer.opening(labels), *file, b"\r\n"
 
 
 def _not_acceptable(stored: StoredObject) -> NotAcceptable:
