@@ -76,6 +76,7 @@ def request(path, accept="", extra="", prefix="/dicom-web"):
         (f"{INSTANCE}/frames/2", "application/octet-stream"),
         (f"{INSTANCE}/frames/2", ""),
         (INSTANCE, "application/dicom"),
+        (INSTANCE, 'multipart/related; type="application/dicom"; transfer-syntax=*'),
         (f"{INSTANCE}/metadata", "application/dicom+json"),
         (f"{INSTANCE}/metadata", ""),
         (f"{SERIES}/metadata", "application/dicom+json"),

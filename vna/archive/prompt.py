@@ -54,10 +54,19 @@ class PromptArchive:
 
     async def read(self, items: Sequence[Item]) -> Run:
         """Return the bytes of a few small items."""
-        run = self._flow.at_hand(items)
+        run = self.at_hand(items)
         if run is None:
             raise WouldWait
         return run
+
+    @property
+    def retrieval(self) -> Retrieval:
+        """Finds what is at hand, and raises WouldWait for all else."""
+        return self._retrieval
+
+    def at_hand(self, items: Sequence[Item]) -> Run | None:
+        """Return the bytes of a few small items; None where that has to wait."""
+        return self._flow.at_hand(items)
 
     def runs(self, batches: object) -> NoReturn:  # noqa: ARG002  # as `Archive.runs`
         """Not here: long answers wait for who takes them."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Self
@@ -30,13 +32,25 @@ class Addresses:
     @classmethod
     def of(cls, request: web.BaseRequest, settings: WebSettings) -> Self:
         """Return the addresses to give to the sender of `request`. Raises Invalid for a bad Host."""
+        return cls.seen(request.scheme, request.host, request.headers, request.transport, settings)
+
+    @classmethod
+    def seen(
+        cls,
+        scheme: str,
+        host: str,
+        headers: Mapping[str, str],
+        transport: asyncio.BaseTransport | None,
+        settings: WebSettings,
+    ) -> Self:
+        """Return the addresses to give to who asked for `host`. Raises Invalid for a bad one."""
         if settings.base_url:
             return cls(settings.base_url + settings.prefix)
-        scheme, host = request.scheme, _host(request)
+        host = _with_port(scheme, host, transport)
         if settings.trust_proxy:
-            scheme = request.headers.get("X-Forwarded-Proto", scheme).split(",")[0].strip()
-            host = request.headers.get("X-Forwarded-Host", host).split(",")[0].strip()
-            nearest = request.headers.get("Forwarded", "").split(",")[0]
+            scheme = headers.get("X-Forwarded-Proto", scheme).split(",")[0].strip()
+            host = headers.get("X-Forwarded-Host", host).split(",")[0].strip()
+            nearest = headers.get("Forwarded", "").split(",")[0]
             for name, value in _FORWARDED.findall(nearest):
                 if name.lower() == "proto":
                     scheme = value
@@ -86,15 +100,14 @@ def _quoted(uid: str) -> str:
     return uid if uid.isascii() and uid.replace(".", "").isdigit() else quote(uid, safe="")
 
 
-def _host(request: web.BaseRequest) -> str:
+def _with_port(scheme: str, host: str, transport: asyncio.BaseTransport | None) -> str:
     """Return the Host of a request, with the port that this machine's own clients may leave out.
 
     dicomweb-client sends Host without the port. On a loopback name only this socket can be meant,
     so its port is put back; elsewhere the name may be a proxy's, and stays as it is.
     """
-    host = request.host
-    if host in _LOOPBACK and request.transport is not None:
-        address = request.transport.get_extra_info("sockname")
-        if isinstance(address, tuple) and address[1] != (443 if request.secure else 80):
+    if host in _LOOPBACK and transport is not None:
+        address = transport.get_extra_info("sockname")
+        if isinstance(address, tuple) and address[1] != (443 if scheme == "https" else 80):
             return f"{host}:{address[1]}"
     return host

@@ -13,7 +13,7 @@ from multidict import CIMultiDict
 from vna.web.defaults import default_headers
 from vna.web.multipart import Buffer
 
-__all__ = ["Answer", "write_run"]
+__all__ = ["Answer", "head_of", "write_run"]
 
 _LINES = {int(status): f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus}
 _LINES_10 = {int(status): f"HTTP/1.0 {status.value} {status.phrase}" for status in HTTPStatus}
@@ -72,14 +72,19 @@ class Answer(web.StreamResponse):
             fields[hdrs.CONNECTION] = "close"
         elif old:
             fields[hdrs.CONNECTION] = "keep-alive"
-        lines = [_LINES_10[self.status] if old else _LINES[self.status]]
-        lines += [f"{name}: {value}" for name, value in fields.items()]
-        lines.append(f"Content-Length: {self._length}\r\nDate: {rfc822_formatted_time()}")
-        text = "\r\n".join(lines)
-        breaks = len(lines)
-        if text.count("\r") != breaks or text.count("\n") != breaks:
-            raise ValueError("a header of the answer has a line break")
-        return f"{text}\r\n\r\n".encode()
+        return head_of(self.status, fields, self._length, _LINES_10 if old else _LINES)
+
+
+def head_of(
+    status: int, fields: Mapping[str, str], length: int, lines: Mapping[int, str] = _LINES
+) -> bytes:
+    """Return the head of an answer of `length` bytes; `lines` are status lines by their code."""
+    head = [lines[status], *[f"{name}: {value}" for name, value in fields.items()]]
+    head.append(f"Content-Length: {length}\r\nDate: {rfc822_formatted_time()}")
+    text = "\r\n".join(head)
+    if not text.count("\r") == text.count("\n") == len(head):
+        raise ValueError("a header of the answer has a line break")
+    return f"{text}\r\n\r\n".encode()
 
 
 async def write_run(request: web.BaseRequest, pieces: Sequence[Buffer]) -> None:

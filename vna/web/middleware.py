@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from aiohttp import hdrs, web
 
@@ -23,6 +23,8 @@ log = logging.getLogger("vna.web")
 access = logging.getLogger("vna.web.access")
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Context: TypeAlias = Mapping[Any, Any]
+"""An application, or what is taken out of one."""
 
 ALLOWED_HEADERS: Final = (
     "Accept, Authorization, Content-Type, If-None-Match, If-Range, Range, X-Request-Id"
@@ -39,7 +41,7 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
     for all of that, as each costs every request a coroutine and more.
     """
     app = request.app
-    request_id = request[REQUEST_ID] = number(request)
+    request_id = request[REQUEST_ID] = number(app, request.headers)
     requests, clock = app[REQUESTS], app[CLOCK]
     begin = clock.monotonic()
     status = 0
@@ -56,30 +58,38 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
         return response
     finally:
         requests.end()
-        count(request, status, clock.monotonic() - begin)
+        count(
+            app,
+            request.method,
+            request.match_info.route,
+            status=status,
+            seconds=clock.monotonic() - begin,
+            request_id=request_id,
+        )
 
 
-def number(request: web.Request) -> str:
+def number(app: Context, headers: Mapping[str, str]) -> str:
     """Return the id of a request: its own, if it is one, or a new one."""
-    asked = request.headers.get("X-Request-Id", "")
-    return asked if asked and _ID.fullmatch(asked) else request.app[REQUEST_IDS].new()
+    asked = headers.get("X-Request-Id", "")
+    return asked if asked and _ID.fullmatch(asked) else app[REQUEST_IDS].new()
 
 
-def count(request: web.Request, status: int, seconds: float) -> None:
+def count(
+    app: Context,
+    method: str,
+    served: web.AbstractRoute,
+    *,
+    status: int,
+    seconds: float,
+    request_id: str,
+) -> None:
     """Count a request that was served, and log it; `status` is 0 where the client left."""
-    resource = request.match_info.route.resource
+    resource = served.resource
     route = resource.canonical if resource is not None else "-"
-    counted = route.removeprefix(request.app[SETTINGS].prefix)
-    metrics.HTTP_REQUESTS.add(request.method, counted, str(status) if status else "lost")
+    counted = route.removeprefix(app[SETTINGS].prefix)
+    metrics.HTTP_REQUESTS.add(method, counted, str(status) if status else "lost")
     metrics.HTTP_SECONDS.observe(seconds, counted)
-    access.info(
-        "%s %s %d %.1fms id=%s",
-        request.method,
-        route,
-        status,
-        seconds * 1000,
-        request[REQUEST_ID],
-    )
+    access.info("%s %s %d %.1fms id=%s", method, route, status, seconds * 1000, request_id)
 
 
 async def _answered(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
@@ -122,7 +132,9 @@ def _http_detail(error: web.HTTPException) -> str:
 
 def preflight(request: web.Request) -> web.Response | None:
     """Return the answer to a browser's preflight request (CORS) where its origin is allowed."""
-    if hdrs.ACCESS_CONTROL_REQUEST_METHOD not in request.headers or not allowed_origin(request):
+    if hdrs.ACCESS_CONTROL_REQUEST_METHOD not in request.headers:
+        return None
+    if not allowed_origin(request.headers, request.app[SETTINGS]):
         return None
     return web.Response(
         status=HTTPStatus.NO_CONTENT,

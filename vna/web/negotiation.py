@@ -35,6 +35,7 @@ __all__ = [
     "Choice",
     "MediaRange",
     "accepted",
+    "accepted_by",
     "choose_dicom",
     "choose_model",
     "choose_pixels",
@@ -162,11 +163,12 @@ class Accepted(tuple[MediaRange, ...]):
 def accepted(request: web.BaseRequest) -> Accepted:
     """Return the media ranges that a request accepts."""
     header = ",".join(request.headers.getall("Accept", ()))
-    return _accepted(request.rel_url.raw_query_string, header)
+    return accepted_by(request.rel_url.raw_query_string, header)
 
 
 @lru_cache(maxsize=256)  # a client asks for all that it wants in a few ways
-def _accepted(query_string: str, header: str) -> Accepted:
+def accepted_by(query_string: str, header: str) -> Accepted:
+    """Return the media ranges that a query and an Accept header name."""
     query = [
         unquote(value)  # not "+" to space: media types have plus signs
         for name, _, value in (pair.partition("=") for pair in query_string.split("&"))

@@ -6,25 +6,32 @@ a plain request, and every answer that has to wait or is no success, is left to 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from functools import lru_cache
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from aiohttp import HttpVersion11, hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 from yarl import URL
 
+from vna.archive import Retrieval
+from vna.errors import WouldWait
 from vna.types import Level
-from vna.web.answer import Answer
+from vna.web.addresses import Addresses
+from vna.web.answer import Answer, head_of
 from vna.web.context import ARCHIVE, CLOCK, PREPARED, REQUEST_ID, REQUEST_IDS, SETTINGS
+from vna.web.defaults import add_defaults
 from vna.web.drain import REQUESTS
 from vna.web.middleware import around, count, number
 from vna.web.multipart import Buffer
-from vna.web.routes.frames import retrieve_frames
+from vna.web.negotiation import accepted_by
+from vna.web.reply import Asked, Reply
+from vna.web.routes.frames import frame_reply, retrieve_frames
 from vna.web.routes.metadata import retrieve_metadata
 from vna.web.routes.qido import search
-from vna.web.routes.wado import retrieve_instance
+from vna.web.routes.wado import instance_reply, retrieve_instance
 
 __all__ = ["KNOWN", "Plain", "PromptAnswers", "header_fields", "plain"]
 
@@ -33,11 +40,15 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MOST: Final = 4096
 """Bytes of a request that is looked at here."""
 
-HANDLERS: Final = (
-    *(retrieve_frames, retrieve_instance, retrieve_metadata),
-    *map(search, Level),
-)
-"""Who answers, and in which order they are looked for."""
+Made: TypeAlias = Callable[[Retrieval, Asked], Reply | web.Response]
+
+HANDLERS: Final[Mapping[Handler, Made | None]] = {
+    retrieve_frames: frame_reply,
+    retrieve_instance: instance_reply,
+    retrieve_metadata: None,
+    **dict.fromkeys(map(search, Level)),
+}
+"""Who answers, in the order in which they are looked for; what makes their replies if that can be asked alone."""
 
 _REQUEST = re.compile(
     rb"GET (/[A-Za-z0-9._~/,\-]*)(?:\?([A-Za-z0-9._~/,\-=&%*+:^]*))? HTTP/1\.1\r\n"
@@ -85,6 +96,15 @@ def header_fields(block: bytes, known: Collection[str]) -> CIMultiDictProxy[str]
     return CIMultiDictProxy(fields) if keeps and fields.get(hdrs.HOST) else None
 
 
+class _Route(NamedTuple):
+    """What answers requests of a path."""
+
+    pattern: re.Pattern[str]
+    route: web.AbstractRoute
+    handler: Handler
+    made: Made | None
+
+
 class _Path(dict[str, str]):
     """The names in a path, and the route that it matched."""
 
@@ -93,7 +113,7 @@ class _Path(dict[str, str]):
         self.route = route
 
 
-class _Asked(dict[web.RequestKey[Any], Any]):
+class _Request(dict[web.RequestKey[Any], Any]):
     """A request, as far as handlers of GET look at one."""
 
     method: Final = hdrs.METH_GET
@@ -107,9 +127,10 @@ class _Asked(dict[web.RequestKey[Any], Any]):
         app: Mapping[web.AppKey[Any], Any],
         request: Plain,
         match_info: _Path,
-        transport: object,
+        transport: asyncio.BaseTransport | None,
+        request_id: str,
     ) -> None:
-        super().__init__()
+        super().__init__({REQUEST_ID: request_id})
         path, query, headers = request
         self.app = app
         self.rel_url = URL.build(path=path, query_string=query, encoded=True)
@@ -133,43 +154,79 @@ class PromptAnswers:
         keys: list[web.AppKey[Any]] = [SETTINGS, CLOCK, PREPARED, REQUESTS, REQUEST_IDS]
         self._app: dict[web.AppKey[Any], Any] = {key: app[key] for key in keys}
         self._app[ARCHIVE] = archive.prompt
-        self._routes: list[tuple[re.Pattern[str], web.AbstractRoute, Handler]] = []
+        self._settings = app[SETTINGS]
+        self._routes: list[_Route] = []
         # Other middleware would be passed by; what is stored in zstd may leave in it, by a thread.
         if list(app.middlewares) == [around] and not archive.keeps_zstd:
             self._routes += (
-                (_pattern(route), route, handler)
-                for handler in HANDLERS
+                _Route(_pattern(route), route, handler, made)
+                for handler, made in HANDLERS.items()
                 for route in app.router.routes()
                 if route.method == hdrs.METH_GET and route.handler is handler
             )
 
-    def answer(self, request: Plain, transport: object) -> list[Buffer] | None:
+    def answer(
+        self, request: Plain, transport: asyncio.BaseTransport | None
+    ) -> list[Buffer] | None:
         """Return the whole answer to a request; None where aiohttp has to give it."""
         if self._app[REQUESTS].ending:
             return None
-        path = request[0]
-        for pattern, route, handler in self._routes:
-            if (match := pattern.fullmatch(path)) is not None:
-                asked = _Asked(self._app, request, _Path(match.groupdict(), route), transport)
-                return self._served(cast("web.Request", asked), handler)
+        for route in self._routes:
+            if (match := route.pattern.fullmatch(request[0])) is not None:
+                return self._answered(route, match.groupdict(), request, transport)
         return None
 
-    def _served(self, request: web.Request, handler: Handler) -> list[Buffer] | None:
-        clock = self._app[CLOCK]
+    def _answered(
+        self,
+        route: _Route,
+        names: Mapping[str, str],
+        request: Plain,
+        transport: asyncio.BaseTransport | None,
+    ) -> list[Buffer] | None:
+        app = self._app
+        clock = app[CLOCK]
         begin = clock.monotonic()
-        request[REQUEST_ID] = number(request)
-        response = _result(cast("Coroutine[Any, Any, web.StreamResponse]", handler(request)))
-        if not isinstance(response, Answer):
-            self._archive.forget()
-            return None
+        _, query, headers = request
+        request_id = number(app, headers)
         try:
-            message = response.message(request)
-        except Exception:  # noqa: BLE001  # as in `_result`
+            if route.made is None:
+                lean = _Request(app, request, _Path(names, route.route), transport, request_id)
+                status, message = _served(cast("web.Request", lean), route.handler)
+            else:
+                settings = self._settings
+                host = headers[hdrs.HOST]
+                asked = Asked(
+                    names,
+                    headers,
+                    accepted_by(query, headers.get(hdrs.ACCEPT, "")),
+                    Addresses.seen("http", host, headers, transport, settings),
+                    settings.ae_title,
+                    clock.token(16).hex(),
+                )
+                status, message = self._made(route.made, asked, request_id)
+        except Exception:  # noqa: BLE001  # loop boundary: aiohttp's way meets it again, and tells
             self._archive.forget()
             return None
         self._archive.settle()
-        count(request, response.status, clock.monotonic() - begin)
+        seconds = clock.monotonic() - begin
+        count(
+            app,
+            hdrs.METH_GET,
+            route.route,
+            status=status,
+            seconds=seconds,
+            request_id=request_id,
+        )
         return message
+
+    def _made(self, made: Made, asked: Asked, request_id: str) -> tuple[int, list[Buffer]]:
+        """Answer with what `made` returns: what a handler and `Answer` do with it, in fewer steps."""
+        reply = made(self._archive.retrieval, asked)
+        if not isinstance(reply, Reply) or (run := self._archive.at_hand(reply.items)) is None:
+            raise WouldWait
+        fields = {**reply.headers, hdrs.CONTENT_TYPE: reply.content_type}
+        add_defaults(fields, request_id, asked.headers, self._settings)
+        return reply.status, [head_of(reply.status, fields, sum(map(len, run))), *run]
 
 
 def _pattern(route: web.AbstractRoute) -> re.Pattern[str]:
@@ -177,13 +234,13 @@ def _pattern(route: web.AbstractRoute) -> re.Pattern[str]:
     return info["pattern"] if "pattern" in info else re.compile(re.escape(info["path"]))
 
 
-def _result(work: Coroutine[Any, Any, web.StreamResponse]) -> web.StreamResponse | None:
-    """Return what a coroutine returns that never gives way; None if it does, or fails."""
+def _served(request: web.Request, handler: Handler) -> tuple[int, list[Buffer]]:
+    """Answer with what a handler returns. Raises WouldWait where that is no answer, or not yet."""
+    work = cast("Coroutine[Any, Any, web.StreamResponse]", handler(request))
     try:
         work.send(None)
     except StopIteration as end:
-        return cast("web.StreamResponse", end.value)
-    except Exception:  # noqa: BLE001  # loop boundary: aiohttp's way meets it again, and tells
-        return None
+        if isinstance(end.value, Answer):
+            return end.value.status, end.value.message(request)
     work.close()
-    return None
+    raise WouldWait

@@ -61,8 +61,3 @@ class Reply(msgspec.Struct, frozen=True):
     content_type: str
     headers: dict[str, str]
     status: HTTPStatus = HTTPStatus.OK
-
-    @property
-    def length(self) -> int:
-        """Bytes of its body."""
-        return sum(map(len, self.items))
