@@ -282,6 +282,11 @@ class Landing:
     def __init__(self) -> None: ...
     def room(self) -> memoryview:
         """Return where to receive; what was received before is lost unless it was handed on."""
+    def receive(self, descriptor: int) -> int | None:
+        """Receive there from a socket; return how much, 0 at the end, None where nothing has come.
+
+        Holds the GIL. Raises OSError.
+        """
 
 # command ----------------------------------------------------------------------------------------
 class CommandSet:

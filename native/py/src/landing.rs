@@ -4,6 +4,7 @@
 //! for whatever comes next.
 
 use std::ffi::c_int;
+use std::io;
 use std::ops::Range;
 use std::slice;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -96,6 +97,22 @@ impl Landing {
 
     fn room<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
         PyMemoryView::from(self.0.bind(py))
+    }
+
+    /// Receive from a socket what has come, without letting go of the GIL: to get it back from a
+    /// thread that computes takes longer than to copy the bytes.
+    fn receive(&self, descriptor: c_int) -> PyResult<Option<usize>> {
+        let start = self.0.get().start.cast();
+        // SAFETY: the slab has room for `SLAB` bytes, and is not handed on yet: nobody reads it.
+        let length = unsafe { libc::recv(descriptor, start, SLAB, libc::MSG_DONTWAIT) };
+        if let Ok(length) = usize::try_from(length) {
+            return Ok(Some(length));
+        }
+        let error = io::Error::last_os_error();
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(None),
+            _ => Err(error.into()),
+        }
     }
 }
 
