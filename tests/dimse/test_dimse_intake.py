@@ -1,10 +1,12 @@
 """Reading a connection beside its transport: all that comes, in order, and how it ends."""
 
 import asyncio
+import fcntl
 import os
 import resource
 import socket
 import struct
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import cast
@@ -13,6 +15,7 @@ import pytest
 import uvloop
 
 from vna._native import Landing
+from vna.dimse import intake
 from vna.dimse.association import Association
 from vna.dimse.intake import Intake
 from vna.dimse.machine import Machine
@@ -109,15 +112,28 @@ def test_nothing_is_read_while_paused(loop: asyncio.Runner) -> None:
     loop.run(asyncio.wait_for(read(), 10))
 
 
-def test_a_reset_is_told(loop: asyncio.Runner) -> None:
+@pytest.mark.parametrize(("before", "rounds"), [(b"", 8), (DATA, 8), (DATA, 1)])
+def test_a_reset_is_told_behind_what_came_before_it(
+    loop: asyncio.Runner, before: bytes, rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop stops watching a socket that has failed, though there is more to read."""
+    monkeypatch.setattr(intake, "ROUNDS", rounds)
+
     async def read() -> None:
         peer, connection = pair()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 * len(DATA))
         reader = await reader_of(connection)
+        reader.intake.pause()
+        await asyncio.to_thread(peer.sendall, before)
+        while struct.unpack("i", fcntl.ioctl(peer, termios.TIOCOUTQ, bytes(4))) != (0,):
+            await asyncio.sleep(0.001)  # a reset takes back what the other side does not have
+        reader.intake.resume()
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         peer.close()
         await reader.lost.wait()
         (why,) = reader.cuts
         assert why.startswith("connection lost: Connection reset by peer")
+        assert reader.bytes == before
 
     loop.run(asyncio.wait_for(read(), 10))
 

@@ -6,12 +6,16 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
+from typing import Final
 
 from vna._native import Landing
 
 __all__ = ["Intake"]
 
 log = logging.getLogger(__name__)
+
+ROUNDS: Final = 8
+"""Reads of one connection in a row before others have their turn."""
 
 
 class Intake:
@@ -40,16 +44,19 @@ class Intake:
         self._received = received
         self._cut = cut
         self._descriptor = os.dup(transport.get_extra_info("socket").fileno())
+        self._reading = False
         # The transport begins to read after it has called `connection_made`, which is now.
         self._loop.call_soon(self._begin)
 
     def pause(self) -> None:
         """Read no more, until told to go on."""
+        self._reading = False
         self._loop.remove_reader(self._descriptor)
 
     def resume(self) -> None:
         """Read on, unless the connection is being closed."""
         if not self._transport.is_closing():
+            self._reading = True
             self._loop.add_reader(self._descriptor, self._ready)
 
     def close(self) -> None:
@@ -63,9 +70,22 @@ class Intake:
             self.resume()
 
     def _ready(self) -> None:
+        # To the last byte: of a socket that has failed the loop tells only once.
+        for _ in range(ROUNDS):
+            if not self._reading or not self._read():
+                return
+        self._loop.call_soon(self._begin_anew)
+
+    def _begin_anew(self) -> None:
+        if self._reading:
+            self.pause()
+            self.resume()
+
+    def _read(self) -> bool:
+        """Read what has come; say whether there may be more."""
         if self._transport.is_closing():
             self.pause()
-            return
+            return False
         try:
             length = self._landing.receive(self._descriptor)
             if length:
@@ -73,12 +93,13 @@ class Intake:
         except OSError as error:
             self.pause()
             self._cut(f"connection lost: {error}")
-            return
+            return False
         except Exception:  # loop boundary: this connection has failed, the others go on
             log.exception("a connection was closed for an internal error")
             self.pause()
             self._cut("internal error")
-            return
+            return False
         if length == 0:
             self.pause()
             self._transport.close()
+        return bool(length)
