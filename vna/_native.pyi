@@ -102,6 +102,28 @@ def populate(address: int, length: int) -> int:
     moment. 0 where the kernel has no such call (Linux before 5.14), and for what is not mapped.
     """
 
+# fold -------------------------------------------------------------------------------------------
+def fold_new(
+    group: bytes,
+) -> (
+    tuple[
+        dict[str, list[tuple[bytes, bytes]]],
+        list[tuple[bytes, bytes]],
+        list[bytes],
+        list[tuple[int, bytes, bytes | None, bytes]],
+    ]
+    | None
+):
+    """Return what becomes of the index by new instances; None where that needs who knows it all.
+
+    `group` is MessagePack: an array of stores, each with an array of the blobs that it brought
+    `(digest, place)`; an array of what the index has of all that they touch, as values: state,
+    patients, studies, series, blobs `(digest, value)`, packs `(id, value)`; an array of marks
+    `(pack, end)`. Returned are the entries to put by table, in order; keys of new patients with
+    their rows; the rows of the instances; and of patients, studies and series that say something
+    new level, row, attributes before (None: there were none) and now.
+    """
+
 # hash -------------------------------------------------------------------------------------------
 def blake3(data: Buffer) -> bytes:
     """Return the 32-byte BLAKE3 digest of `data`."""

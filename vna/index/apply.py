@@ -24,6 +24,7 @@ from vna.index.entities import (
     decode_tombstone,
     encode,
 )
+from vna.index.fold import fold_new
 from vna.index.layout import (
     BARRIERS,
     FEED,
@@ -96,6 +97,8 @@ def apply_group(
     replay: bool,
 ) -> list[Applied]:
     """Fold `mutations` into the index; see `Index.apply`."""
+    if fold_new(txn, SecondaryKeys(txn, keyer), mutations, marks):
+        return [_STORED for _ in mutations]
     group = _Group(txn, keyer, replay=replay)
     for mutation in mutations:
         if isinstance(mutation.commit, VoidCommit):

@@ -30,6 +30,7 @@ __all__ = [
     "State",
     "Study",
     "Tombstone",
+    "decode_attributes",
     "decode_barrier",
     "decode_blob",
     "decode_change",
@@ -261,6 +262,7 @@ def _decoder(kind: type[T]) -> Callable[[bytes], T]:
     return decoded
 
 
+decode_attributes = _decoder(Attributes)
 decode_patient = _decoder(Patient)
 decode_study = _decoder(Study)
 decode_series = _decoder(Series)

@@ -65,6 +65,19 @@ class Transaction:
         self._bare[table] = False
         self._txn.put(key, value, db=self._tables[table])
 
+    def get_all(self, table: Table, keys: list[bytes]) -> list[tuple[bytes, bytes]]:
+        """Return the entries at those of `keys` that there are."""
+        with self._txn.cursor(db=self._tables[table]) as cursor:
+            return cursor.getmulti(keys)
+
+    def put_all(
+        self, table: Table, entries: list[tuple[bytes, bytes]], *, append: bool = False
+    ) -> None:
+        """Set values at keys, in order; `append` them if all are larger than all that there are."""
+        self._bare[table] = False
+        with self._txn.cursor(db=self._tables[table]) as cursor:
+            cursor.putmulti(entries, append=append)
+
     def append(self, table: Table, key: bytes, value: bytes) -> None:
         """Set the value at a key that is larger than all others: pages fill up completely."""
         self._bare[table] = False

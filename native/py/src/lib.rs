@@ -10,6 +10,7 @@ mod codec;
 mod command;
 mod file;
 mod filing;
+mod fold;
 mod hash;
 mod json;
 mod landing;
@@ -33,6 +34,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     command::register(module)?;
     file::register(module)?;
     filing::register(module)?;
+    fold::register(module)?;
     hash::register(module)?;
     json::register(module)?;
     landing::register(module)?;
