@@ -138,7 +138,7 @@ def test_what_is_not_new_is_folded_by_who_knows_the_rest(index, folds):
 @pytest.mark.parametrize("cut", [0, 1, 5, 40, 200])
 def test_a_group_that_is_cut_off_is_not_folded(index, monkeypatch, cut):
     taken = []
-    monkeypatch.setattr("vna.index.fold.native_fold", lambda group: taken.append(group))
+    monkeypatch.setattr("vna.index.fold.native_fold", taken.append)
     index.apply([store(1, 1)], {1: 5000})
     assert native_fold(taken[0]) is not None
     assert native_fold(taken[0][:cut]) is None

@@ -50,7 +50,7 @@ pub fn fold(group: &[u8]) -> Option<Folded> {
     let mut fold = Fold::new(&mut from)?;
     let mut stores = Reader(stores);
     for _ in 0..stores.array()? {
-        fold.take(store::read(&mut stores)?)?;
+        fold.take(&store::read(&mut stores)?)?;
     }
     for _ in 0..from.array()? {
         from.array_of(2)?;
@@ -115,7 +115,7 @@ impl<'a> Fold<'a> {
         })
     }
 
-    fn take(&mut self, store: Store<'a>) -> Option<()> {
+    fn take(&mut self, store: &Store<'a>) -> Option<()> {
         if store.stamp <= self.state.stamp || !self.instances.insert(store.sop_uid) {
             return None;
         }
@@ -123,13 +123,13 @@ impl<'a> Fold<'a> {
         for &(digest, place) in &store.brought {
             self.learn(digest, place)?;
         }
-        let patient = self.patient(&store);
-        let study = self.study(&store, patient)?;
-        let series = self.series(&store, study)?;
-        self.hold(&store)?;
-        self.feed(&store, study, series);
-        self.count(&store, study, series)?;
-        self.put_instance(&store, study, series);
+        let patient = self.patient(store);
+        let study = self.study(store, patient)?;
+        let series = self.series(store, study)?;
+        self.hold(store)?;
+        self.feed(store, study, series);
+        self.count(store, study, series)?;
+        self.put_instance(store, study, series);
         Some(())
     }
 
