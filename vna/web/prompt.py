@@ -1,7 +1,8 @@
 """Answers that are at hand: requests for what is in memory, without what aiohttp does around them.
 
-The same handlers answer, over `PromptArchive`; here is only a lean request for them. Whatever is not
-a plain request, and every answer that has to wait or is no success, is left to aiohttp.
+The same replies are made as for aiohttp's handlers, or the same handlers answer, over `PromptArchive`
+and a lean request. Whatever is not a plain request, and every answer that has to wait or is no
+success, is left to aiohttp.
 """
 
 from __future__ import annotations
@@ -186,23 +187,13 @@ class PromptAnswers:
         app = self._app
         clock = app[CLOCK]
         begin = clock.monotonic()
-        _, query, headers = request
-        request_id = number(app, headers)
+        request_id = number(app, request[2])
         try:
             if route.made is None:
                 lean = _Request(app, request, _Path(names, route.route), transport, request_id)
                 status, message = _served(cast("web.Request", lean), route.handler)
             else:
-                settings = self._settings
-                host = headers[hdrs.HOST]
-                asked = Asked(
-                    names,
-                    headers,
-                    accepted_by(query, headers.get(hdrs.ACCEPT, "")),
-                    Addresses.seen("http", host, headers, transport, settings),
-                    settings.ae_title,
-                    clock.token(16).hex(),
-                )
+                asked = self._asked(names, request, transport)
                 status, message = self._made(route.made, asked, request_id)
         except Exception:  # noqa: BLE001  # loop boundary: aiohttp's way meets it again, and tells
             self._archive.forget()
@@ -218,6 +209,21 @@ class PromptAnswers:
             request_id=request_id,
         )
         return message
+
+    def _asked(
+        self, names: Mapping[str, str], request: Plain, transport: asyncio.BaseTransport | None
+    ) -> Asked:
+        """Return what `Asked.of` would for a request of aiohttp's."""
+        _, query, headers = request
+        settings = self._settings
+        return Asked(
+            names,
+            headers,
+            accepted_by(query, headers.get(hdrs.ACCEPT, "")),
+            Addresses.seen("http", headers[hdrs.HOST], headers, transport, settings),
+            settings.ae_title,
+            self._app[CLOCK].token(16).hex(),
+        )
 
     def _made(self, made: Made, asked: Asked, request_id: str) -> tuple[int, list[Buffer]]:
         """Answer with what `made` returns: what a handler and `Answer` do with it, in fewer steps."""
