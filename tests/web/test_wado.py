@@ -63,6 +63,17 @@ async def test_c46_an_instance_alone_as_a_single_part(front, ct):
     assert (await front.get(f"{INSTANCE}?accept=application/dicom", STORED)).body == ct()
 
 
+@pytest.mark.parametrize("frames", [1, 5])
+async def test_an_instance_as_the_only_part_has_its_length(front, ct, frames):
+    """However long it is: what leaves in one go, and what leaves in runs."""
+    file = ct(frames=[bytes([n]) * (1 << 19) for n in range(frames)], Rows=512, Columns=512)
+    await front.stow([file])
+    for accept in (STORED, SINGLE):
+        response = await front.get(INSTANCE, accept)
+        assert int(response.headers["Content-Length"]) == len(response.body)
+        assert file in response.body
+
+
 async def test_c46_a_single_part_of_many_instances_is_not_acceptable(front, ct):
     await front.stow([ct()])
     await front.problem(STUDY, 406, SINGLE)
