@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -167,8 +168,12 @@ class Daemon:
     @property
     def workers(self) -> list[psutil.Process]:
         """The processes that serve."""
-        children = psutil.Process(self.process.pid).children()
-        return [each for each in children if "vna.app.worker" in each.cmdline()]
+        found = []
+        for each in psutil.Process(self.process.pid).children():
+            with suppress(psutil.NoSuchProcess):  # killed, and maybe not waited for yet
+                if "vna.app.worker" in each.cmdline():
+                    found.append(each)
+        return found
 
     def stop(self) -> int:
         """End the daemon as systemd would; return its exit code."""
