@@ -91,6 +91,7 @@ class Ingest:
         self._scan = ObjectScan(form, transfer_syntax, max_header=room.settings.max_header_bytes)
         self._bulks: list[Bulk] = []
         self._ended_bulks = 0
+        self._streamed = False  # some value has a pack of its own
         self._held = 0  # of bulk values
         self._header = 0
         self._ended = False
@@ -103,24 +104,21 @@ class Ingest:
     async def write(self, piece: Buffer) -> None:
         """Take the next piece. Returns when there is room for more: that is the back-pressure."""
         try:
-            await self._write(piece)
+            self._open()
+            self._arrived += len(piece)
+            if len(piece) <= SMALL_PIECE:
+                runs = self._scan.feed(piece)
+            else:
+                runs = await self._room.offload.run(self._scan.feed, piece)
+            self._part(piece, runs)
+            if self._header > STREAM_BATCH and self._room.memory.scarce:
+                raise Busy("too much of the objects that are arriving is held in memory")
+            if runs and self._crowded:
+                await self._end_bulks()
+                await self._spill(self._bulks[-1])
         except VnaError as error:
             self._fate = _fate_of(error)
             raise
-
-    async def _write(self, piece: Buffer) -> None:
-        self._open()
-        self._arrived += len(piece)
-        if len(piece) <= SMALL_PIECE:
-            runs = self._scan.feed(piece)
-        else:
-            runs = await self._room.offload.run(self._scan.feed, piece)
-        self._part(piece, runs)
-        if self._header > STREAM_BATCH and self._room.memory.scarce:
-            raise Busy("too much of the objects that are arriving is held in memory")
-        if runs:
-            await self._end_bulks()
-            await self._spill(self._bulks[-1])
 
     def _part(self, piece: Buffer, runs: list[tuple[int, int, int]]) -> None:
         """Take up the runs of a piece that are bulk."""
@@ -149,6 +147,16 @@ class Ingest:
             self._bulks.append(Bulk(chunk_length, codec))
         return self._bulks[hole]
 
+    @property
+    def _crowded(self) -> bool:
+        """Whether values have packs of their own, or the one that is arriving may need one."""
+        room = self._room
+        return (
+            self._streamed
+            or self._held > room.settings.stream_threshold_bytes
+            or room.memory.scarce
+        )
+
     async def _spill(self, bulk: Bulk) -> None:
         """Move what is held of the arriving value to its own pack once that is due."""
         if bulk.stream is None:
@@ -158,6 +166,7 @@ class Ingest:
             bulk.stream = await self._room.offload.run(
                 self._room.store.stream, bulk.chunk_length, codec=bulk.codec
             )
+            self._streamed = True
         elif bulk.batch < STREAM_BATCH:
             return
         await self._drain(bulk, bulk.stream)
@@ -205,13 +214,34 @@ class Ingest:
     def whole(self, piece: Buffer, told: Callable[[Stored | Exception], None]) -> None:
         """Take an object that is this piece alone, and have it committed; no task waits meanwhile.
 
-        Only for what `takes_at_once`. `told` is called on the event loop with what `commit` would
-        have returned or raised. Raises VnaError as `write` and `commit` do, and then tells nobody.
+        Only for what `takes_at_once`; `told` as in `conclude`. Raises VnaError as `write` and
+        `commit` do, and then tells nobody.
         """
         try:
             self._open()
             self._arrived += len(piece)
             self._part(piece, self._scan.feed(piece))
+        except Exception as error:
+            self._fate = _fate_of(error)
+            self.abort()
+            raise
+        self.conclude(told)
+
+    @property
+    def concludes_at_once(self) -> bool:
+        """Whether what was written may be given to `conclude`, as it needs no thread."""
+        return (
+            self._room.settings.codec == "raw" and not self._streamed and self._held <= SMALL_OBJECT
+        )
+
+    def conclude(self, told: Callable[[Stored | Exception], None]) -> None:
+        """End the object that was written, and have it committed; no task waits meanwhile.
+
+        Only for what `concludes_at_once`. `told` is called on the event loop with what `commit`
+        would have returned or raised. Raises VnaError as `commit` does, and then tells nobody.
+        """
+        try:
+            self._open()
             scanned = self._ended_scan()
             proposal = propose(self._room, scanned, self._bulks, {}, self._source)
         except Exception as error:
@@ -260,7 +290,7 @@ class Ingest:
 
     async def _settle(self, scanned: Scanned) -> Outcome:
         placed: dict[bytes, BlobPlace] = {}
-        if any(bulk.stream for bulk in self._bulks):
+        if self._streamed:
             outcome = await self._room.offload.run(self._standing, scanned)
             if outcome is not None:
                 return outcome

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -38,7 +39,10 @@ class Intake:
         self._source = source
         self._study_uid = study_uid
         self._fates: list[Fate] = []
-        self._commits: dict[asyncio.Task[None], int] = {}
+        self._under_way = 0
+        self._under_way_bytes = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: tuple[Callable[[], bool], asyncio.Future[None]] | None = None
         self._ingest: Ingest | None = None
         self._size = 0
 
@@ -50,7 +54,8 @@ class Intake:
         self._size = 0
         try:
             self._check(headers)
-            await self._room()
+            if not self._has_room():
+                await self._until(self._has_room)
             self._ingest = self._archive.ingest(
                 form="part10", source=self._source, study_uid=self._study_uid
             )
@@ -82,14 +87,29 @@ class Intake:
         if self._ingest is None:
             return
         ingest, self._ingest = self._ingest, None
-        task = asyncio.create_task(self._commit(ingest, len(self._fates) - 1))
-        self._commits[task] = min(self._size, self._settings.stow_commit_bytes)
-        task.add_done_callback(self._commits.pop)
+        place, size = len(self._fates) - 1, self._size
+        self._under_way += 1
+        self._under_way_bytes += size
+
+        def told(stored: Stored | Exception) -> None:
+            self._fates[place] = _fate(ingest, stored)
+            self._under_way -= 1
+            self._under_way_bytes -= size
+            self._go_on()
+
+        if not ingest.concludes_at_once:
+            task = asyncio.create_task(_commit(ingest, told))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return
+        try:
+            ingest.conclude(told)
+        except Exception as error:  # noqa: BLE001  # logged there; the others' fates must be told
+            told(error)
 
     async def finish(self) -> list[Fate]:
         """Return what became of every part, when all of them are settled."""
-        while self._commits:
-            await asyncio.wait(self._commits)
+        await self._until(lambda: not self._under_way)
         return self._fates
 
     def cut(self, error: VnaError) -> None:
@@ -104,26 +124,27 @@ class Intake:
             self._ingest.abort()
             self._ingest = None
 
-    async def _room(self) -> None:
+    def _has_room(self) -> bool:
         settings = self._settings
-        while self._commits and (
-            len(self._commits) >= settings.stow_commits
-            or sum(self._commits.values()) >= settings.stow_commit_bytes
-        ):
-            await asyncio.wait(self._commits, return_when=asyncio.FIRST_COMPLETED)
+        return not self._under_way or (
+            self._under_way < settings.stow_commits
+            and self._under_way_bytes < settings.stow_commit_bytes
+        )
 
-    async def _commit(self, ingest: Ingest, place: int) -> None:
-        try:
-            stored = await ingest.commit()
-        except VnaError as error:
-            self._fates[place] = _refused(ingest, error)
-        except Exception:  # loop boundary: the other instances' fates must be told
-            log.exception("storing an instance failed")
-            self._fates[place] = _refused(
-                ingest, VnaError("the archive failed; its log tells more")
-            )
-        else:
-            self._fates[place] = _taken(stored)
+    async def _until(self, true: Callable[[], bool]) -> None:
+        """Wait until so much is settled that something is true."""
+        if not true():
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting = true, future
+            await future
+
+    def _go_on(self) -> None:
+        """Wake who waits for what is true now."""
+        if self._waiting is not None and self._waiting[0]():
+            _, future = self._waiting
+            self._waiting = None
+            if not future.done():  # who waited may have been cancelled
+                future.set_result(None)
 
     def _refuse(self, error: VnaError) -> None:
         fate = self._fates[-1]
@@ -133,14 +154,29 @@ class Intake:
         self._fates[-1] = replace(fate, error=error)
 
 
-def _taken(stored: Stored) -> Fate:
+async def _commit(ingest: Ingest, told: Callable[[Stored | Exception], None]) -> None:
+    stored: Stored | Exception
+    try:
+        stored = await ingest.commit()
+    except Exception as error:  # noqa: BLE001  # logged there; the others' fates must be told
+        stored = error
+    told(stored)
+
+
+def _fate(ingest: Ingest, stored: Stored | Exception) -> Fate:
+    """Return what became of an instance. What failed unexpectedly is logged."""
+    if isinstance(stored, VnaError):
+        return _refused(ingest, stored)
+    if isinstance(stored, Exception):
+        log.error("storing an instance failed", exc_info=stored)
+        return _refused(ingest, VnaError("the archive failed; its log tells more"))
     identity = stored.identity
     return Fate(
-        sop_class=identity.sop_class,
-        sop_uid=identity.sop_uid,
-        study_uid=identity.study_uid,
-        series_uid=identity.series_uid,
-        warning=stored.warning,
+        identity.sop_class,
+        identity.sop_uid,
+        identity.study_uid,
+        identity.series_uid,
+        stored.warning,
     )
 
 
