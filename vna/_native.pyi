@@ -102,6 +102,12 @@ def populate(address: int, length: int) -> int:
     moment. 0 where the kernel has no such call (Linux before 5.14), and for what is not mapped.
     """
 
+def hold(address: int, length: int) -> None:
+    """Read what is mapped at `address` into memory, and keep it there until it is unmapped (mlock).
+
+    Raises OSError where that is not granted, or nothing is mapped.
+    """
+
 # fold -------------------------------------------------------------------------------------------
 def fold_new(
     group: bytes,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vna.archive import glances
-from vna.archive.glances import AWAY_S, ROWS, Glances
+from vna.archive.glances import AWAY, ROWS, Glances
 from vna.clock import SystemClock
 from vna.dicom.keys import keys_of
 from vna.errors import WouldWait
@@ -56,13 +56,17 @@ def test_after_a_page_came_from_disk_threads_read_for_a_while(index, monkeypatch
 
     def slow(glance):
         faults[0] += 1
+        clock.now += 0.01
         return studies(ROWS // 2)(glance)
 
     with pytest.raises(WouldWait):  # many rows: given up after the first ones
         looks.read(slow)
     with pytest.raises(WouldWait):
         looks.read(studies(1))
-    clock.now += AWAY_S
+    clock.now += AWAY * 0.01 - 0.001
+    with pytest.raises(WouldWait):
+        looks.read(studies(1))
+    clock.now += 0.002
     assert len(looks.read(studies(1))) == 1
     faults[0] += 1  # somebody else's, between two reads
     assert len(looks.read(studies(1))) == 1

@@ -1,13 +1,16 @@
-"""What memory has of the index is mapped ahead: no page of it is a fault any more when first looked at."""
+"""The index at hand: held in memory up to a limit, and mapped ahead, so that looks are no faults."""
 
+import errno
 import os
+import re
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
 
-from vna._native import populate
+from vna._native import hold, populate
 from vna.index import Index
 from vna.index import populate as population
 from vna.testing.commits import consistent, plain_keyer, store
@@ -23,6 +26,14 @@ def mapped(settings):
     """Return the bytes of the index that this process need not fault in."""
     maps = psutil.Process().memory_maps(grouped=True)
     return sum(each.rss for each in maps if each.path == str(settings.path / "data.mdb"))
+
+
+def locked(settings):
+    """Return the bytes of the index that this process holds in memory."""
+    maps, name = Path("/proc/self/smaps").read_text(), str(settings.path / "data.mdb")
+    files = re.findall(r"^\w+-\w+ .*? (/.*|)\n((?:\w+: .*\n)+)", maps, re.MULTILINE)
+    told = [re.search(r"^Locked: +(\d+) kB", facts, re.M) for file, facts in files if file == name]
+    return sum(int(each[1]) << 10 for each in told if each)
 
 
 def fill(index):
@@ -134,6 +145,72 @@ def test_where_nobody_tells_what_is_mapped_nothing_is_done(filled, monkeypatch, 
     assert not index.populate()
     assert mapped(filled) == before
     index.close()
+
+
+def test_its_begin_is_read_in_and_held_up_to_a_limit(filled, caplog):
+    with (filled.path / "data.mdb").open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    index = Index.open(replace(filled, memory_bytes=(1 << 20) + 5), plain_keyer)
+    assert fill(index) == 2  # what is held, and what is not
+    assert locked(filled) == 1 << 20
+    assert mapped(filled) >= 1 << 20
+    assert consistent(index) == 3000
+    index.close()
+    assert locked(filled) == 0
+    assert not caplog.records
+
+
+def test_all_of_it_is_held_where_the_limit_is_higher_also_as_it_grows(filled):
+    index = Index.open(replace(filled, memory_bytes=1 << 30, map_size_bytes=6 << 20), plain_keyer)
+    fill(index)
+    assert locked(filled) == mapped(filled) == size(filled)
+    first = index.map_size
+    add(index, 3000, 4000)
+    fill(index)
+    assert index.map_size > first
+    assert locked(filled) == mapped(filled) == size(filled)
+    index.close()
+
+
+def test_where_holding_is_not_granted_it_is_said_once_and_mapped_as_before(
+    filled, monkeypatch, caplog
+):
+    def refused(address, length):
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr(population, "hold", refused)
+    monkeypatch.setattr(population, "PART", 256 << 10)
+    caplog.set_level("INFO", population.__name__)
+    index = Index.open(replace(filled, memory_bytes=1 << 30), plain_keyer)
+    fill(index)
+    assert mapped(filled) == size(filled)
+    assert locked(filled) == 0
+    assert [each.getMessage() for each in caplog.records] == [
+        "the index is not held in memory: [Errno 12] Cannot allocate memory"
+    ]
+    index.close()
+
+
+def test_no_more_is_held_than_half_of_what_the_control_group_may_have(
+    filled, monkeypatch, tmp_path
+):
+    group = tmp_path / "groups" / "vna.slice" / "vna.service"
+    group.mkdir(parents=True)
+    (group / "memory.max").write_text("max\n")
+    (group.parent / "memory.max").write_text(f"{1 << 20}\n")
+    (tmp_path / "own").write_text("1:cpu:/\n0::/vna.slice/vna.service\n")
+    monkeypatch.setattr(population, "GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(population, "OWN_GROUP", tmp_path / "own")
+    assert population.memory_bytes() == 1 << 20
+    index = Index.open(replace(filled, memory_bytes=1 << 30), plain_keyer)
+    fill(index)
+    assert locked(filled) == 1 << 19
+    index.close()
+
+
+def test_what_is_no_memory_of_the_process_cannot_be_held():
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        hold(0, PAGE)
 
 
 @pytest.mark.parametrize(("address", "length"), [(0, 1 << 20), (PAGE + 1, PAGE), (1 << 62, PAGE)])

@@ -18,8 +18,11 @@ ROWS: Final = 256
 """Rows read at once: in memory that takes one or two milliseconds."""
 LOOKED_AFTER: Final = 8
 """Rows after which it is looked whether the kernel had to fetch pages for them."""
-AWAY_S: Final = 1.0
-"""After a page came from disk, threads read for so long: they bring in what is asked for."""
+AWAY: Final = 50
+"""After pages came from disk, threads read for so many times as long: they bring in what is asked for.
+
+So the loop stands still for two hundredths of the time at most, whatever a disk takes.
+"""
 
 
 class Glances:
@@ -33,13 +36,15 @@ class Glances:
     def __init__(self, index: Index, clock: Clock) -> None:
         self._clock = clock
         self._until = float("-inf")
+        self._began = 0.0
         self._left = 0
         self._faults = 0
         self._glance = index.glance(self._spend)
 
     def read(self, work: Callable[[Glance], T]) -> T:
         """Return what `work` makes of the index. Raises WouldWait where a thread must do it."""
-        if self._clock.monotonic() < self._until:
+        self._began = self._clock.monotonic()
+        if self._began < self._until:
             raise WouldWait
         self._left, self._faults = ROWS, _faults()
         try:
@@ -56,7 +61,8 @@ class Glances:
         """Say whether pages came from disk; then the next ones come in threads."""
         waited = _faults() != self._faults
         if waited:
-            self._until = self._clock.monotonic() + AWAY_S
+            now = self._clock.monotonic()
+            self._until = now + AWAY * (now - self._began)
         return waited
 
 

@@ -23,7 +23,8 @@ class ArchiveSettings:
     stored already with other bytes. An object's bulk value streams into a pack of its own once
     the object passes `stream_threshold_bytes`, or all that arrive in this process together
     `memory_in_flight_bytes`. `threads` serve blocking reads and encoding. Packs are written past the
-    page cache where `direct_writes` says so. New
+    page cache where `direct_writes` says so. Workers
+    hold `index_memory_bytes` of the index in memory. New
     objects are refused while less than `min_free_bytes` are free where the archive is, or while
     its data sets add up to `quota_bytes` (0: any number).
     `tiers` go from hot to cold; without any, all packs are in the data folder. What is read from
@@ -43,6 +44,7 @@ class ArchiveSettings:
     codec: Literal["raw", "zstd", "fast", "strong"] = "raw"
     zstd_level: int = 1
     index_map_bytes: int = 4 << 30
+    index_memory_bytes: int = 4 << 30
     min_free_bytes: int = 1 << 30
     quota_bytes: int = 0
     cache_bytes: int = 10 << 30
@@ -70,4 +72,5 @@ class ArchiveSettings:
             path=self.data / "index",
             archive_uuid=str(identity.archive),
             map_size_bytes=self.index_map_bytes,
+            memory_bytes=self.index_memory_bytes,
         )

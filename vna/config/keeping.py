@@ -133,6 +133,14 @@ KEEPING: tuple[Section, ...] = (
                 "Address space first given to the index; it grows by itself.",
             ),
             Setting(
+                "index_memory_bytes",
+                Whole(0, 1024 * GIB),
+                archive["index_memory_bytes"],
+                "Bytes of the index that workers read in as they start and hold in memory, all together once, so\n"
+                "that images which are read do not push it out; never more than half of memory. 0 holds none.\n"
+                "Who is not root needs LimitMEMLOCK=infinity of systemd; without it nothing is held.",
+            ),
+            Setting(
                 "min_free_bytes",
                 Whole(0, 1024 * GIB),
                 archive["min_free_bytes"],

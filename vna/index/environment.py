@@ -109,7 +109,7 @@ class Environment:
         self._users = 1
         self._pid = os.getpid()
         self._writing = threading.Lock()
-        self._population = Population()
+        self._population = Population(settings.memory_bytes)
         self.panicked = False
         try:
             if not self.file.exists():
@@ -193,7 +193,7 @@ class Environment:
             self._gate.leave()
 
     def populate(self) -> bool:
-        """Fill the page tables of the map for a next part; return whether there is more to do."""
+        """Have a next part of the map at hand; return whether there is more to do."""
         if not self._gate.try_enter():
             return True
         try:
@@ -330,7 +330,7 @@ class Environment:
                 self._env.set_mapsize(size)
             except lmdb.Error as error:
                 raise self._failed(error) from error
-            self._population = Population()
+            self._population = Population(self.settings.memory_bytes)
             adopted = self._env.info()["map_size"]
         log.info("index map is %d bytes (%s)", adopted, "grown" if size else "adopted")
 

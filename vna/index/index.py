@@ -111,10 +111,10 @@ class Index:
         return self._environment.generation()
 
     def populate(self) -> bool:
-        """Have a next part of the index, where memory has it, at hand for this process.
+        """Have a next part of the index at hand: read in and held as `memory_bytes` says, or mapped.
 
-        Later looks are no page faults then. Some 20 ms, in a thread; returns whether there is more
-        to do: there is again once the index has grown.
+        Later looks are no page faults then. In a thread: some 20 ms, longer where a disk is read.
+        Returns whether there is more to do: there is again once the index has grown.
         """
         return self._environment.populate()
 

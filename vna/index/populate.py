@@ -1,36 +1,46 @@
-"""Page tables of the map, filled ahead with what memory has of the index.
+"""The index at hand: held in memory as far as that is granted, and mapped ahead.
 
 The first look of a process at a page of its map is a fault, even where the page is in memory. In a
-large index searches come to pages that this process has not seen for a long time, so it is shown
-all of them, part by part. Nothing is read from a disk for it, and nothing is held: a page may leave
-memory as before.
+large index searches come to pages that this process has not seen for a long time, and by then the
+kernel may have taken them for images that are read once. So its begin, up to a limit, is read in and
+held there; of the rest page tables are filled for what memory has, and nothing is read for it.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 from contextlib import suppress
 from mmap import PAGESIZE
 from pathlib import Path
 from typing import Final
 
-from vna._native import populate
+from vna._native import hold, populate
 
-__all__ = ["Population"]
+__all__ = ["Population", "memory_bytes"]
+
+log = logging.getLogger(__name__)
 
 PART: Final = 256 << 20
-"""Bytes at once: some 20 ms of work."""
+"""Bytes at once: some 20 ms of work, or what a disk takes to read them."""
+SHARE: Final = 2
+"""Never more is held than memory divided by this."""
 MAPS: Final = Path("/proc/self/maps")
+GROUPS: Final = Path("/sys/fs/cgroup")
+OWN_GROUP: Final = Path("/proc/self/cgroup")
 
 
 class Population:
-    """How far one map of a file is filled, by one thread at a time; a new map needs a new one."""
+    """How far one map of a file is at hand, by one thread at a time; a new map needs a new one."""
 
-    def __init__(self) -> None:
+    def __init__(self, held_bytes: int) -> None:
+        """`held_bytes` of the file at most are held, and no more than a half of memory."""
         self._start: int | None = None
         self._done = 0
+        self._held = min(held_bytes, memory_bytes() // SHARE) // PAGESIZE * PAGESIZE
 
     def go_on(self, inode: int, size: int) -> bool:
-        """Fill for the next part of a file of `size` bytes; return whether there is more of it.
+        """Take on the next part of a file of `size` bytes; return whether there is more of it.
 
         The map must stay where it is meanwhile.
         """
@@ -39,10 +49,39 @@ class Population:
         if self._start is None:
             return False
         whole = size - size % PAGESIZE
-        length = max(min(whole - self._done, PART), 0)
+        holds = self._done < self._held
+        length = max(min((min(whole, self._held) if holds else whole) - self._done, PART), 0)
+        if holds:
+            self._hold(self._start + self._done, length)
         populate(self._start + self._done, length)
         self._done += length
         return self._done < whole
+
+    def _hold(self, address: int, length: int) -> None:
+        try:
+            hold(address, length)
+        except OSError as error:
+            log.info("the index is not held in memory: %s", error)
+            self._held = 0
+
+
+def memory_bytes() -> int:
+    """Return how much memory this process may have: the machine's, or its control groups' limit."""
+    machine = os.sysconf("SC_PHYS_PAGES") * PAGESIZE
+    return min([machine, *_limits()])
+
+
+def _limits() -> list[int]:
+    """Return what this process's control group, and those it is in, may have (cgroup v2)."""
+    found = []
+    with suppress(OSError):
+        for line in OWN_GROUP.read_text(encoding="utf-8").splitlines():
+            if line.startswith("0::/"):
+                group = GROUPS / line.removeprefix("0::/")
+                for each in (group, *group.parents):
+                    with suppress(OSError, ValueError):  # "max", or no limit at this level
+                        found.append(int((each / "memory.max").read_text(encoding="ascii")))
+    return found
 
 
 def _start(inode: int) -> int | None:

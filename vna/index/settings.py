@@ -25,6 +25,7 @@ class IndexSettings:
     The map begins at `map_size_bytes` and doubles when full, up to `max_map_size_bytes`.
     `remap_wait_s` bounds how long growth waits for this process's open readers. `max_readers`
     bounds concurrent snapshots of all processes; the first process to open decides it.
+    `memory_bytes` of the file at most are held in memory by `Index.populate`.
     `sync=False` is for building an index from packs: nothing is durable before `Index.sync`.
     """
 
@@ -34,4 +35,5 @@ class IndexSettings:
     max_map_size_bytes: int = 16 << 40
     max_readers: int = 2048
     remap_wait_s: float = 30.0
+    memory_bytes: int = 0
     sync: bool = True

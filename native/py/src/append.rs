@@ -200,7 +200,7 @@ fn gather(file: &File, mut offset: u64, parts: &[Bytes]) -> io::Result<()> {
 }
 
 /// Return the error with its number, by which Python's side tells want of space from the rest.
-fn told(error: io::Error) -> PyErr {
+pub(crate) fn told(error: io::Error) -> PyErr {
     let Some(number) = error.raw_os_error() else {
         return error.into();
     };

@@ -1,9 +1,11 @@
-//! Page tables of mapped files, filled before anybody looks there.
+//! Mapped files at hand: page tables filled before anybody looks there, pages held in memory.
 //!
 //! The first look at a page that is in memory costs a fault, which on a virtual machine is some
 //! microseconds. Filled in one go it is a fraction of one.
 
 use pyo3::prelude::*;
+
+use crate::append::told;
 
 #[pyfunction]
 fn populate(py: Python<'_>, address: usize, length: usize) -> usize {
@@ -46,6 +48,25 @@ fn fill(_: usize, _: usize) -> usize {
     0
 }
 
+#[pyfunction]
+fn hold(py: Python<'_>, address: usize, length: usize) -> PyResult<()> {
+    let held = py.detach(|| {
+        // The disk is asked for all of it first: mlock would have it fetch one page after the other.
+        #[cfg(target_os = "linux")]
+        // SAFETY: an advice; what is no memory of this process is refused.
+        unsafe {
+            libc::madvise(address as *mut _, length, libc::MADV_WILLNEED);
+        }
+        // SAFETY: this reads, and changes nothing that a program can see.
+        match unsafe { libc::mlock(address as *const _, length) } {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        }
+    });
+    held.map_err(told)
+}
+
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(hold, module)?)?;
     module.add_function(wrap_pyfunction!(populate, module)?)
 }
