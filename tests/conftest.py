@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import psutil
 import pytest
 from pynetdicom.association import Association
@@ -21,6 +22,9 @@ from pynetdicom.transport import AssociationSocket
 
 from vna.testing.faultproxy import fault_proxy
 from vna.testing.objectstore import object_store
+
+hypothesis.settings.register_profile("any machine", deadline=None)  # it may be busy
+hypothesis.settings.load_profile("any machine")
 
 ROOT = Path(__file__).parent.parent
 VNA = Path(sys.executable).with_name("vna")

@@ -210,7 +210,7 @@ def lossless(query, rows):
             assert reached(row, found), found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(QUERIES, ROWS)
 def test_a_plan_never_loses_a_match(query, rows):
     lossless(query, rows)
@@ -257,7 +257,7 @@ def likely(draw):
     return Query(Level.INSTANCE, (Key(row.path, key),), fuzzy=fuzzy), [tuple(entity)]
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(likely())
 def test_a_plan_never_loses_a_likely_match(case):
     lossless(*case)

@@ -126,7 +126,7 @@ def test_any_bytes_are_scanned_or_refused(data, form):
         assert is_uid(found.study_uid)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 3 << 20), st.integers(0, 9), st.integers(1 << 12, 1 << 20))
 def test_inflating_gives_the_whole_in_bounded_pieces(size, level, cut):
     data = bytes(range(251)) * (size // 251 + 1)

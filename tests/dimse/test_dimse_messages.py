@@ -4,7 +4,7 @@ import struct
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pynetdicom.dimse_messages import C_FIND_RSP, C_STORE_RQ
 from pynetdicom.dimse_primitives import C_FIND, C_STORE
@@ -104,7 +104,6 @@ def test_items_that_are_not_known_are_passed_over() -> None:
     assert pdu.decode_request(odd) == REQUEST
 
 
-@settings(deadline=None)  # the machine may be busy with other things
 @given(st.data())
 def test_any_bytes_are_an_associate_request_or_a_protocol_error(data: st.DataObject) -> None:
     plain = bytearray(pdu.encode_request(REQUEST)[:600])

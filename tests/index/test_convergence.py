@@ -145,7 +145,7 @@ def in_groups(mutations, chance):
     return groups
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(histories(policies=("replace", "keep", "reject")), st.randoms(use_true_random=False))
 def test_any_order_any_grouping_any_repetition(mutations, chance):
     mutations = one_by_content(mutations)
@@ -157,7 +157,7 @@ def test_any_order_any_grouping_any_repetition(mutations, chance):
     assert dump_of([voids, *in_groups(shuffled, chance)], replay=True) == expected
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(histories(policies=("replace", "keep", "reject")), st.randoms(use_true_random=False))
 def test_replay_agrees_with_what_was_decided_live(mutations, chance):
     """Live, policies judge in order of arrival, and refusals are made durable as voids."""

@@ -95,9 +95,7 @@ def groups(draw):
     return made
 
 
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(groups())
 def test_both_folds_make_the_same_entries(tmp_path_factory, folds, groups):
     folder = tmp_path_factory.mktemp("folds")

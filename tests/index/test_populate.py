@@ -32,7 +32,11 @@ def locked(settings):
     """Return the bytes of the index that this process holds in memory."""
     maps, name = Path("/proc/self/smaps").read_text(), str(settings.path / "data.mdb")
     files = re.findall(r"^\w+-\w+ .*? (/.*|)\n((?:\w+: .*\n)+)", maps, re.MULTILINE)
-    told = [re.search(r"^Locked: +(\d+) kB", facts, re.MULTILINE) for file, facts in files if file == name]
+    told = [
+        re.search(r"^Locked: +(\d+) kB", facts, re.MULTILINE)
+        for file, facts in files
+        if file == name
+    ]
     return sum(int(each[1]) << 10 for each in told if each)
 
 

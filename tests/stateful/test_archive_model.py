@@ -245,9 +245,9 @@ class ArchiveModel(RuleBasedStateMachine):
 
 
 class TestArchiveModel(ArchiveModel.TestCase):
-    settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+    settings = settings(max_examples=40, stateful_step_count=25)
 
 
 @pytest.mark.long
 class TestArchiveModelForLong(ArchiveModel.TestCase):
-    settings = settings(max_examples=2000, stateful_step_count=60, deadline=None)
+    settings = settings(max_examples=2000, stateful_step_count=60)

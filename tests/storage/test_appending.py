@@ -40,7 +40,7 @@ steps = st.lists(
 
 @pytest.mark.parametrize("direct", [True, False])
 @given(steps=steps, seed=st.integers(0, 99))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_any_work_leaves_what_was_appended(direct, steps, seed):
     """Appends and syncs, and cuts of what was not synced, as the bytes of a plain file would be."""
     noise = random.Random(seed)

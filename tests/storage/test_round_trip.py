@@ -12,7 +12,6 @@ from vna.types import BlobKind, BlobPlace
 
 FIXTURES_ARE_SHARED = settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 

@@ -50,7 +50,7 @@ def clean(content, newline):
     return newline + b"--B" not in newline + content.replace(newline + b"--Bx", b"")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     contents=st.lists(TRICKY, min_size=1, max_size=4),
     newline=st.sampled_from([b"\r\n", b"\n"]),
@@ -75,7 +75,7 @@ def test_any_split_gives_the_same_parts(*, contents, newline, preamble, epilogue
     assert read([message[i : i + 1] for i in range(len(message))]) == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     message=st.one_of(
         st.binary(max_size=400),
