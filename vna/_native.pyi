@@ -405,6 +405,23 @@ def record_header(
 def chunk_entry(end: int, codec: int, stored: Sequence[Buffer]) -> bytes:
     """Return the table entry of a chunk that is stored as `stored` and ends at `end`."""
 
+class RawChunks:
+    """Where a blob of few chunks is that is stored as it is: in a row, from `offset` of the pack on.
+
+    Each of `sums` is what the CRC-32C of a chunk of `stride` bytes begins with, and what it then is.
+    """
+    def __init__(
+        self, offset: int, stride: int, length: int, sums: Sequence[tuple[int, int]]
+    ) -> None: ...
+    def around(self, start: int, stop: int) -> tuple[int, int]:
+        """Return what must be read for bytes `[start, stop)` of the blob: where in the pack, how much."""
+
+    def checked(self, data: bytes | memoryview, start: int, stop: int) -> bytes | memoryview:
+        """Return bytes `[start, stop)` of the blob, uncopied; `data` is what `around` says, as it was read.
+
+        ValueError names the first chunk that is not as it was written.
+        """
+
 def raw_blob(record: Buffer, pack: int, offset: int) -> bytes | None:
     """Return the blob of a whole record of a pack (docs/format/pack.md), a small one, checked.
 

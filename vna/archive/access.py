@@ -95,8 +95,17 @@ class AccessLog:
         self._closing = False
         self._thread: threading.Thread | None = None
 
-    def note(self, study_uid: str, series_uid: str, kind: AccessKind, tier: int, size: int) -> None:
-        """Count a read of so many bytes."""
+    def note(
+        self,
+        study_uid: str,
+        series_uid: str,
+        kind: AccessKind,
+        tier: int,
+        size: int,
+        *,
+        reads: int = 1,
+    ) -> None:
+        """Count a read, or `reads` of them, of so many bytes."""
         if not self._limit:
             return
         stamp = self._clock.stamp()
@@ -104,10 +113,10 @@ class AccessLog:
         with self._lock:
             counted = self._pending.get(key)
             if counted is not None:
-                counted[1] += 1
+                counted[1] += reads
                 counted[2] += size
                 return
-            self._pending[key] = [stamp, 1, size]
+            self._pending[key] = [stamp, reads, size]
             if len(self._pending) >= MOST_PENDING:
                 self._wake.set()
             if self._thread is None and not self._closing:

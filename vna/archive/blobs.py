@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from vna.archive.quarantine import Quarantine
 from vna.archive.recall import Recalls
-from vna.archive.spans import Piece
+from vna.archive.spans import Piece, Span
 from vna.clock import Clock
 from vna.errors import Corrupt, Unavailable, WouldWait
 from vna.index import Index
@@ -119,6 +119,10 @@ class BlobReads:
                 done += 1
                 yield self.read(digest, place, 0, place.length)
 
+    def read_spans(self, spans: Iterable[Span]) -> list[Piece]:
+        """Return the bytes of spans; as `read` otherwise."""
+        return [self.read(span.digest, span.place, span.start, span.stop) for span in spans]
+
     def pieces(
         self, digest: bytes, place: BlobPlace, start: int, stop: int
     ) -> Iterator[memoryview]:
@@ -207,9 +211,17 @@ class PresentReads:
             raise WouldWait from None
 
     def read_each(self, wanted: Sequence[tuple[bytes, BlobPlace]]) -> Iterator[Piece]:
-        """Yield small blobs, each whole."""
+        """Return small blobs, each whole."""
+        parts = ((place, 0, place.length) for _, place in wanted)
+        return iter(self._read_each(parts))
+
+    def read_spans(self, spans: Iterable[Span]) -> list[Piece]:
+        """Return the bytes of spans."""
+        return self._read_each((span.place, span.start, span.stop) for span in spans)
+
+    def _read_each(self, parts: Iterable[tuple[BlobPlace, int, int]]) -> list[Piece]:
         try:
-            yield from self._present.read_each(place for _, place in wanted)
+            return self._present.read_each(parts)
         except (Corrupt, Unavailable):
             raise WouldWait from None
 

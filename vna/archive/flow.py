@@ -143,20 +143,16 @@ class Flow:
             self._far if any(tier_of(span.place.pack) != HOT for span in spans) else self._offload
         )
 
-    def _here(self, items: Iterable[Item]) -> Run:
+    def _here(self, items: Sequence[Item]) -> Run:
         return _run(self._present, items)
 
-    def _there(self, items: Iterable[Item]) -> Run:
+    def _there(self, items: Sequence[Item]) -> Run:
         return _run(self._blobs, items)
 
 
-def _run(blobs: BlobReads | PresentReads, items: Iterable[Item]) -> Run:
-    return [
-        blobs.read(item.digest, item.place, item.start, item.stop)
-        if isinstance(item, Span)
-        else item
-        for item in items
-    ]
+def _run(blobs: BlobReads | PresentReads, items: Sequence[Item]) -> Run:
+    pieces = iter(blobs.read_spans([item for item in items if isinstance(item, Span)]))
+    return [next(pieces) if isinstance(item, Span) else item for item in items]
 
 
 async def _grouped(batches: AsyncIterator[Iterable[Item]]) -> AsyncGenerator[list[Item], None]:
@@ -165,14 +161,15 @@ async def _grouped(batches: AsyncIterator[Iterable[Item]]) -> AsyncGenerator[lis
     size = 0
     async for items in batches:
         for item in items:
-            long = len(item) > RUN
-            if group and (long or size + len(item) > JOINED):
+            length = len(item)
+            long = length > RUN
+            if group and (long or size + length > JOINED):
                 yield group
                 group, size = [], 0
             if long:
                 yield [item]
                 continue
             group.append(item)
-            size += len(item)
+            size += length
     if group:
         yield group

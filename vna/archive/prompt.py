@@ -104,13 +104,15 @@ class Held(Retrieval):
 
     def __init__(self, blobs: Blobs, lookup: Lookup, access: AccessLog) -> None:
         super().__init__(blobs, lookup, access)
-        self.held: list[tuple[AccessKind, StoredObject, int, int]] = []
+        self.held: list[tuple[AccessKind, StoredObject, int, int, int]] = []
 
     def settle(self) -> None:
         """Note what is held."""
-        for kind, stored, tier, size in self.held:
-            super()._served(kind, stored, tier, size)
+        for kind, stored, tier, size, reads in self.held:
+            super()._served(kind, stored, tier, size, reads)
         self.held.clear()
 
-    def _served(self, kind: AccessKind, stored: StoredObject, tier: int, size: int) -> None:
-        self.held.append((kind, stored, tier, size))
+    def _served(
+        self, kind: AccessKind, stored: StoredObject, tier: int, size: int, reads: int = 1
+    ) -> None:
+        self.held.append((kind, stored, tier, size, reads))

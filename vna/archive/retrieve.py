@@ -69,16 +69,15 @@ class Retrieval:
     # whole ------------------------------------------------------------------------------------
     def dataset(self, stored: StoredObject) -> list[Item]:
         """Return what the data set is made of, exactly as received."""
-        return self._parts(stored)[1]
+        [(_, dataset)] = self._parts([stored])
+        return dataset
 
     def datasets(self, objects: Sequence[StoredObject]) -> list[list[Item]]:
         """Return what several data sets are made of, looked up and their headers read at once.
 
         Raises WouldWait where the headers are long.
         """
-        wanted = [_blobs_of(stored) for stored in objects]
-        places = iter(self._lookup.places(chain.from_iterable(wanted)))
-        found = [list(islice(places, len(blobs))) for blobs in wanted]
+        found = self._places(objects)
         if sum(first.length for first, *_ in found) > AT_ONCE:
             raise WouldWait
         digests = (stored.version.header for stored in objects)
@@ -96,30 +95,42 @@ class Retrieval:
         A file that came with preamble and file meta information comes back with its own; for
         other objects they are made, with `ae_title` as the source (PS3.10 7.1).
         """
-        prefix, dataset = self._parts(stored)
-        if prefix[PREAMBLE : PREAMBLE + 4] != b"DICM" or len(prefix) <= PREAMBLE + 4:
-            prefix = file_prefix(
-                sop_class=stored.sop_class,
-                sop_uid=stored.sop_uid,
-                transfer_syntax=stored.transfer_syntax,
-                ae_title=ae_title,
+        return self.files([stored], ae_title)[0]
+
+    def files(self, objects: Sequence[StoredObject], ae_title: str) -> list[list[Item]]:
+        """Return what several objects as Part 10 files are made of, looked up at once."""
+        found = [
+            [_file_prefix(stored, prefix, ae_title), *dataset]
+            for stored, (prefix, dataset) in zip(objects, self._parts(objects), strict=True)
+        ]
+        self._note_each("dataset", objects, found)
+        return found
+
+    def _parts(self, objects: Sequence[StoredObject]) -> list[tuple[Piece, list[Item]]]:
+        """Return the prefix that each object came with, and its data set."""
+        found = self._places(objects)
+        short = [
+            (stored.version.header, place)
+            for stored, (place, *_) in zip(objects, found, strict=True)
+            if place.length <= AT_ONCE
+        ]
+        headers = self._blobs.read_each(short)
+        parts = []
+        for stored, (place, *bulks) in zip(objects, found, strict=True):
+            header: Item = (
+                memoryview(next(headers))
+                if place.length <= AT_ONCE
+                else Span(stored.version.header, place, 0, place.length)
             )
-        items = [prefix, *dataset]
-        self.note("dataset", stored, items)
-        return items
+            prefix = _part(stored, header, 0, stored.version.prefix)
+            parts.append((self._bytes(prefix), _dataset(stored, header, bulks)))
+        return parts
 
-    def files(self, objects: Iterable[StoredObject], ae_title: str) -> list[list[Item]]:
-        """Return what several objects as Part 10 files are made of."""
-        return [self.file(stored, ae_title) for stored in objects]
-
-    def _parts(self, stored: StoredObject) -> tuple[Piece, list[Item]]:
-        """Return the prefix that the object came with, and its data set."""
-        place, *bulks = self._lookup.places(_blobs_of(stored))
-        header: Item = Span(stored.version.header, place, 0, place.length)
-        if len(header) <= AT_ONCE:
-            header = memoryview(self._bytes(header))
-        prefix = _part(stored, header, 0, stored.version.prefix)
-        return self._bytes(prefix), _dataset(stored, header, bulks)
+    def _places(self, objects: Sequence[StoredObject]) -> list[list[BlobPlace]]:
+        """Return where the blobs of each object are, its header first."""
+        wanted = [_blobs_of(stored) for stored in objects]
+        places = iter(self._lookup.places(chain.from_iterable(wanted)))
+        return [list(islice(places, len(blobs))) for blobs in wanted]
 
     # parts ------------------------------------------------------------------------------------
     def frame(self, stored: StoredObject, number: int) -> Piece:
@@ -221,16 +232,26 @@ class Retrieval:
     # inside -----------------------------------------------------------------------------------
     def note(self, kind: AccessKind, stored: StoredObject, items: Iterable[Item]) -> None:
         """Count that items of an object are read to be sent."""
-        size, longest, tier = 0, 0, HOT
-        for item in items:
-            size += len(item)
-            if isinstance(item, Span) and len(item) > longest:
-                longest, tier = len(item), tier_of(item.place.pack)
+        tier, size = _tier_and_size(items)
         self._served(kind, stored, tier, size)
 
-    def _served(self, kind: AccessKind, stored: StoredObject, tier: int, size: int) -> None:
-        _count(kind, size)
-        self._access.note(stored.study_uid, stored.series_uid, kind, tier, size)
+    def _note_each(
+        self, kind: AccessKind, objects: Iterable[StoredObject], found: Iterable[Iterable[Item]]
+    ) -> None:
+        """Count as `note` does, for each object: those of a series in one step."""
+        series: dict[tuple[str, str, int], tuple[StoredObject, list[int]]] = {}
+        for stored, items in zip(objects, found, strict=True):
+            tier, size = _tier_and_size(items)
+            key = stored.study_uid, stored.series_uid, tier
+            series.setdefault(key, (stored, []))[1].append(size)
+        for (*_, tier), (stored, sizes) in series.items():
+            self._served(kind, stored, tier, sum(sizes), len(sizes))
+
+    def _served(
+        self, kind: AccessKind, stored: StoredObject, tier: int, size: int, reads: int = 1
+    ) -> None:
+        _count(kind, size, reads)
+        self._access.note(stored.study_uid, stored.series_uid, kind, tier, size, reads=reads)
 
     def _span(self, stored: StoredObject, digest: bytes, start: int, stop: int) -> Span:
         (place,) = self._lookup.places([(stored, digest)])
@@ -285,15 +306,38 @@ class BlockingRetrieval(Retrieval):
         )
 
 
-def _count(resource: str, size: int) -> None:
-    metrics.RETRIEVED.add(resource)
+def _count(resource: str, size: int, reads: int = 1) -> None:
+    metrics.RETRIEVED.add(resource, by=reads)
     metrics.RETRIEVED_BYTES.add(resource, by=size)
+
+
+def _tier_and_size(items: Iterable[Item]) -> tuple[int, int]:
+    """Return the tier of the longest item that is to be read, and the bytes of all."""
+    size, longest, tier = 0, 0, HOT
+    for item in items:
+        length = len(item)
+        size += length
+        if length > longest and isinstance(item, Span):
+            longest, tier = length, tier_of(item.place.pack)
+    return tier, size
 
 
 def _blobs_of(stored: StoredObject) -> list[tuple[StoredObject, bytes]]:
     """Return the blobs of an object, its header first, then its bulk values."""
     version = stored.version
     return [(stored, version.header), *((stored, hole.blob) for hole in version.holes)]
+
+
+def _file_prefix(stored: StoredObject, prefix: Piece, ae_title: str) -> Piece:
+    """Return what stands before the data set in a file: what it came with, or one that is made."""
+    if len(prefix) > PREAMBLE + 4 and prefix[PREAMBLE : PREAMBLE + 4] == b"DICM":
+        return prefix
+    return file_prefix(
+        sop_class=stored.sop_class,
+        sop_uid=stored.sop_uid,
+        transfer_syntax=stored.transfer_syntax,
+        ae_title=ae_title,
+    )
 
 
 def _dataset(stored: StoredObject, header: Item, bulks: Iterable[BlobPlace]) -> list[Item]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import Final
 
 __all__ = ["IMPLEMENTATION_CLASS_UID", "IMPLEMENTATION_VERSION_NAME", "file_prefix"]
@@ -20,16 +21,23 @@ def file_prefix(*, sop_class: str, sop_uid: str, transfer_syntax: str, ae_title:
 
     `ae_title` is the Source Application Entity Title, left out when empty.
     """
-    elements = (
-        _VERSION
-        + _uid(0x0002, sop_class)
-        + _uid(0x0003, sop_uid)
-        + _uid(0x0010, transfer_syntax)
+    before, after = _around(sop_class, transfer_syntax, ae_title)
+    uid = _uid(0x0003, sop_uid)
+    length = len(before) + len(uid) + len(after)
+    group_length = struct.pack("<HH2sHI", 2, 0x0000, b"UL", 4, length)
+    return b"".join((_PREAMBLE, group_length, before, uid, after))
+
+
+@lru_cache(maxsize=256)  # objects that follow one another differ in their UID alone
+def _around(sop_class: str, transfer_syntax: str, ae_title: str) -> tuple[bytes, bytes]:
+    """Return the elements before and after that of the SOP instance UID."""
+    after = (
+        _uid(0x0010, transfer_syntax)
         + _uid(0x0012, IMPLEMENTATION_CLASS_UID)
         + _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME, b" ")
         + (_element(0x0016, b"AE", ae_title, b" ") if ae_title else b"")
     )
-    return _PREAMBLE + struct.pack("<HH2sHI", 2, 0x0000, b"UL", 4, len(elements)) + elements
+    return _VERSION + _uid(0x0002, sop_class), after
 
 
 def _uid(element: int, uid: str) -> bytes:

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from itertools import groupby
-from operator import attrgetter
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from vna._native import crc32c
 from vna.errors import Corrupt, WouldWait
 from vna.storage.faults import reading
 from vna.storage.format import pack_name
-from vna.storage.read import RawChunks, StoredRecord
+from vna.storage.read import StoredRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from vna._native import Buffer
+    from vna._native import Buffer, RawChunks
     from vna.storage.decoded import DecodedChunks
     from vna.storage.open_packs import OpenPacks
     from vna.storage.tier import PackReader
-    from vna.types import BlobPlace
+    from vna.types import BlobPlace, PackId
 
     Piece: TypeAlias = bytes | memoryview
+    Part: TypeAlias = tuple[BlobPlace, int, int]
+    """Bytes `[start, stop)` of the blob at a place."""
 
 _MOST: Final = 1 << 20
 """Bytes read at once: copied and checked in about 0.2 ms."""
@@ -62,16 +62,18 @@ class PresentBlobs:
                 raise WouldWait
             return record.read(start, stop)
 
-    def read_each(self, places: Iterable[BlobPlace]) -> Iterator[Piece]:
-        """Yield small blobs, each whole. A pack stays open from one to the next that is in it."""
-        for pack, run in groupby(places, attrgetter("pack")):
+    def read_each(self, parts: Iterable[Part]) -> list[Piece]:
+        """Return parts of blobs. A pack is pinned once for all that follow one another in it."""
+        found = []
+        for pack, run in groupby(parts, _pack_of):
             with reading(pack), self._packs.pin_open(pack) as source:
-                for place in run:
+                for place, start, stop in run:
                     raw = self._raw.get(place)
                     if raw is None:
-                        yield self.read(place)
+                        found.append(self.read(place, start, stop))
                     else:
-                        yield _read_raw(source, place, raw, 0, place.length)
+                        found.append(_read_raw(source, place, raw, start, stop))
+        return found
 
     def read_some(self, place: BlobPlace, start: int, stop: int) -> Piece:
         """Return bytes of a blob from `start` on, in whole chunks: up to 1 MiB, at most to `stop`."""
@@ -85,25 +87,24 @@ class PresentBlobs:
         return self.read(place, start, end)
 
 
+def _pack_of(part: Part) -> PackId:
+    return part[0].pack
+
+
 def _read_raw(source: PackReader, place: BlobPlace, raw: RawChunks, start: int, stop: int) -> Piece:
     """Return bytes `[start, stop)`: their chunks are read in one go, and each is checked."""
     if start == stop:
         return b""
-    first, last = start // raw.stride, -(-stop // raw.stride)
-    base, end = first * raw.stride, min(last * raw.stride, raw.length)
-    if end - base > _MOST:
+    offset, length = raw.around(start, stop)
+    if length > _MOST:
         raise WouldWait
-    data = source.read_present(raw.offset + base, end - base)
+    data = source.read_present(offset, length)
     if data is None:
         raise WouldWait
-    view = memoryview(data)
-    for at, (seed, crc) in zip(range(0, end - base, raw.stride), raw.sums[first:last], strict=True):
-        if crc32c(view[at : at + raw.stride], seed) != crc:
-            chunk = first + at // raw.stride
-            raise Corrupt(
-                f"pack {pack_name(place.pack)} at {place.offset}: chunk {chunk}: checksum mismatch"
-            )
-    return data if len(data) == stop - start else view[start - base : stop - base]
+    try:
+        return raw.checked(data, start, stop)
+    except ValueError as error:
+        raise Corrupt(f"pack {pack_name(place.pack)} at {place.offset}: {error}") from None
 
 
 class _Present:

@@ -5,10 +5,9 @@ Every number that comes from the file is bounded before it decides on a read or 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
-from vna._native import Blake3
+from vna._native import Blake3, RawChunks
 from vna.errors import Corrupt
 from vna.storage.codecs import CODECS, RAW, ZSTD
 from vna.storage.format import (
@@ -43,20 +42,6 @@ class RecordSource(Protocol):
 
     def read(self, offset: int, length: int) -> bytes | memoryview:
         """Return `length` bytes from `offset` on; fewer only where the pack ends."""
-
-
-@dataclass(frozen=True, slots=True)
-class RawChunks:
-    """Where a blob of few chunks is that is stored as it is.
-
-    Its bytes lie in a row from `offset` of the pack on; each of `sums` is what the CRC-32C of a
-    chunk begins with, and what it then is.
-    """
-
-    offset: int
-    stride: int
-    length: int
-    sums: tuple[tuple[int, int], ...]
 
 
 class StoredRecord:
@@ -129,7 +114,7 @@ class StoredRecord:
             if codec != RAW or end != chunk * header.stride + header.chunk_length(chunk):
                 return None
             sums.append(chunk_sum(table[chunk * CHUNK_ENTRY.size :]))
-        return RawChunks(self.offset + header.payload_at, header.stride, header.length, tuple(sums))
+        return RawChunks(self.offset + header.payload_at, header.stride, header.length, sums)
 
     def pieces(self, start: int, stop: int, piece_length: int) -> Iterator[memoryview]:
         """Yield bytes `[start, stop)` in order, at most `piece_length` at a time.

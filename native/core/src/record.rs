@@ -2,6 +2,8 @@
 //! made for each record that is appended, and a small blob that is stored as it is. All else, damage
 //! included, is left to who knows the whole format.
 
+use std::ops::Range;
+
 use crate::hash::crc32c;
 
 const MAGIC: &[u8] = b"VNAR";
@@ -72,6 +74,42 @@ fn place_sum(pack: u64, offset: u64) -> u32 {
     place[..8].copy_from_slice(&pack.to_le_bytes());
     place[8..].copy_from_slice(&offset.to_le_bytes());
     crc32c(&place, 0)
+}
+
+/// Where a blob of few chunks is that is stored as it is: its bytes lie in a row.
+#[derive(Debug)]
+pub struct RawChunks {
+    /// Where they begin in the pack.
+    pub offset: u64,
+    /// Bytes of a chunk but the last.
+    pub stride: u64,
+    /// Bytes of them all.
+    pub length: u64,
+    /// What the CRC-32C of each chunk begins with, and what it then is.
+    pub sums: Vec<(u32, u32)>,
+}
+
+impl RawChunks {
+    /// The bytes of the blob that must be read to check bytes `[start, stop)` of it.
+    pub fn around(&self, start: u64, stop: u64) -> Range<u64> {
+        let begin = start.min(self.length) / self.stride * self.stride;
+        let end = stop.min(self.length).next_multiple_of(self.stride);
+        begin..end.min(self.length).max(begin)
+    }
+
+    /// The number of the first chunk that is not as it was written, of those that begin at byte
+    /// `begin` of the blob and are `data`.
+    pub fn damaged(&self, begin: u64, data: &[u8]) -> Option<usize> {
+        let stride = usize::try_from(self.stride).unwrap_or(usize::MAX);
+        let first = usize::try_from(begin / self.stride).unwrap_or(usize::MAX);
+        data.chunks(stride)
+            .zip(first..)
+            .find(|(chunk, number)| {
+                let sum = self.sums.get(*number);
+                sum.is_none_or(|&(seed, crc)| crc32c(chunk, seed) != crc)
+            })
+            .map(|(_, number)| number)
+    }
 }
 
 /// The blob of a whole record at `offset` of `pack`, if it is one chunk, stored raw, and every byte
@@ -150,6 +188,34 @@ mod tests {
         assert_eq!(raw_blob(&record(b"abc", 0, 1), PACK, 64), None);
         assert_eq!(raw_blob(&record(b"", 0, RAW), PACK, 64), None);
         assert_eq!(raw_blob(b"", PACK, 64), None);
+    }
+
+    #[test]
+    fn raw_chunks_know_what_to_read_and_whether_it_is_sound() {
+        let blob: Vec<u8> = (0..50).collect();
+        let sums = blob.chunks(20).zip(7..);
+        let chunks = RawChunks {
+            offset: 96,
+            stride: 20,
+            length: 50,
+            sums: sums
+                .map(|(chunk, seed)| (seed, crc32c(chunk, seed)))
+                .collect(),
+        };
+        assert_eq!(chunks.around(0, 50), 0..50);
+        assert_eq!(chunks.around(19, 21), 0..40);
+        assert_eq!(chunks.around(40, 41), 40..50);
+        assert_eq!(chunks.around(20, 20), 20..20);
+        assert_eq!(chunks.around(60, 99), 40..50);
+        assert_eq!(chunks.damaged(0, &blob), None);
+        assert_eq!(chunks.damaged(20, &blob[20..]), None);
+        assert_eq!(chunks.damaged(20, &blob[20..49]), Some(2));
+        assert_eq!(chunks.damaged(60, &blob[..1]), Some(3));
+        for at in 0..blob.len() {
+            let mut damaged = blob.clone();
+            damaged[at] ^= 1;
+            assert_eq!(chunks.damaged(0, &damaged), Some(at / 20));
+        }
     }
 
     #[test]

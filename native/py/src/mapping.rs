@@ -101,7 +101,8 @@ impl Mapped {
             State::Refused => return None,
             _ => {}
         }
-        let made = if file.ours {
+        // SAFETY: geteuid has no conditions.
+        let made = if file.owner == unsafe { libc::geteuid() } {
             Mapping::of(descriptor, file.size).map(Arc::new)
         } else {
             None
@@ -118,7 +119,7 @@ pub(crate) fn page_size() -> usize {
 
 struct Stat {
     size: u64,
-    ours: bool,
+    owner: libc::uid_t,
 }
 
 impl Stat {
@@ -132,8 +133,7 @@ impl Stat {
         let found = unsafe { found.assume_init() };
         Ok(Self {
             size: u64::try_from(found.st_size).unwrap_or(0),
-            // SAFETY: geteuid has no conditions.
-            ours: found.st_uid == unsafe { libc::geteuid() },
+            owner: found.st_uid,
         })
     }
 }

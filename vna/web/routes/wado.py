@@ -106,8 +106,10 @@ async def _send_parts(
             some = chosen[at : at + AT_ONCE]
             objects = [stored for stored, _ in some]
             files = await archive.soon(Retrieval.files, objects, settings.ae_title)
+            batch: list[Item] = []
             for (stored, choice), file in zip(some, files, strict=True):
-                yield _part(writer, choice, addresses.stored(stored), file)
+                batch += _part(writer, choice, addresses.stored(stored), file)
+            yield batch
         yield (writer.closing(),)
 
     return await send_batches(
