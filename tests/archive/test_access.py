@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from vna.archive import Archive, ArchiveSettings, TierSettings
+from vna.archive import Archive, ArchiveSettings, Retrieval, TierSettings
 from vna.archive.access import Accesses, AccessLog
 from vna.errors import Unavailable
 from vna.testing.clocks import SetClock
@@ -63,6 +63,24 @@ async def test_reads_are_noted_with_their_series_kind_and_tier(folder, ct, clock
         (2, 2 * pixels / 86_400),
     ], "of the last day"
     archive.close()
+
+
+async def test_instances_that_are_read_together_count_each(data, ct):
+    archive = Archive.open(ArchiveSettings(data=data))
+    series = ["1.2.3.1", "1.2.3.2", "1.2.3.1"]
+    files = {
+        f"1.2.3.4.{at}": ct(f"1.2.3.4.{at}", SeriesInstanceUID=uid) for at, uid in enumerate(series)
+    }
+    for file in files.values():
+        await archive.store(file, source="test")
+    objects = archive.objects("1.2.3")
+    found = await archive.soon(Retrieval.files, objects, "TEST")
+    runs = [b"".join(await archive.read(items)) for items in found]
+    archive.close()
+    assert runs == [files[stored.sop_uid] for stored in objects]
+    noted = {each["series"]: (each["reads"], each["bytes"]) for each in lines(data)}
+    sizes = [len(file) for file in files.values()]
+    assert noted == {"1.2.3.1": (2, sizes[0] + sizes[2]), "1.2.3.2": (1, sizes[1])}
 
 
 async def test_what_a_web_reader_gets_is_noted_too_and_nothing_when_there_is_no_log(data, ct):
