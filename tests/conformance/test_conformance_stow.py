@@ -85,12 +85,12 @@ def test_c33_no_space_and_no_time_have_their_own_status(
     kind: type[Exception],
     code: int,
 ) -> None:
-    async def refuse(_: Ingest) -> None:
+    def refuse(_: Ingest, __: Callable[..., None]) -> None:
         raise kind("no room")
 
     file = sample()
     with monkeypatch.context() as patch:
-        patch.setattr(Ingest, "commit", refuse)
+        patch.setattr(Ingest, "conclude", refuse)
         answer = site.stow(file)
     assert answer.status == code
     assert answer.headers["Retry-After"]
