@@ -129,4 +129,5 @@ def test_what_is_stored_while_checkpoints_of_the_index_fail_is_kept(case):
 
     eventually(takes, "it takes objects again")
     case.taken += [made, after] if status == 0 else [after]
-    assert all(whole(daemon, each) for each in case.taken)
+    # The index went back: what came since is recovered once nobody has it open as it was before.
+    eventually(lambda: all(whole(daemon, each) for each in case.taken), "all is there again")
