@@ -33,8 +33,8 @@ FIRST_DELAY_S = 0.1
 LONGEST_DELAY_S = 10.0
 STEADY_S = 60.0
 """A worker that ran this long before it died is replaced without a longer delay than the first."""
-RESETTLE_S = 10.0
-"""Time between tries to recover where that has failed."""
+RESETTLE_S = 2.0
+"""Time between tries to recover where that has failed: until then what a worker left is not found."""
 CLOSING_S = 5.0
 """Time beyond the drain that a worker gets to close the archive before it is killed."""
 
