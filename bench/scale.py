@@ -3,8 +3,8 @@
     .venv/bin/python bench/scale.py [--studies 1000 1000000] [--instances 10] [--data DIR] [--json FILE]
 
 Makes an index of so many studies, with patients, dates and names spread as in a hospital of twenty
-years, serves it, and asks for pages of 20 studies over HTTP in turns, once the workers have mapped
-what memory has of the index. Every search has as many answers in one archive as in the other: three,
+years, serves it, and asks for pages of 20 studies over HTTP in turns, once the workers hold
+their index in memory. Every search has as many answers in one archive as in the other: three,
 those of a patient, or a full page. Reports, for each kind of search, the median and 99th percentile
 of latency, and the server's CPU time per search. With `--data` the archives stay, and are used again.
 A million studies of ten instances are 11 GB, and take some 40 minutes.

@@ -33,8 +33,13 @@ FIRST_DELAY_S = 0.1
 LONGEST_DELAY_S = 10.0
 STEADY_S = 60.0
 """A worker that ran this long before it died is replaced without a longer delay than the first."""
-RESETTLE_S = 2.0
-"""Time between tries to recover where that has failed: until then what a worker left is not found."""
+RESETTLE_S = 10.0
+"""Time between tries to recover where that has failed."""
+GIVING_WAY_S = 5.0
+"""Time that a process is not replaced while recovery fails: what is to be recovered is not found before, and
+after a failed sync others have the index open until they, too, have noticed."""
+AGAIN_S = 0.5
+"""Time between the tries meanwhile."""
 CLOSING_S = 5.0
 """Time beyond the drain that a worker gets to close the archive before it is killed."""
 
@@ -177,7 +182,7 @@ class Supervisor:
             )
             await self._pause(delay_s)
             delay_s = min(2 * delay_s, LONGEST_DELAY_S)
-            await self._settle()
+            await self._settle_first()
         if not up.done():
             up.set_result(False)
 
@@ -221,6 +226,16 @@ class Supervisor:
             except VnaError as error:
                 log.error("recovery failed: %s", error)  # noqa: TRY400
                 self._settled = False
+
+    async def _settle_first(self) -> None:
+        """Settle what a process left before it is replaced, as far as that can be waited for."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + GIVING_WAY_S
+        await self._settle()
+        while not self._settled and loop.time() < until and not self._stopping.is_set():
+            await self._pause(AGAIN_S)
+            if not self._settled:
+                await self._settle()
 
     async def _resettle(self) -> None:
         """Try again, until the archive stops, where recovery has failed."""

@@ -80,14 +80,8 @@ class Retrieval:
         found = self._places(objects)
         if sum(first.length for first, *_ in found) > AT_ONCE:
             raise WouldWait
-        digests = (stored.version.header for stored in objects)
-        headers = self._blobs.read_each(
-            [(digest, first) for digest, (first, *_) in zip(digests, found, strict=True)]
-        )
-        return [
-            _dataset(stored, memoryview(header), bulks)
-            for stored, header, (_, *bulks) in zip(objects, headers, found, strict=True)
-        ]
+        opened = self._opened(objects, found)
+        return [_dataset(stored, header, bulks) for stored, header, bulks in opened]
 
     def file(self, stored: StoredObject, ae_title: str) -> list[Item]:
         """Return what the object as a Part 10 file is made of.
@@ -108,23 +102,27 @@ class Retrieval:
 
     def _parts(self, objects: Sequence[StoredObject]) -> list[tuple[Piece, list[Item]]]:
         """Return the prefix that each object came with, and its data set."""
-        found = self._places(objects)
+        parts = []
+        for stored, header, bulks in self._opened(objects, self._places(objects)):
+            prefix = _part(stored, header, 0, stored.version.prefix)
+            parts.append((self._bytes(prefix), _dataset(stored, header, bulks)))
+        return parts
+
+    def _opened(
+        self, objects: Sequence[StoredObject], found: Sequence[list[BlobPlace]]
+    ) -> Iterator[tuple[StoredObject, Item, list[BlobPlace]]]:
+        """Yield each object with its header, read unless it is long, and where its bulk values are."""
         short = [
             (stored.version.header, place)
             for stored, (place, *_) in zip(objects, found, strict=True)
             if place.length <= AT_ONCE
         ]
         headers = self._blobs.read_each(short)
-        parts = []
         for stored, (place, *bulks) in zip(objects, found, strict=True):
-            header: Item = (
-                memoryview(next(headers))
-                if place.length <= AT_ONCE
-                else Span(stored.version.header, place, 0, place.length)
-            )
-            prefix = _part(stored, header, 0, stored.version.prefix)
-            parts.append((self._bytes(prefix), _dataset(stored, header, bulks)))
-        return parts
+            if place.length <= AT_ONCE:
+                yield stored, memoryview(next(headers)), bulks
+            else:
+                yield stored, Span(stored.version.header, place, 0, place.length), bulks
 
     def _places(self, objects: Sequence[StoredObject]) -> list[list[BlobPlace]]:
         """Return where the blobs of each object are, its header first."""

@@ -27,7 +27,7 @@ from vna._native import (
 )
 from vna.dimse import commands, pdu
 from vna.dimse.commands import Command, CommandField
-from vna.dimse.intake import Intake
+from vna.dimse.inlet import Inlet
 from vna.dimse.machine import Data, Event, Machine, Message, Released, ReleaseRequested, State
 from vna.dimse.settings import DimseSettings
 from vna.errors import Unavailable, VnaError
@@ -76,7 +76,7 @@ class Association(asyncio.BufferedProtocol):
         self._deframer = Deframer(settings.max_pdu_length_bytes)
         self._landing = landing
         self._transport: asyncio.Transport | None = None
-        self._intake: Intake | None = None
+        self._inlet: Inlet | None = None
         self._descriptor = -1
         self._inbox: deque[Event] = deque()
         self._held = 0
@@ -101,7 +101,7 @@ class Association(asyncio.BufferedProtocol):
         transport.set_write_buffer_limits(high=WRITE_AHEAD)
         self._watch()
         try:
-            self._intake = Intake(transport, self._landing, self.buffer_updated, self.cut)
+            self._inlet = Inlet(transport, self._landing, self.buffer_updated, self.cut)
         except OSError as error:
             self.cut(f"cannot be read from: {error}")
 
@@ -130,8 +130,8 @@ class Association(asyncio.BufferedProtocol):
             acknowledge_now(self._descriptor)
         if self._held > self._settings.receive_ahead_bytes and self._reading:
             self._reading = False
-            assert self._intake is not None, "what is held came from there"
-            self._intake.pause()
+            assert self._inlet is not None, "what is held came from there"
+            self._inlet.pause()
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Data):
@@ -201,9 +201,9 @@ class Association(asyncio.BufferedProtocol):
         if self._timer is not None:
             self._timer.cancel()
         self._descriptor = -1
-        if self._intake is not None:
-            self._intake.close()
-            self._intake = None
+        if self._inlet is not None:
+            self._inlet.close()
+            self._inlet = None
         self._end(f"connection lost: {exc}" if exc else "connection closed")
         if not self.closed.done():
             self.closed.set_result(None)
@@ -303,8 +303,8 @@ class Association(asyncio.BufferedProtocol):
             self._unread = not event.last
             if not self._reading and self._held * 2 <= self._settings.receive_ahead_bytes:
                 self._reading = True
-                if self._intake is not None:
-                    self._intake.resume()
+                if self._inlet is not None:
+                    self._inlet.resume()
         return event
 
     async def message(

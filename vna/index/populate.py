@@ -37,7 +37,7 @@ class Population:
         """`held_bytes` of the file at most are held, and no more than a half of memory."""
         self._start: int | None = None
         self._done = 0
-        self._held = min(held_bytes, memory_bytes() // SHARE) // PAGESIZE * PAGESIZE
+        self._held = held_bytes
 
     def go_on(self, inode: int, size: int) -> bool:
         """Take on the next part of a file of `size` bytes; return whether there is more of it.
@@ -46,6 +46,7 @@ class Population:
         """
         if self._start is None:
             self._start = _start(inode)
+            self._held = min(self._held, memory_bytes() // SHARE) // PAGESIZE * PAGESIZE
         if self._start is None:
             return False
         whole = size - size % PAGESIZE

@@ -172,11 +172,11 @@ def _fate(ingest: Ingest, stored: Stored | Exception) -> Fate:
         return _refused(ingest, VnaError("the archive failed; its log tells more"))
     identity = stored.identity
     return Fate(
-        identity.sop_class,
-        identity.sop_uid,
-        identity.study_uid,
-        identity.series_uid,
-        stored.warning,
+        sop_class=identity.sop_class,
+        sop_uid=identity.sop_uid,
+        study_uid=identity.study_uid,
+        series_uid=identity.series_uid,
+        warning=stored.warning,
     )
 
 

@@ -15,9 +15,9 @@ import pytest
 import uvloop
 
 from vna._native import Landing
-from vna.dimse import intake
+from vna.dimse import inlet
 from vna.dimse.association import Association
-from vna.dimse.intake import Intake
+from vna.dimse.inlet import Inlet
 from vna.dimse.machine import Machine
 from vna.dimse.settings import DimseSettings
 
@@ -36,7 +36,7 @@ class Reader(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self.intake = Intake(self.transport, self.landing, self.received, self.cut)
+        self.inlet = Inlet(self.transport, self.landing, self.received, self.cut)
 
     def received(self, length: int) -> None:
         self.bytes += self.landing.room()[:length]
@@ -53,7 +53,7 @@ class Reader(asyncio.Protocol):
         self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.intake.close()
+        self.inlet.close()
         self.lost.set()
 
 
@@ -98,12 +98,12 @@ def test_nothing_is_read_while_paused(loop: asyncio.Runner) -> None:
     async def read() -> None:
         peer, connection = pair()
         reader = await reader_of(connection)
-        reader.intake.pause()
+        reader.inlet.pause()
         peer.sendall(b"more")
         for _ in range(20):
             await asyncio.sleep(0)
         assert reader.bytes == b""
-        reader.intake.resume()
+        reader.inlet.resume()
         await reader.came.wait()
         assert reader.bytes == b"more"
         peer.close()
@@ -117,17 +117,17 @@ def test_a_reset_is_told_behind_what_came_before_it(
     loop: asyncio.Runner, before: bytes, rounds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The loop stops watching a socket that has failed, though there is more to read."""
-    monkeypatch.setattr(intake, "ROUNDS", rounds)
+    monkeypatch.setattr(inlet, "ROUNDS", rounds)
 
     async def read() -> None:
         peer, connection = pair()
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 * len(DATA))
         reader = await reader_of(connection)
-        reader.intake.pause()
+        reader.inlet.pause()
         await asyncio.to_thread(peer.sendall, before)
         while struct.unpack("i", fcntl.ioctl(peer, termios.TIOCOUTQ, bytes(4))) != (0,):
             await asyncio.sleep(0.001)  # a reset takes back what the other side does not have
-        reader.intake.resume()
+        reader.inlet.resume()
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         peer.close()
         await reader.lost.wait()

@@ -10,7 +10,7 @@ from typing import Final
 
 from vna._native import Landing
 
-__all__ = ["Intake"]
+__all__ = ["Inlet"]
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ ROUNDS: Final = 8
 """Reads of one connection in a row before others have their turn."""
 
 
-class Intake:
+class Inlet:
     """Reads a connection in place of its transport, which goes on to write and to close it.
 
     A transport lets go of the interpreter while it copies half a megabyte from the kernel. The
