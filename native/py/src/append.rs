@@ -22,6 +22,9 @@ use crate::buffer::Bytes;
 const BLOCK: usize = 4096;
 /// Bytes that are written at once directly, at most.
 const PIECE: usize = 4 << 20;
+/// A page of the larger kind: where memory has them, the kernel looks up two pages for a write, not
+/// a thousand.
+const HUGE_PAGE: usize = 2 << 20;
 /// Buffers that the kernel takes at once (`IOV_MAX`).
 const BUFFERS: usize = 1024;
 
@@ -98,12 +101,15 @@ impl End {
         // SAFETY: the descriptors are the caller's, who keeps them open; they are not closed here.
         let file = |fd| ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
         let direct = (fd != direct).then(|| file(direct));
-        let memory = vec![0; if direct.is_some() { PIECE + BLOCK } else { 0 }];
+        let (memory, start) = match direct {
+            Some(_) => aligned(),
+            None => (Vec::new(), 0),
+        };
         Self {
             file: file(fd),
             direct,
-            start: memory.as_ptr().align_offset(BLOCK),
             memory,
+            start,
             at: None,
         }
     }
@@ -164,6 +170,20 @@ impl End {
         self.file.sync_data()?;
         Ok(self.direct.is_some())
     }
+}
+
+/// Return zeros, and from where on `PIECE` of them lie in large pages, if the kernel has any.
+fn aligned() -> (Vec<u8>, usize) {
+    let memory = vec![0; PIECE + HUGE_PAGE];
+    let start = memory.as_ptr().align_offset(HUGE_PAGE);
+    #[cfg(target_os = "linux")]
+    // SAFETY: the range is within the memory, and its content stays. It is advice: an error is no
+    // matter.
+    unsafe {
+        let place = memory.as_ptr().add(start).cast_mut().cast();
+        libc::madvise(place, PIECE, libc::MADV_HUGEPAGE);
+    }
+    (memory, start)
 }
 
 /// Write `parts` one after the other from `offset` on, through the page cache.
