@@ -1,4 +1,4 @@
-"""C-STOREs of objects that come whole: taken where they arrive, answered like all others."""
+"""C-STOREs of small objects: taken where they arrive, answered like all others."""
 
 import asyncio
 import socket
@@ -22,6 +22,7 @@ from vna.dimse.commands import RESPONSE, Command, CommandField
 from vna.dimse.machine import Data, Machine, Message
 from vna.dimse.pdu import RELEASE_REQUEST, PduType
 from vna.dimse.settings import DimseSettings
+from vna.errors import Invalid
 from vna.types import DeleteCommit, Level
 
 WAIT_S = 60
@@ -29,7 +30,7 @@ WAIT_S = 60
 
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """How each object was taken: `whole`, or `commit` by a task."""
+    """How each object was ended: `conclude` where it arrived, or `commit` by a task."""
     ways: list[str] = []
 
     def noted(name: str) -> Callable[..., Any]:
@@ -41,9 +42,23 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return call
 
-    for name in ("whole", "commit"):
+    for name in ("conclude", "commit"):
         monkeypatch.setattr(Ingest, name, noted(name))
     return ways
+
+
+@pytest.fixture
+def piece_taken(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set when a piece of an object has been taken where it arrived."""
+    event = threading.Event()
+    take = Ingest.take
+
+    def noted(ingest: Ingest, piece: Any) -> None:
+        take(ingest, piece)
+        event.set()
+
+    monkeypatch.setattr(Ingest, "take", noted)
+    return event
 
 
 @pytest.fixture
@@ -60,10 +75,12 @@ def peer(node: Any, associated: Any) -> Any:
 
 @pytest.fixture
 def message(instance: Callable[..., Any], encoded: Callable[..., Any]) -> Any:
-    """Return the PDUs of a C-STORE of a new instance; it can be sent under a wrong UID."""
+    """Return the PDUs of a C-STORE of an instance, a new one; it can be sent under a wrong UID."""
 
-    def make(peer: Any, message_id: int, pixels: bytes | None = None, **wrong: str) -> bytes:
-        ds = instance()
+    def make(
+        peer: Any, message_id: int, pixels: bytes | None = None, ds: Any = None, **wrong: str
+    ) -> bytes:
+        ds = ds or instance()
         if pixels is not None:
             ds.PixelData = pixels
         command = Command(
@@ -99,12 +116,72 @@ class Held:
         self._go_on.set()
 
 
-def test_what_comes_whole_takes_no_task(node: Any, peer: Any, message: Any, taken: Any) -> None:
+def test_what_is_small_takes_no_task(node: Any, peer: Any, message: Any, taken: Any) -> None:
     peer.send(message(peer, 1))
-    assert (peer.command().responded_to, taken) == (1, ["whole"])
+    assert (peer.command().responded_to, taken) == (1, ["conclude"])
     peer.send(message(peer, 2, bytes(SMALL_PIECE)))
-    assert (peer.command().status, taken) == (0, ["whole", "commit"])
+    assert (peer.command().status, taken) == (0, ["conclude", "commit"])
     assert node.archive.stats().counts.instances == 2
+
+
+def test_what_comes_in_pieces_takes_no_task(node: Any, peer: Any, message: Any, taken: Any) -> None:
+    whole = message(peer, 1, bytes(SMALL_PIECE // 2))
+    for start in range(0, len(whole), 70_001):
+        peer.send(whole[start : start + 70_001])
+    assert (peer.command().status, taken) == (0, ["conclude"])
+    assert node.archive.stats().counts.instances == 1
+
+
+def test_what_turns_out_large_is_handed_to_a_task(
+    node: Any, peer: Any, message: Any, taken: Any, piece_taken: Any, instance: Any, encoded: Any
+) -> None:
+    ds = instance()
+    whole = message(peer, 1, bytes(range(256)) * (SMALL_PIECE // 256), ds)
+    peer.send(whole[:100_000])
+    assert piece_taken.wait(WAIT_S)
+    peer.send(whole[100_000:])
+    assert (peer.command().status, taken) == (0, ["commit"])
+    peer.send(message(peer, 2))
+    assert (peer.command().status, taken) == (0, ["commit", "conclude"])
+    stored = node.archive.objects(ds.StudyInstanceUID)
+    (stored,) = [found for found in stored if found.sop_uid == ds.SOPInstanceUID]
+    assert node.dataset(stored) == encoded(ds), "each piece once"
+    assert node.archive.load().held_bytes == 0
+
+
+def test_a_refusal_half_way_is_answered_at_the_end(
+    node: Any, peer: Any, message: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = threading.Event()
+
+    def refuse(ingest: Ingest, _: object) -> None:
+        ingest.abort()
+        refused.set()
+        raise Invalid("not today")
+
+    whole = message(peer, 1, bytes(200_000))
+    with monkeypatch.context() as patch:
+        patch.setattr(Ingest, "take", refuse)
+        peer.send(whole[:100_000])
+        assert refused.wait(WAIT_S)
+        peer.send(whole[100_000:])
+        answer = peer.command()
+    assert (answer.responded_to, answer.status, answer.comment) == (1, 0xC000, "not today")
+    peer.send(message(peer, 2))
+    assert peer.command().status == 0
+    assert node.archive.load().held_bytes == 0
+
+
+def test_nothing_is_kept_of_what_does_not_come_whole(
+    node: Any, peer: Any, message: Any, piece_taken: Any
+) -> None:
+    peer.send(message(peer, 1, bytes(200_000))[:100_000])
+    assert piece_taken.wait(WAIT_S)
+    assert node.archive.load().held_bytes > 0
+    peer.close()
+    node.idle()
+    assert node.archive.load().held_bytes == 0
+    assert node.archive.stats().counts.instances == 0
 
 
 def test_compressing_is_left_to_a_task(

@@ -274,7 +274,7 @@ class Archive(Reading, Keeping):
         return Ingest(self._room, form, transfer_syntax, source, expected)
 
     def takes_at_once(self, length: int) -> bool:
-        """Whether a bare data set of so many bytes may be given to `Ingest.whole`."""
+        """Whether a data set of which so many bytes have come may be given to `Ingest.take`."""
         return takes_at_once(self._room, length)
 
     async def store(self, data: bytes, *, source: str, form: Form = "part10") -> Stored:

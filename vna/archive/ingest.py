@@ -62,7 +62,7 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 def takes_at_once(room: IngestRoom, length: int) -> bool:
-    """Whether an object of so many bytes may come as one piece, and needs no thread: see `Ingest.whole`."""
+    """Whether an object needs no thread so far, of which so many bytes have come: see `Ingest.take`."""
     return (
         room.settings.codec == "raw"
         and length <= min(SMALL_PIECE, room.settings.stream_threshold_bytes)
@@ -211,11 +211,10 @@ class Ingest:
         scanned = self._ended_scan()
         return self._stored(scanned, await self._settle(scanned))
 
-    def whole(self, piece: Buffer, told: Callable[[Stored | Exception], None]) -> None:
-        """Take an object that is this piece alone, and have it committed; no task waits meanwhile.
+    def take(self, piece: Buffer) -> None:
+        """Take the next piece, as `write` does; only while the object is what `takes_at_once`.
 
-        Only for what `takes_at_once`; `told` as in `conclude`. Raises VnaError as `write` and
-        `commit` do, and then tells nobody.
+        After an error, which is a VnaError as of `write`, nothing of the object is held.
         """
         try:
             self._open()
@@ -225,7 +224,6 @@ class Ingest:
             self._fate = _fate_of(error)
             self.abort()
             raise
-        self.conclude(told)
 
     @property
     def concludes_at_once(self) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeAlias
 
 from vna._native import ProtocolError
@@ -21,7 +22,7 @@ from vna.dimse.services.echo import echo
 from vna.dimse.services.find import find
 from vna.dimse.services.get import get
 from vna.dimse.services.move import move
-from vna.dimse.services.store import store, store_at_once
+from vna.dimse.services.store import Arrival, Ended, store
 from vna.dimse.settings import DimseSettings
 from vna.dimse.statuses import Refused, Status, failure
 from vna.errors import VnaError
@@ -108,11 +109,11 @@ class Acceptor:
         """Serve requests until the peer releases the association and all have been answered."""
         outstanding = Outstanding(negotiated.window)
 
-        def at_once(message: Message, data: Buffer) -> bool:
-            return self._store_at_once(association, negotiated, outstanding, message, data)
+        def offer(message: Message, first: Buffer) -> Arrival | None:
+            return self._arrival(association, negotiated, outstanding, message, first)
 
         try:
-            while (message := await association.message(at_once)) is not None:
+            while (message := await association.message(offer)) is not None:
                 await self._serve(association, negotiated, outstanding, message)
         finally:
             await outstanding.settle()
@@ -132,7 +133,14 @@ class Acceptor:
         ahead = command.field == CommandField.C_STORE and outstanding.window > 1
         turn = asyncio.get_running_loop().create_future() if ahead else None
         operation = Operation(
-            self.archive, self.settings, association, negotiated, context, command, turn
+            self.archive,
+            self.settings,
+            association,
+            negotiated,
+            context,
+            command,
+            turn,
+            message.begun,
         )
         association.busy = True
         try:
@@ -154,27 +162,36 @@ class Acceptor:
             log.exception("%s: aborted, internal error", operation.association.label)
             operation.association.abort(why="internal error")
 
-    def _store_at_once(
+    def _arrival(
         self,
         association: Association,
         negotiated: Negotiated,
         outstanding: Outstanding,
         message: Message,
-        data: Buffer,
-    ) -> bool:
-        """Serve a C-STORE whose data set has come if no task is needed for it; say whether. Never raises."""
+        first: Buffer,
+    ) -> Arrival | None:
+        """Return what takes the object of a C-STORE where it arrives, if it needs no task so far."""
         command = message.command
         if (
             command.field != CommandField.C_STORE
             or outstanding.full
-            or not self.archive.takes_at_once(len(data))
+            or not self.archive.takes_at_once(len(first))
         ):
-            return False
+            return None
         context = negotiated.contexts[message.context]
         operation = Operation(
             self.archive, self.settings, association, negotiated, context, command
         )
-        end = outstanding.note()
+        try:
+            self._service(operation)
+            return Arrival(operation, message, partial(self._noted, operation, outstanding))
+        except Refused:
+            return None  # which a task answers
+
+    def _noted(self, operation: Operation, outstanding: Outstanding) -> Ended:
+        """Count an operation that no task waits for; return what ends it."""
+        association, end = operation.association, outstanding.note()
+        association.working += 1
 
         def ended(error: Exception | None) -> None:
             try:
@@ -189,13 +206,7 @@ class Acceptor:
                 association.working -= 1
                 end()
 
-        association.working += 1
-        try:
-            self._service(operation)
-            store_at_once(operation, data, ended)
-        except Exception as error:  # noqa: BLE001  # what is no answer is logged there
-            ended(error)
-        return True
+        return ended
 
     async def _answer(self, operation: Operation) -> None:
         try:

@@ -14,7 +14,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Final, NoReturn, TypeAlias, cast
+from typing import Final, NoReturn, Protocol, TypeAlias, cast
 
 from vna._native import (
     Deframer,
@@ -32,7 +32,7 @@ from vna.dimse.machine import Data, Event, Machine, Message, Released, ReleaseRe
 from vna.dimse.settings import DimseSettings
 from vna.errors import Unavailable, VnaError
 
-__all__ = ["Association", "AssociationLost", "Buffer"]
+__all__ = ["Association", "AssociationLost", "Buffer", "Taker"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -53,6 +53,20 @@ ENOUGH_BYTES: Final = 256 << 10
 
 class AssociationLost(Unavailable):
     """The association ended before the operation did."""
+
+
+class Taker(Protocol):
+    """Takes a data set where it arrives, while it arrives. Nothing of that raises."""
+
+    def take(self, data: Data) -> Message | None:
+        """Take the next piece; or return the message for the owner to read this piece and the rest."""
+
+    def lost(self) -> None:
+        """Let go of what was taken: the rest does not come."""
+
+
+Offer: TypeAlias = Callable[[Message, Buffer], Taker | None]
+"""Says who takes the data set of a message, of which the first piece is there."""
 
 
 class Association(asyncio.BufferedProtocol):
@@ -85,7 +99,8 @@ class Association(asyncio.BufferedProtocol):
         self._writable: asyncio.Future[None] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._answers: Callable[[Command], bool] | None = None
-        self._at_once: Callable[[Message, Buffer], bool] | None = None
+        self._offer: Offer | None = None
+        self._taker: Taker | None = None
         self._lost = ""
         self._unread = False
         self._heard = self._loop.time()
@@ -167,12 +182,20 @@ class Association(asyncio.BufferedProtocol):
         if self._answers is not None and not inbox:
             self._unread = not data.last  # of a response: nobody wants it
             return
-        if data.last and self._at_once is not None and len(inbox) == 1:
+        if self._offer is not None and len(inbox) == 1:
             message = inbox[0]
             # What is alone in the inbox while the owner waits for a message is the data's own.
-            if isinstance(message, Message) and self._at_once(message, data.data):
-                inbox.clear()
+            if isinstance(message, Message):
+                self._taker = self._offer(message, data.data)
+                if self._taker is not None:
+                    inbox.clear()
+        if self._taker is not None:
+            left = self._taker.take(data)
+            if left is not None or data.last:
+                self._taker = None
+            if left is None:
                 return
+            inbox.append(left)
         self._held += len(data.data)
         inbox.append(data)
         # To wake the owner for every piece of a data set costs as much as what it does with one.
@@ -252,6 +275,9 @@ class Association(asyncio.BufferedProtocol):
 
     def _end(self, why: str) -> None:
         self._lost = self._lost or why
+        if self._taker is not None:
+            self._taker.lost()
+            self._taker = None
         self._wake()
         self.resume_writing()
 
@@ -307,21 +333,19 @@ class Association(asyncio.BufferedProtocol):
                     self._inlet.resume()
         return event
 
-    async def message(
-        self, at_once: Callable[[Message, Buffer], bool] | None = None
-    ) -> Message | None:
+    async def message(self, offer: Offer | None = None) -> Message | None:
         """Return the next message, or None when the peer wants to release the association.
 
-        What was not read of the last message's data set is dropped. A message whose data set comes
-        whole is first offered to `at_once`, where the transport hands over what came; one that it
-        takes is not returned. It must not raise.
+        What was not read of the last message's data set is dropped. `offer` is asked first for who
+        takes a data set where it arrives; a message that is so taken is not returned. It must not
+        raise.
         """
         await self.skip_data()
-        self._at_once = at_once
+        self._offer = offer
         try:
             event = await self.event()
         finally:
-            self._at_once = None
+            self._offer = None
         if isinstance(event, ReleaseRequested):
             return None
         if not isinstance(event, Message):

@@ -41,10 +41,11 @@ class State(Enum):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """A command arrived; `Data` follow when it says so."""
+    """A command arrived; `Data` follow when it says so. `begun` is what was made of data before them."""
 
     context: int
     command: Command
+    begun: Any = None
 
 
 class Data(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from vna.archive import Archive
+from vna.archive import Archive, Ingest
 from vna.dimse.association import Association, Buffer
 from vna.dimse.commands import RESPONSE, Command, name_of
 from vna.dimse.negotiation import Context, Negotiated
@@ -31,6 +31,8 @@ class Operation(msgspec.Struct, frozen=True):
     request: Command
     turn: asyncio.Future[None] | None = None
     """Done when the next request may be read while this one goes on; None: when it has ended."""
+    begun: Ingest | None = None
+    """The object of which a part has been taken where it arrived."""
 
     @property
     def holds_turn(self) -> bool:

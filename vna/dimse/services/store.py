@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import TypeAlias
+
+import msgspec
 
 from vna.archive import Ingest, Stored
-from vna.dimse.association import Buffer
+from vna.dimse.machine import Data, Message
 from vna.dimse.operation import Operation
 from vna.dimse.statuses import Refused, Status
 from vna.errors import VnaError
 
-__all__ = ["store", "store_at_once"]
+__all__ = ["Arrival", "Ended", "store"]
 
 log = logging.getLogger(__name__)
+
+Ended: TypeAlias = Callable[[Exception | None], None]
+"""Told on the event loop that an operation was answered, or what there is instead of an answer."""
 
 
 async def store(operation: Operation) -> None:
@@ -21,7 +27,7 @@ async def store(operation: Operation) -> None:
 
     When the connection is lost before the data set's end, nothing of it is kept.
     """
-    ingest = _begin(operation)
+    ingest = operation.begun or _begin(operation)
     try:
         stored = await _take(operation, ingest)
     finally:
@@ -29,27 +35,64 @@ async def store(operation: Operation) -> None:
     _acknowledge(operation, stored)
 
 
-def store_at_once(
-    operation: Operation, data: Buffer, ended: Callable[[Exception | None], None]
-) -> None:
-    """The same for an object that is in memory, whole, and small: no task waits for the archive.
+class Arrival:
+    """An object that is taken where it arrives, while it arrives: no task waits for the archive.
 
-    `ended` is called on the event loop when it was acknowledged, or with what there is instead of
-    that. What it raises, nobody is called with.
+    One that turns out to be large is left to `store`.
     """
 
-    def told(stored: Stored | Exception) -> None:
-        if isinstance(stored, Exception):
-            ended(stored)
+    def __init__(self, operation: Operation, message: Message, noted: Callable[[], Ended]) -> None:
+        """Begin to take the object of `message`. Raises Refused.
+
+        `noted` is called when all has come, and what it returns when that was answered.
+        """
+        self._operation = operation
+        self._message = message
+        self._noted = noted
+        self._ingest = _begin(operation)
+        self._arrived = 0
+        self._refusal: Exception | None = None
+
+    def take(self, data: Data) -> Message | None:
+        """Take the next piece; or return the message, if the object is for a task from there on.
+
+        One that is refused half-way is still read to its end: peers read no answer before.
+        """
+        if self._refusal is None:
+            self._arrived += len(data.data)
+            if not self._operation.archive.takes_at_once(self._arrived):
+                return msgspec.structs.replace(self._message, begun=self._ingest)
+            try:
+                self._ingest.take(data.data)
+            except Exception as error:  # noqa: BLE001  # what is no answer is logged at the end
+                self._refusal = error
+        if data.last:
+            self._conclude(self._noted())
+        return None
+
+    def lost(self) -> None:
+        """Keep nothing of an object that does not come whole."""
+        self._ingest.abort()
+
+    def _conclude(self, ended: Ended) -> None:
+        def told(stored: Stored | Exception) -> None:
+            if isinstance(stored, Exception):
+                ended(stored)
+                return
+            try:
+                _acknowledge(self._operation, stored)
+            except Exception as error:  # noqa: BLE001  # what is no answer is logged there
+                ended(error)
+            else:
+                ended(None)
+
+        if self._refusal is not None:
+            ended(self._refusal)
             return
         try:
-            _acknowledge(operation, stored)
+            self._ingest.conclude(told)
         except Exception as error:  # noqa: BLE001  # what is no answer is logged there
             ended(error)
-        else:
-            ended(None)
-
-    _begin(operation).whole(data, told)
 
 
 def _begin(operation: Operation) -> Ingest:
