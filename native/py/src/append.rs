@@ -17,6 +17,7 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 
 use crate::buffer::Bytes;
+use crate::copy::copy_past_caches;
 
 /// A multiple of what direct writes ask of addresses, offsets and lengths.
 const BLOCK: usize = 4096;
@@ -132,7 +133,7 @@ impl End {
             let mut rest = part.as_slice();
             while !rest.is_empty() {
                 let (now, later) = rest.split_at(rest.len().min(PIECE - filled));
-                self.piece()[filled..filled + now.len()].copy_from_slice(now);
+                copy_past_caches(&mut self.piece()[filled..filled + now.len()], now);
                 filled += now.len();
                 rest = later;
                 if filled == PIECE {

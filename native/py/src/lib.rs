@@ -8,6 +8,7 @@ mod append;
 mod buffer;
 mod codec;
 mod command;
+mod copy;
 mod file;
 mod filing;
 mod fold;
