@@ -1,13 +1,15 @@
 """A log line is one line, made of labels only."""
 
+import io
 import json
 import logging
+import re
 from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
 
-from vna.observe import LogSettings, start_logging
+from vna.observe import LogSettings, log_line, start_logging
 
 
 @pytest.fixture
@@ -61,3 +63,38 @@ def test_a_label_cannot_pass_for_a_second_line(logger, capsys):
     start_logging(LogSettings(), "p")
     logger.warning("called by %s", "AE\n2026-01-01T00:00:00.000Z INFO p vna: forged")
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_is_said_of_every_request_looks_like_all_else(logger, capsys, form):
+    start_logging(LogSettings(form=form), "p")
+    for say in (logger.info, lambda message: log_line(logger, message)):
+        say("GET /studies 200\n2026-01-01T00:00:00.000Z INFO p vna: forged")
+    first, second = (
+        re.sub(r"2\d{3}-.{18}Z", "*", line, count=1)
+        for line in capsys.readouterr().err.splitlines()
+    )
+    assert first == second
+    assert "*" in first
+
+
+def test_it_heeds_levels_and_other_handlers(logger, capsys, caplog):
+    start_logging(LogSettings(level="warning"), "p")
+    log_line(logger, "not at this level")
+    start_logging(LogSettings(), "p")
+    logging.getLogger().addHandler(caplog.handler)
+    log_line(logger, "100 %s")
+    assert caplog.messages == ["100 %s"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("100 %s")
+
+
+def test_a_line_that_cannot_be_written_fails_nobody(logger, monkeypatch):
+    start_logging(LogSettings(), "p")
+    (handler,) = logging.getLogger().handlers
+    failed = []
+    monkeypatch.setattr(handler, "stream", io.StringIO())
+    monkeypatch.setattr(handler, "handleError", failed.append)
+    handler.stream.close()
+    log_line(logger, "nobody reads this")
+    assert [record.getMessage() for record in failed] == ["nobody reads this"]

@@ -11,7 +11,7 @@ Glossary
 """
 
 from vna.observe.exposition import CONTENT_TYPE, Readings, exposition, metrics_page
-from vna.observe.log import LogSettings, start_logging
+from vna.observe.log import LogSettings, log_line, start_logging
 from vna.observe.registry import Reading
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Reading",
     "Readings",
     "exposition",
+    "log_line",
     "metrics_page",
     "start_logging",
 ]

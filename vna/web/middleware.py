@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 from aiohttp import hdrs, web
 
 from vna.errors import VnaError
-from vna.observe import metrics
+from vna.observe import log_line, metrics
 from vna.web.context import CLOCK, REQUEST_ID, REQUEST_IDS, SETTINGS
 from vna.web.defaults import allowed_origin
 from vna.web.drain import REQUESTS
@@ -89,7 +89,7 @@ def count(
     counted = route.removeprefix(app[SETTINGS].prefix)
     metrics.HTTP_REQUESTS.add(method, counted, str(status) if status else "lost")
     metrics.HTTP_SECONDS.observe(seconds, counted)
-    access.info("%s %s %d %.1fms id=%s", method, route, status, seconds * 1000, request_id)
+    log_line(access, f"{method} {route} {status} {seconds * 1000:.1f}ms id={request_id}")
 
 
 async def _answered(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
