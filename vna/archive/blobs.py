@@ -215,9 +215,13 @@ class PresentReads:
         parts = ((place, 0, place.length) for _, place in wanted)
         return iter(self._read_each(parts))
 
-    def read_spans(self, spans: Iterable[Span]) -> list[Piece]:
+    def read_spans(self, spans: Sequence[Span]) -> list[Piece]:
         """Return the bytes of spans."""
-        return self._read_each((span.place, span.start, span.stop) for span in spans)
+        match spans:
+            case [span]:
+                return [self.read(span.digest, span.place, span.start, span.stop)]
+            case _:
+                return self._read_each((span.place, span.start, span.stop) for span in spans)
 
     def _read_each(self, parts: Iterable[tuple[BlobPlace, int, int]]) -> list[Piece]:
         try:

@@ -165,7 +165,7 @@ class Retrieval:
         span = self._frame_span(stored, number)
         if span is None:
             return self.frame(stored, number)
-        self.note("frame", stored, [span])
+        self._served("frame", stored, tier_of(span.place.pack), len(span))
         return span
 
     def _frame_span(self, stored: StoredObject, number: int) -> Span | None:

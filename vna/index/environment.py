@@ -60,6 +60,11 @@ class _Gate:
             self._inside += not self._closed
             return not self._closed
 
+    def peek(self, look: Callable[[], T]) -> T | None:
+        """Have a look that waits for nothing; None where a remap is under way."""
+        with self._lock:
+            return None if self._closed else look()
+
     def leave(self) -> None:
         with self._lock:
             self._inside -= 1
@@ -185,12 +190,10 @@ class Environment:
 
     def generation(self) -> int | None:
         """Return the number of the last transaction committed; None while the map is remapped."""
-        if not self._gate.try_enter():
-            return None
-        try:
-            return int(self._env.info()["last_txnid"])
-        finally:
-            self._gate.leave()
+        return self._gate.peek(self._last)
+
+    def _last(self) -> int:
+        return int(self._env.info()["last_txnid"])
 
     def populate(self) -> bool:
         """Have a next part of the map at hand; return whether there is more to do."""

@@ -68,6 +68,18 @@ class OpenPacks:
             raise WouldWait
         return _Pin(self, held)
 
+    def read_present(self, pack: PackId, offset: int, length: int) -> bytes | memoryview | None:
+        """Return bytes of a pack if it is open and has them in memory; see `PackReader`.
+
+        It needs no pin: who closes it has to wait until they are there.
+        """
+        with self._lock:
+            held = self._open.get(pack)
+            if held is None:
+                return None
+            self._open.move_to_end(pack)
+            return held.reader.read_present(offset, length)
+
     def let_go(self) -> None:
         """Close what was removed and is not in use: its space is free only then."""
         with self._lock:

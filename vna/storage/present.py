@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -11,7 +12,7 @@ from vna.storage.format import pack_name
 from vna.storage.read import StoredRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from vna._native import Buffer, RawChunks
     from vna.storage.decoded import DecodedChunks
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     Piece: TypeAlias = bytes | memoryview
     Part: TypeAlias = tuple[BlobPlace, int, int]
     """Bytes `[start, stop)` of the blob at a place."""
+    Read: TypeAlias = Callable[[int, int], Piece | None]
+    """Returns bytes of a pack, from an offset on, as `PackReader.read_present` does."""
 
 _MOST: Final = 1 << 20
 """Bytes read at once: copied and checked in about 0.2 ms."""
@@ -46,8 +49,9 @@ class PresentBlobs:
         """Return bytes `[start, stop)` of a blob."""
         stop = place.length if stop is None else stop
         if (raw := self._raw.get(place)) is not None:
-            with reading(place.pack), self._packs.pin_open(place.pack) as source:
-                return _read_raw(source, place, raw, start, stop)
+            read = partial(self._packs.read_present, place.pack)
+            with reading(place.pack):
+                return _read_raw(read, place, raw, start, stop)
         if (kept := self._decoded.read(place, start, stop)) is not None:
             return kept
         with reading(place.pack), self._packs.pin_open(place.pack) as source:
@@ -56,7 +60,7 @@ class PresentBlobs:
                 if len(self._raw) >= _KNOWN:
                     self._raw.clear()
                 self._raw[place] = raw
-                return _read_raw(source, place, raw, start, stop)
+                return _read_raw(source.read_present, place, raw, start, stop)
             covered = record.covered(start, stop)
             if covered > _MOST or (covered > _DECODED and not record.is_raw(start, stop)):
                 raise WouldWait
@@ -72,7 +76,7 @@ class PresentBlobs:
                     if raw is None:
                         found.append(self.read(place, start, stop))
                     else:
-                        found.append(_read_raw(source, place, raw, start, stop))
+                        found.append(_read_raw(source.read_present, place, raw, start, stop))
         return found
 
     def read_some(self, place: BlobPlace, start: int, stop: int) -> Piece:
@@ -91,14 +95,14 @@ def _pack_of(part: Part) -> PackId:
     return part[0].pack
 
 
-def _read_raw(source: PackReader, place: BlobPlace, raw: RawChunks, start: int, stop: int) -> Piece:
-    """Return bytes `[start, stop)`: their chunks are read in one go, and each is checked."""
+def _read_raw(read: Read, place: BlobPlace, raw: RawChunks, start: int, stop: int) -> Piece:
+    """Return bytes `[start, stop)`: `read` gives their chunks in one go, and each is checked."""
     if start == stop:
         return b""
     offset, length = raw.around(start, stop)
     if length > _MOST:
         raise WouldWait
-    data = source.read_present(offset, length)
+    data = read(offset, length)
     if data is None:
         raise WouldWait
     try:

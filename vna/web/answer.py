@@ -79,7 +79,7 @@ def head_of(
     status: int, fields: Mapping[str, str], length: int, lines: Mapping[int, str] = _LINES
 ) -> bytes:
     """Return the head of an answer of `length` bytes; `lines` are status lines by their code."""
-    head = [lines[status], *[f"{name}: {value}" for name, value in fields.items()]]
+    head = [lines[status], *map(": ".join, fields.items())]
     head.append(f"Content-Length: {length}\r\nDate: {rfc822_formatted_time()}")
     text = "\r\n".join(head)
     if not text.count("\r") == text.count("\n") == len(head):

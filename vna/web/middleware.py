@@ -16,8 +16,9 @@ from vna.web.context import CLOCK, REQUEST_ID, REQUEST_IDS, SETTINGS
 from vna.web.defaults import allowed_origin
 from vna.web.drain import REQUESTS
 from vna.web.problems import problem, status_of
+from vna.web.settings import WebSettings
 
-__all__ = ["around", "count", "number"]
+__all__ = ["around", "count", "number", "template"]
 
 log = logging.getLogger("vna.web")
 access = logging.getLogger("vna.web.access")
@@ -59,9 +60,8 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
     finally:
         requests.end()
         count(
-            app,
             request.method,
-            request.match_info.route,
+            *template(request.match_info.route, app[SETTINGS]),
             status=status,
             seconds=clock.monotonic() - begin,
             request_id=request_id,
@@ -74,19 +74,17 @@ def number(app: Context, headers: Mapping[str, str]) -> str:
     return asked if asked and _ID.fullmatch(asked) else app[REQUEST_IDS].new()
 
 
-def count(
-    app: Context,
-    method: str,
-    served: web.AbstractRoute,
-    *,
-    status: int,
-    seconds: float,
-    request_id: str,
-) -> None:
-    """Count a request that was served, and log it; `status` is 0 where the client left."""
+def template(served: web.AbstractRoute, settings: WebSettings) -> tuple[str, str]:
+    """Return the template of a route: as it is logged, and as it is counted."""
     resource = served.resource
     route = resource.canonical if resource is not None else "-"
-    counted = route.removeprefix(app[SETTINGS].prefix)
+    return route, route.removeprefix(settings.prefix)
+
+
+def count(
+    method: str, route: str, counted: str, *, status: int, seconds: float, request_id: str
+) -> None:
+    """Count a request that was served, and log it; `status` is 0 where the client left."""
     metrics.HTTP_REQUESTS.add(method, counted, str(status) if status else "lost")
     metrics.HTTP_SECONDS.observe(seconds, counted)
     log_line(access, f"{method} {route} {status} {seconds * 1000:.1f}ms id={request_id}")

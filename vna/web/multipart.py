@@ -98,8 +98,12 @@ class MultipartWriter:
 
     def opening(self, headers: Iterable[tuple[str, str]]) -> bytes:
         """Return what comes before a part's bytes; CRLF follows them."""
-        lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+        lines = "".join(map("%s: %s\r\n".__mod__, headers))
         return b"--" + self._boundary + b"\r\n" + lines.encode("latin-1") + b"\r\n"
+
+    def ending(self) -> bytes:
+        """Return what comes after the bytes of the last part."""
+        return b"\r\n" + self.closing()
 
     def closing(self) -> bytes:
         """Return what comes after the last part."""

@@ -27,7 +27,7 @@ from aiohttp import web
 
 from vna.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, OCTET_STREAM
 from vna.errors import Invalid
-from vna.web.media import DICOM, DICOM_JSON, DICOM_XML, Coding, is_lossy
+from vna.web.media import DICOM, DICOM_JSON, DICOM_XML, Coding, coding_of, is_lossy
 from vna.web.problems import NotAcceptable
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "accepted",
     "accepted_by",
     "choose_dicom",
+    "choose_frames",
     "choose_model",
     "choose_pixels",
     "parse_media",
@@ -207,6 +208,11 @@ def choose_dicom(ranges: Accepted, stored: str, *, one: bool) -> Choice | None:
 
 
 @lru_cache(maxsize=256)
+def choose_frames(ranges: Accepted, stored: str, *, one: bool) -> Choice | None:
+    """Return how frames stored in transfer syntax `stored` may leave; see `choose_dicom`."""
+    return choose_pixels(ranges, coding_of(stored), one=one)
+
+
 def choose_pixels(ranges: Accepted, coding: Coding, *, one: bool) -> Choice | None:
     """Return how frames of `coding` may leave; see `choose_dicom`."""
     for media in ranges:

@@ -25,7 +25,7 @@ from vna.web.answer import Answer, head_of
 from vna.web.context import ARCHIVE, CLOCK, PREPARED, REQUEST_ID, REQUEST_IDS, SETTINGS
 from vna.web.defaults import add_defaults
 from vna.web.drain import REQUESTS
-from vna.web.middleware import around, count, number
+from vna.web.middleware import around, count, number, template
 from vna.web.multipart import Buffer
 from vna.web.negotiation import accepted_by
 from vna.web.reply import Asked, Reply
@@ -102,6 +102,7 @@ class _Route(NamedTuple):
 
     pattern: re.Pattern[str]
     route: web.AbstractRoute
+    template: tuple[str, str]
     handler: Handler
     made: Made | None
 
@@ -160,7 +161,7 @@ class PromptAnswers:
         # Other middleware would be passed by; what is stored in zstd may leave in it, by a thread.
         if list(app.middlewares) == [around] and not archive.keeps_zstd:
             self._routes += (
-                _Route(_pattern(route), route, handler, made)
+                _Route(_pattern(route), route, template(route, self._settings), handler, made)
                 for handler, made in HANDLERS.items()
                 for route in app.router.routes()
                 if route.method == hdrs.METH_GET and route.handler is handler
@@ -200,14 +201,8 @@ class PromptAnswers:
             return None
         self._archive.settle()
         seconds = clock.monotonic() - begin
-        count(
-            app,
-            hdrs.METH_GET,
-            route.route,
-            status=status,
-            seconds=seconds,
-            request_id=request_id,
-        )
+        logged, counted = route.template
+        count("GET", logged, counted, status=status, seconds=seconds, request_id=request_id)
         return message
 
     def _asked(

@@ -72,7 +72,7 @@ async def retrieve_bulk(request: web.Request) -> web.StreamResponse:
         writer = MultipartWriter(choice.media_type, request.app[CLOCK].token(16).hex())
         content_type = writer.content_type
         opening = writer.opening([("Content-Type", choice.content_type), *located.items()])
-        closing = b"\r\n" + writer.closing()
+        closing = writer.ending()
     swapped = is_big_endian(stored.transfer_syntax) and hole.vr in WORDS
     if not (swapped or stored.version.deflated):
         span = await archive.soon(Retrieval.bulk_item, stored, hole, wanted.start, wanted.stop)

@@ -14,9 +14,9 @@ from vna.errors import Invalid, NotFound, WouldWait
 from vna.web.addresses import Addresses
 from vna.web.byteorder import WORDS, is_big_endian, little_endian
 from vna.web.context import ARCHIVE, CLOCK, SETTINGS
-from vna.web.media import Coding, coding_of
+from vna.web.media import coding_of
 from vna.web.multipart import MultipartWriter
-from vna.web.negotiation import Accepted, Choice, accepted, choose_pixels
+from vna.web.negotiation import Accepted, Choice, accepted, choose_frames
 from vna.web.problems import NotAcceptable
 from vna.web.reply import Asked, Reply
 from vna.web.representations import entity_tag
@@ -60,7 +60,7 @@ def frame_reply(retrieval: Retrieval, asked: Asked) -> Reply | web.Response:
 def _frame_numbers(text: str) -> list[int]:
     if not _LIST.fullmatch(text):
         raise Invalid(f"{text[:64]!r} is not a list of frame numbers, as in 1,2,3")
-    numbers = [int(number) for number in text.split(",")]
+    numbers = list(map(int, text.split(",")))
     if 0 in numbers:
         raise Invalid("frame numbers count from 1")
     if len(numbers) > MAX_LIST:
@@ -88,7 +88,7 @@ async def send_frames(
             asked = numbers[at : at + AT_ONCE]
             frames = await archive.soon(_frames, stored, asked)
             for number, frame in zip(asked, frames, strict=True):
-                yield _part(writer, choice, address(number), frame)
+                yield _opening(writer, choice, address(number)), frame, b"\r\n"
         yield (writer.closing(),)
 
     headers = {"ETag": etag, "Vary": "Accept"}
@@ -107,7 +107,7 @@ def _one_frame(
         headers["Content-Location"] = address
         return Reply([frame], choice.content_type, headers)
     writer = MultipartWriter(choice.media_type, asked.boundary)
-    items = [*_part(writer, choice, address, frame), writer.closing()]
+    items = [_opening(writer, choice, address), frame, writer.ending()]
     return Reply(items, writer.content_type, headers)
 
 
@@ -120,16 +120,14 @@ def _form(ranges: Accepted, stored: StoredObject, numbers: Sequence[int]) -> tup
         raise NotFound(
             f"instance {stored.sop_uid} has frames 1 to {stored.frame_count}, not {max(numbers)}"
         )
-    coding = coding_of(stored.transfer_syntax)
-    choice = choose_pixels(ranges, coding, one=len(numbers) == 1)
+    choice = choose_frames(ranges, stored.transfer_syntax, one=len(numbers) == 1)
     if choice is None:
-        raise pixels_not_acceptable(stored, coding)
+        raise pixels_not_acceptable(stored)
     return choice, entity_tag([stored], choice.content_type, ",".join(map(str, numbers)))
 
 
-def _part(writer: MultipartWriter, choice: Choice, address: str, frame: Item) -> list[Item]:
-    labels = ("Content-Type", choice.content_type), ("Content-Location", address)
-    return [writer.opening(labels), frame, b"\r\n"]
+def _opening(writer: MultipartWriter, choice: Choice, address: str) -> bytes:
+    return writer.opening([("Content-Type", choice.content_type), ("Content-Location", address)])
 
 
 def _frames(retrieval: Retrieval, stored: StoredObject, numbers: Sequence[int]) -> list[Item]:
@@ -142,11 +140,11 @@ def _frames(retrieval: Retrieval, stored: StoredObject, numbers: Sequence[int]) 
     return [b"".join(little_endian(frame, stored.transfer_syntax, vr)) for frame in found]
 
 
-def pixels_not_acceptable(stored: StoredObject, coding: Coding) -> NotAcceptable:
+def pixels_not_acceptable(stored: StoredObject) -> NotAcceptable:
     """Return the error for pixels that are not there in a form that the client accepts."""
     uid = stored.transfer_syntax
     return NotAcceptable(
         f"the pixels of instance {stored.sop_uid} are stored in {uid} ({uid_name(uid)}) and this"
-        f' archive does not transcode or render yet: accept multipart/related; type="{coding.media_type}";'
+        f' archive does not transcode or render yet: accept multipart/related; type="{coding_of(uid).media_type}";'
         " transfer-syntax=*"
     )
