@@ -75,6 +75,9 @@ class Lookup(Protocol):
     def places(self, wanted: Iterable[tuple[StoredObject, bytes]]) -> list[BlobPlace]:
         """Return where blobs of instances are. Raises Corrupt for one without a sound copy."""
 
+    def place(self, stored: StoredObject, digest: bytes) -> BlobPlace:
+        """Return where a blob of an instance is; as `places` otherwise."""
+
 
 class Recent:
     """What was looked up of late, all of one generation of the index; never waits.
@@ -122,6 +125,14 @@ class Recent:
             return [self._places[digest] for _, digest in wanted]
         except KeyError:
             raise WouldWait from None
+
+    def place(self, stored: StoredObject, digest: bytes) -> BlobPlace:  # noqa: ARG002
+        """Return where a blob is."""
+        self._hold()
+        place = self._places.get(digest)
+        if place is None:
+            raise WouldWait
+        return place
 
     def note(
         self,
@@ -217,6 +228,10 @@ class IndexLookup:
             self._recent.note(reader.generation, places=found)
         return [place for _, place in found]
 
+    def place(self, stored: StoredObject, digest: bytes) -> BlobPlace:
+        """See `Lookup`."""
+        return self.places([(stored, digest)])[0]
+
     def _instance(
         self, reader: Reader, study_id: int, series_uid: str | None, sop_uid: str
     ) -> list[StoredObject]:
@@ -269,6 +284,13 @@ class PromptLookup:
             return self._recent.places(wanted)
         except WouldWait:
             return self._glance(lambda index: index.places(wanted))
+
+    def place(self, stored: StoredObject, digest: bytes) -> BlobPlace:
+        """See `Lookup`."""
+        try:
+            return self._recent.place(stored, digest)
+        except WouldWait:
+            return self._glance(lambda index: index.place(stored, digest))
 
     def _glance(self, ask: Callable[[IndexLookup], T]) -> T:
         return self._glances.read(lambda glance: ask(IndexLookup(glance, self._recent, _Near())))

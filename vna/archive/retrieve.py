@@ -252,7 +252,7 @@ class Retrieval:
         self._access.note(stored.study_uid, stored.series_uid, kind, tier, size, reads=reads)
 
     def _span(self, stored: StoredObject, digest: bytes, start: int, stop: int) -> Span:
-        (place,) = self._lookup.places([(stored, digest)])
+        place = self._lookup.place(stored, digest)
         _check_part(stored, place.length, start, stop)
         return Span(digest, place, start, stop)
 

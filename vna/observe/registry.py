@@ -111,7 +111,9 @@ class Histogram(_Counted):
 
     def observe(self, value: float, *values: str) -> None:
         """Count one value. Any thread."""
-        place, registry = self.place(values), self._registry
+        place, registry = self._places.get(values), self._registry
+        if place is None:
+            place = self.place(values)
         with registry.lock:
             registry.cells[place + bisect_left(self.bounds, value)] += 1
             registry.cells[place + self.size - 1] += value

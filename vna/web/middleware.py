@@ -6,13 +6,13 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from aiohttp import hdrs, web
 
 from vna.errors import VnaError
 from vna.observe import log_line, metrics
-from vna.web.context import CLOCK, REQUEST_ID, REQUEST_IDS, SETTINGS
+from vna.web.context import CLOCK, REQUEST_ID, REQUEST_IDS, SETTINGS, RequestIds
 from vna.web.defaults import allowed_origin
 from vna.web.drain import REQUESTS
 from vna.web.problems import problem, status_of
@@ -24,9 +24,6 @@ log = logging.getLogger("vna.web")
 access = logging.getLogger("vna.web.access")
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Context: TypeAlias = Mapping[Any, Any]
-"""An application, or what is taken out of one."""
-
 ALLOWED_HEADERS: Final = (
     "Accept, Authorization, Content-Type, If-None-Match, If-Range, Range, X-Request-Id"
 )
@@ -42,7 +39,7 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
     for all of that, as each costs every request a coroutine and more.
     """
     app = request.app
-    request_id = request[REQUEST_ID] = number(app, request.headers)
+    request_id = request[REQUEST_ID] = number(app[REQUEST_IDS], request.headers)
     requests, clock = app[REQUESTS], app[CLOCK]
     begin = clock.monotonic()
     status = 0
@@ -68,10 +65,10 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
         )
 
 
-def number(app: Context, headers: Mapping[str, str]) -> str:
+def number(ids: RequestIds, headers: Mapping[str, str]) -> str:
     """Return the id of a request: its own, if it is one, or a new one."""
     asked = headers.get("X-Request-Id", "")
-    return asked if asked and _ID.fullmatch(asked) else app[REQUEST_IDS].new()
+    return asked if asked and _ID.fullmatch(asked) else ids.new()
 
 
 def template(served: web.AbstractRoute, settings: WebSettings) -> tuple[str, str]:

@@ -53,6 +53,7 @@ HANDLERS: Final[Mapping[Handler, Made | None]] = {
 
 _REQUEST = re.compile(
     rb"GET (/[A-Za-z0-9._~/,\-]*)(?:\?([A-Za-z0-9._~/,\-=&%*+:^]*))? HTTP/1\.1\r\n"
+    rb"((?:[^\r\n]++\r\n)++)\r\n"
 )
 _FIELD = re.compile(r"([A-Za-z0-9\-]+):[ \t]*+([!-~](?:[ \t!-~]*[!-~])?)?[ \t]*+")
 KNOWN: Final = frozenset(
@@ -72,17 +73,16 @@ Plain: TypeAlias = tuple[str, str, CIMultiDictProxy[str]]
 
 def plain(data: bytes) -> Plain | None:
     """Return the one GET that `data` is: whole, nothing behind it, and nothing special about it."""
-    if len(data) > MOST or data.find(b"\r\n\r\n") != len(data) - 4:
+    if len(data) > MOST or (whole := _REQUEST.fullmatch(data)) is None:
         return None
-    line = _REQUEST.match(data)
-    if line is None or (fields := _fields(data[line.end() : -4])) is None:
-        return None
-    return line[1].decode(), (line[2] or b"").decode(), fields
+    path, query, block = whole.groups(b"")
+    fields = _fields(block)
+    return None if fields is None else (path.decode(), query.decode(), fields)
 
 
 @lru_cache(maxsize=256)  # a client sends the same ones each time
 def _fields(block: bytes) -> CIMultiDictProxy[str] | None:
-    return header_fields(block, KNOWN)
+    return header_fields(block[:-2], KNOWN)
 
 
 def header_fields(block: bytes, known: Collection[str]) -> CIMultiDictProxy[str] | None:
@@ -153,10 +153,13 @@ class PromptAnswers:
     def __init__(self, app: web.Application) -> None:
         archive = app[ARCHIVE]
         self._archive = archive.prompt
-        keys: list[web.AppKey[Any]] = [SETTINGS, CLOCK, PREPARED, REQUESTS, REQUEST_IDS]
+        keys: list[web.AppKey[Any]] = [SETTINGS, CLOCK, PREPARED, REQUESTS]
         self._app: dict[web.AppKey[Any], Any] = {key: app[key] for key in keys}
         self._app[ARCHIVE] = archive.prompt
         self._settings = app[SETTINGS]
+        self._clock = app[CLOCK]
+        self._ids = app[REQUEST_IDS]
+        self._requests = app[REQUESTS]
         self._routes: list[_Route] = []
         # Other middleware would be passed by; what is stored in zstd may leave in it, by a thread.
         if list(app.middlewares) == [around] and not archive.keeps_zstd:
@@ -171,10 +174,11 @@ class PromptAnswers:
         self, request: Plain, transport: asyncio.BaseTransport | None
     ) -> list[Buffer] | None:
         """Return the whole answer to a request; None where aiohttp has to give it."""
-        if self._app[REQUESTS].ending:
+        if self._requests.ending:
             return None
+        path = request[0]
         for route in self._routes:
-            if (match := route.pattern.fullmatch(request[0])) is not None:
+            if (match := route.pattern.fullmatch(path)) is not None:
                 return self._answered(route, match.groupdict(), request, transport)
         return None
 
@@ -185,13 +189,12 @@ class PromptAnswers:
         request: Plain,
         transport: asyncio.BaseTransport | None,
     ) -> list[Buffer] | None:
-        app = self._app
-        clock = app[CLOCK]
+        clock = self._clock
         begin = clock.monotonic()
-        request_id = number(app, request[2])
+        request_id = number(self._ids, request[2])
         try:
             if route.made is None:
-                lean = _Request(app, request, _Path(names, route.route), transport, request_id)
+                lean = _Request(self._app, request, _Path(names, route.route), transport, request_id)
                 status, message = _served(cast("web.Request", lean), route.handler)
             else:
                 asked = self._asked(names, request, transport)
@@ -217,7 +220,7 @@ class PromptAnswers:
             accepted_by(query, headers.get(hdrs.ACCEPT, "")),
             Addresses.seen("http", headers[hdrs.HOST], headers, transport, settings),
             settings.ae_title,
-            self._app[CLOCK].token(16).hex(),
+            self._clock.token(16).hex(),
         )
 
     def _made(self, made: Made, asked: Asked, request_id: str) -> tuple[int, list[Buffer]]:

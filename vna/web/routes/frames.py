@@ -102,7 +102,7 @@ def _one_frame(
     if (unchanged := not_modified(asked.headers, etag)) is not None:
         return unchanged
     headers = {"ETag": etag, "Vary": "Accept"}
-    (frame,) = _frames(retrieval, stored, [number])
+    frame = _frame(retrieval, stored, number)
     if not choice.multipart:
         headers["Content-Location"] = address
         return Reply([frame], choice.content_type, headers)
@@ -131,13 +131,19 @@ def _opening(writer: MultipartWriter, choice: Choice, address: str) -> bytes:
 
 
 def _frames(retrieval: Retrieval, stored: StoredObject, numbers: Sequence[int]) -> list[Item]:
-    """Return frames in little endian order: where they are, or their bytes."""
+    return [_frame(retrieval, stored, number) for number in numbers]
+
+
+def _frame(retrieval: Retrieval, stored: StoredObject, number: int) -> Item:
+    """Return a frame in little endian order: where it is, or its bytes."""
     frames = stored.version.frames
-    vr = stored.version.holes[frames.hole].vr if frames is not None else ""
-    if vr not in WORDS or not is_big_endian(stored.transfer_syntax):
-        return [retrieval.frame_item(stored, number) for number in numbers]
-    found = (iter([retrieval.frame(stored, number)]) for number in numbers)
-    return [b"".join(little_endian(frame, stored.transfer_syntax, vr)) for frame in found]
+    if frames is None or not is_big_endian(stored.transfer_syntax):
+        return retrieval.frame_item(stored, number)
+    vr = stored.version.holes[frames.hole].vr
+    if vr not in WORDS:
+        return retrieval.frame_item(stored, number)
+    found = iter([retrieval.frame(stored, number)])
+    return b"".join(little_endian(found, stored.transfer_syntax, vr))
 
 
 def pixels_not_acceptable(stored: StoredObject) -> NotAcceptable:
