@@ -103,6 +103,21 @@ def test_errors_of_the_disk_are_told(open_store, faulty, blob):
     faulty.fail("read")
     with pytest.raises(Unavailable, match="cannot be read"):
         store.present.read(place)
+    faulty.heal()
+    assert store.present.read(place) == b"x" * 5000
+    faulty.fail("read")  # now it is known where the blob's chunks are
+    with pytest.raises(Unavailable, match="cannot be read"):
+        store.present.read(place)
+
+
+def test_a_known_blob_must_wait_once_its_pack_was_closed(store, put, packs, noise):
+    place = put(noise(STRIDE))
+    store.present.read(place)
+    (file,) = packs.glob("*.pack")
+    file.rename(file.with_suffix(".away"))
+    store.let_go()
+    with pytest.raises(WouldWait):
+        store.present.read(place)
 
 
 def test_of_a_file(tmp_path):

@@ -194,7 +194,9 @@ class PromptAnswers:
         request_id = number(self._ids, request[2])
         try:
             if route.made is None:
-                lean = _Request(self._app, request, _Path(names, route.route), transport, request_id)
+                lean = _Request(
+                    self._app, request, _Path(names, route.route), transport, request_id
+                )
                 status, message = _served(cast("web.Request", lean), route.handler)
             else:
                 asked = self._asked(names, request, transport)
