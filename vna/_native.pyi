@@ -1,11 +1,12 @@
 """The Rust core (native/). Every call that may take long releases the GIL."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from vna.types import Frames, Hole
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
+_T = TypeVar("_T")
 
 SOURCE_DIGEST: Final[str]
 """Digest of the native sources this extension was built from; see vna/_build.py."""
@@ -395,11 +396,54 @@ def message(
 
 # record -----------------------------------------------------------------------------------------
 def record_header(
-    fields: tuple[int, int, int, int, int, int, int, int, bytes, int], pack: int, offset: int
+    fields: tuple[int, int, int, int, int, int, int, int, bytes],
+    pack: int,
+    offset: int,
+    synced: int,
 ) -> bytes:
     """Return a record header (docs/format/pack.md) for a record at `offset` of `pack`.
 
-    `fields` are version, kind, flags, size, stored, length, stride, chunks, digest, synced.
+    `fields` are version, kind, flags, size, stored, length, stride, chunks, digest.
+    """
+
+class EncodedBlob:
+    """A record but for its place: its header is made when it is appended, `parts` follow that.
+
+    `fields` as for `record_header`. Parts are not copied and must stay as they are.
+    """
+    def __init__(
+        self,
+        fields: tuple[int, int, int, int, int, int, int, int, bytes],
+        parts: Sequence[Buffer],
+    ) -> None: ...
+    @staticmethod
+    def raw(kind: int, digest: bytes, parts: Sequence[Buffer], stride: int) -> EncodedBlob:
+        """Return the record of a blob that is `parts` run together: one chunk, stored as it is.
+
+        ValueError unless they have 1 to `stride` bytes.
+        """
+    @property
+    def digest(self) -> bytes:
+        """The BLAKE3 of the blob."""
+    @property
+    def length(self) -> int:
+        """Bytes of the blob."""
+    @property
+    def size(self) -> int:
+        """Bytes of the whole record."""
+    def placed(self, pack: int, offset: int, synced: int) -> list[Buffer]:
+        """Return the bytes of the record for its place, short parts run together."""
+
+def place_records(
+    records: Sequence[EncodedBlob],
+    pack: int,
+    offset: int,
+    synced: int,
+    place: Callable[[int, int, int, int], _T],
+) -> tuple[list[Buffer], list[_T], int]:
+    """Return the bytes of records one after the other from `offset` of `pack` on, of which `synced`
+    bytes are durable; what `place` makes of where each one is: pack, offset, size, length; and where
+    they end.
     """
 
 def chunk_entry(end: int, codec: int, stored: Sequence[Buffer]) -> bytes:

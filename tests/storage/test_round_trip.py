@@ -124,13 +124,14 @@ def test_a_range_outside_the_blob_is_a_bug_of_the_caller(store, blob, start, sto
 
 def test_records_are_walked_in_order(store, blob):
     writer = store.writer()
-    first = [blob(b"head", BlobKind.HEADER), blob(b"pixels"), blob(b"", BlobKind.TABLE)]
+    kinds = [BlobKind.HEADER, BlobKind.BULK, BlobKind.TABLE]
+    first = [blob(b"head", kinds[0]), blob(b"pixels", kinds[1]), blob(b"", kinds[2])]
     places, mark = writer.append(first, b"commit one")
     (shared,), end = writer.append([blob(b"more")], b"commit two")
     writer.sync()
     found = list(store.records(mark.pack))
     assert found == [
-        *(BlobRecord(b.digest, b.kind, p) for b, p in zip(first, places, strict=True)),
+        *(BlobRecord(b.digest, k, p) for b, k, p in zip(first, kinds, places, strict=True)),
         CommitRecord(b"commit one", places[-1].offset + places[-1].size, mark.end),
         BlobRecord(digest_of(b"more"), BlobKind.BULK, shared),
         CommitRecord(b"commit two", shared.offset + shared.size, end.end),

@@ -17,9 +17,10 @@ An object becomes durable in this order: `encode_blob` (any thread), `PackWriter
 then the commit that needs them), `PackWriter.sync`. Large blobs come first, by `BlobStore.stream`.
 """
 
+from vna._native import EncodedBlob
 from vna.storage.codecs import CodecName
 from vna.storage.copies import CopiedPack, PackFolder, copy_file, digest_file
-from vna.storage.encode import EncodedBlob, digest_of, encode_blob
+from vna.storage.encode import digest_of, encode_blob
 from vna.storage.extents import ExtentCache
 from vna.storage.faults import AwayPack, MissingPack, write_error
 from vna.storage.format import pack_name

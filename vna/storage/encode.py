@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vna._native import blake3, chunk_entry
+from vna._native import EncodedBlob, blake3, chunk_entry
 from vna.storage.codecs import RAW, CodecName, encode, encode_header
 from vna.storage.format import HEADER, NO_DIGEST, SEAL, RecordHeader
-from vna.types import BlobKind, PackId
+from vna.types import BlobKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,31 +18,6 @@ if TYPE_CHECKING:
 SMALL_CHUNK: Final = 32 << 10
 LARGE_CHUNK: Final = 8 << 20
 _STEP: Final = 4096
-
-
-class EncodedBlob:
-    """A record but for its place: `header` is completed when it is appended, `parts` follow it.
-
-    `digest` is the blob's BLAKE3, `length` its bytes, `size` those of the whole record.
-    """
-
-    __slots__ = ("digest", "header", "length", "parts", "size")
-
-    def __init__(self, header: RecordHeader, parts: list[Buffer]) -> None:
-        self.header = header
-        self.parts = parts
-        self.digest = header.digest
-        self.length = header.length
-        self.size = header.size
-
-    @property
-    def kind(self) -> BlobKind:
-        """What the blob is for."""
-        return BlobKind(self.header.kind)
-
-    def placed(self, pack: PackId, offset: int, synced: int) -> list[Buffer]:
-        """Return the bytes of the record for its place."""
-        return [self.header.placed(pack, offset, synced), *self.parts]
 
 
 def digest_of(data: Buffer) -> bytes:
@@ -82,8 +57,7 @@ def encode_record(
     """Return a record of any kind, with its chunk table before the payload."""
     length = sum(map(len, parts))
     if codec == "raw" and 0 < length <= stride:  # one chunk, as it is: nothing to cut
-        header = RecordHeader(kind, 0, length, length, stride, 1, digest)
-        return EncodedBlob(header, [chunk_entry(length, RAW, parts), *parts, bytes(header.padding)])
+        return EncodedBlob.raw(kind, digest, parts, stride)
     table = bytearray()
     payload: list[Buffer] = []
     stored = 0
@@ -97,10 +71,10 @@ def encode_record(
         payload += pieces
     chunks = len(table) // 16
     header = RecordHeader(kind, 0, stored, length, stride if length else 0, chunks, digest)
-    return EncodedBlob(header, [bytes(table), *payload, bytes(header.padding)])
+    return EncodedBlob(header.fields, [bytes(table), *payload, bytes(header.padding)])
 
 
-SEAL_RECORD: Final = EncodedBlob(RecordHeader(SEAL, 0, 0, 0, 0, 0, NO_DIGEST), [])
+SEAL_RECORD: Final = EncodedBlob(RecordHeader(SEAL, 0, 0, 0, 0, 0, NO_DIGEST).fields, [])
 
 
 def encode_chunk(

@@ -149,24 +149,24 @@ class RecordHeader(msgspec.Struct, frozen=True):
         """Return the raw bytes of a chunk."""
         return min(self.stride, self.length - chunk * self.stride)
 
+    @property
+    def fields(self) -> tuple[int, int, int, int, int, int, int, int, bytes]:
+        """What it says wherever the record is: version, kind, flags, sizes, chunks, digest."""
+        return (
+            VERSION,
+            self.kind,
+            self.flags,
+            self.size,
+            self.stored,
+            self.length,
+            self.stride,
+            self.chunks,
+            self.digest,
+        )
+
     def placed(self, pack: PackId, offset: int, synced: int) -> bytes:
         """Return the header's bytes for a record at `offset` of `pack`."""
-        return record_header(
-            (
-                VERSION,
-                self.kind,
-                self.flags,
-                self.size,
-                self.stored,
-                self.length,
-                self.stride,
-                self.chunks,
-                self.digest,
-                synced,
-            ),
-            pack,
-            offset,
-        )
+        return record_header(self.fields, pack, offset, synced)
 
     def _consistent(self) -> bool:
         """Say whether the lengths fit each other; damage under a valid checksum is a bad writer."""

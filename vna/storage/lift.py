@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vna._native import Blake3
+from vna._native import Blake3, EncodedBlob
 from vna.storage.codecs import NAMES, CodecName
-from vna.storage.encode import EncodedBlob, encode_record
+from vna.storage.encode import encode_record
 from vna.storage.format import RECORD_HEADER
 from vna.storage.read import StoredRecord
 
@@ -97,7 +97,8 @@ def lift(  # noqa: PLR0917
     record.verify(digest)
     header = record.header
     if codec is None or not header.length:
-        return EncodedBlob(header, [memoryview(front.read(place.offset, place.size))[_FRONT:]])
+        rest = memoryview(front.read(place.offset, place.size))[_FRONT:]
+        return EncodedBlob(header.fields, [rest])
     raw = record.read(0, header.length)
     return encode_record(
         header.kind, digest, [raw], header.stride, codec, level=level, geometry=geometry

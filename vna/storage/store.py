@@ -10,12 +10,11 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from vna._native import raw_blob
+from vna._native import EncodedBlob, raw_blob
 from vna.clock import Clock, SystemClock
 from vna.errors import Corrupt, Unavailable
 from vna.storage.codecs import CodecName
 from vna.storage.decoded import DecodedChunks
-from vna.storage.encode import EncodedBlob
 from vna.storage.faults import reading, write_error
 from vna.storage.format import PACK_HEADER, pack_name
 from vna.storage.lift import (

@@ -5,18 +5,18 @@ A tier takes it whole or not at all, so that each record can say that all before
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from vna._native import Blake3
 from vna.errors import Corrupt
-from vna.storage.encode import SEAL_RECORD, EncodedBlob
+from vna.storage.encode import SEAL_RECORD
 from vna.storage.format import PACK_HEADER, RecordHeader, pack_header, pack_name
 from vna.types import BlobPlace, PackId
 
 if TYPE_CHECKING:
-    from vna._native import Buffer
+    from vna._native import Buffer, EncodedBlob
     from vna.storage.tier import Tier
 
 __all__ = ["LargeBlob", "WholePack"]
@@ -31,10 +31,10 @@ class LargeBlob:
     header: RecordHeader
     rest: Callable[[], Iterator[Buffer]]
 
-    @property
-    def parts(self) -> Iterable[Buffer]:
-        """What follows the header."""
-        return self.rest()
+    def placed(self, pack: PackId, offset: int, synced: int) -> Iterator[Buffer]:
+        """Yield the bytes of the record for its place."""
+        yield self.header.placed(pack, offset, synced)
+        yield from self.rest()
 
     @property
     def digest(self) -> bytes:
@@ -105,8 +105,7 @@ class WholePack:
         """Yield the bytes of the pack, small ones run together."""
         run = bytearray(pack_header(pack, self._created))
         for offset, record in [*self._records, (self.size, SEAL_RECORD)]:
-            run += record.header.placed(pack, offset, offset)
-            for part in record.parts:
+            for part in record.placed(pack, offset, offset):
                 if len(part) >= _PIECE:
                     yield bytes(run)
                     yield part

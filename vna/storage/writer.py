@@ -7,9 +7,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vna._native import place_records
 from vna.errors import Invalid, Unavailable
 from vna.observe import metrics
-from vna.storage.encode import SEAL_RECORD, EncodedBlob, digest_of, encode_record
+from vna.storage.encode import SEAL_RECORD, digest_of, encode_record
 from vna.storage.faults import no_space, write_error
 from vna.storage.format import COMMIT, MAX_COMMIT, PACK_HEADER, pack_header, pack_name
 from vna.storage.tier import HotTier, PackFile, write_all
@@ -18,7 +19,7 @@ from vna.types import BlobPlace, PackId
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from vna._native import Buffer
+    from vna._native import Buffer, EncodedBlob
     from vna.clock import Clock
 
 _COMMIT_STRIDE = 1 << 20
@@ -62,17 +63,9 @@ class OwnedPack:
 
     def append(self, records: Sequence[EncodedBlob]) -> list[BlobPlace]:
         """Take records for the end; the next sync writes them. OSError leaves `end` as it was."""
-        buffers: list[Buffer] = []
-        places: list[BlobPlace] = []
-        at = self.end
-        for record in records:
-            size = record.size
-            buffers.append(record.header.placed(self.pack, at, self.synced))
-            buffers += record.parts
-            places.append(BlobPlace(self.pack, at, size, record.length))
-            at += size
+        buffers, places, end = place_records(records, self.pack, self.end, self.synced, BlobPlace)
         self._file.append(buffers, self.end)
-        self.end = at
+        self.end = end
         return places
 
     def write_at(self, buffers: Sequence[Buffer], offset: int) -> int:

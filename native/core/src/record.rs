@@ -12,7 +12,7 @@ const TABLE_LAST: u16 = 1;
 const RAW: u8 = 0;
 const MAX_STRIDE: u32 = 64 << 20;
 /// Bytes of the record header; of them the CRC comes last.
-const HEADER: usize = 96;
+pub const HEADER: usize = 96;
 /// Bytes of an entry of the chunk table; of them the CRC comes last.
 const ENTRY: usize = 16;
 const CRC: usize = 4;
@@ -32,13 +32,12 @@ pub struct Front {
     pub chunks: [u32; 2],
     /// The name of the blob.
     pub digest: [u8; 32],
-    /// How much of the pack was durable before.
-    pub synced: u64,
 }
 
 impl Front {
-    /// The header's bytes for a record at `offset` of `pack`.
-    pub fn placed(&self, pack: u64, offset: u64) -> [u8; HEADER] {
+    /// The header's bytes for a record at `offset` of `pack`, of which `synced` bytes were durable
+    /// before.
+    pub fn placed(&self, pack: u64, offset: u64, synced: u64) -> [u8; HEADER] {
         let mut header = [0; HEADER];
         header[..4].copy_from_slice(MAGIC);
         (header[4], header[5]) = (self.version, self.kind);
@@ -50,7 +49,7 @@ impl Front {
             field.copy_from_slice(&number.to_le_bytes());
         }
         header[40..72].copy_from_slice(&self.digest);
-        header[72..80].copy_from_slice(&self.synced.to_le_bytes());
+        header[72..80].copy_from_slice(&synced.to_le_bytes());
         let crc = crc32c(&header[..HEADER - CRC], place_sum(pack, offset));
         header[HEADER - CRC..].copy_from_slice(&crc.to_le_bytes());
         header
@@ -66,6 +65,27 @@ pub fn entry<'a>(end: u64, codec: u8, parts: impl IntoIterator<Item = &'a [u8]>)
     let crc = parts.into_iter().fold(crc, |crc, part| crc32c(part, crc));
     entry[ENTRY - CRC..].copy_from_slice(&crc.to_le_bytes());
     entry
+}
+
+/// The front and the table of a record that is one chunk, stored as it is: `parts`, together not
+/// longer than `stride`.
+pub fn raw<'a>(
+    kind: u8,
+    digest: [u8; 32],
+    parts: impl Iterator<Item = &'a [u8]> + Clone,
+    stride: u32,
+) -> (Front, [u8; ENTRY]) {
+    let length = parts.clone().map(|part| part.len() as u64).sum::<u64>();
+    let size = (HEADER + ENTRY) as u64 + length.next_multiple_of(8);
+    let front = Front {
+        version: VERSION,
+        kind,
+        flags: 0,
+        sizes: [size, length, length],
+        chunks: [stride, 1],
+        digest,
+    };
+    (front, entry(length, RAW, parts))
 }
 
 /// The CRC of where a record is, with which its header's CRC begins.
@@ -155,18 +175,11 @@ mod tests {
     fn record(blob: &[u8], flags: u16, codec: u8) -> Vec<u8> {
         let padded = blob.len().next_multiple_of(8);
         let length = blob.len() as u64;
-        let front = Front {
-            version: VERSION,
-            kind: 1,
-            flags,
-            sizes: [(HEADER + ENTRY + padded) as u64, length, length],
-            chunks: [65536, 1],
-            digest: [9; 32],
-            synced: 64,
-        };
-        let front = front.placed(PACK, 64).to_vec();
         let halves = blob.split_at(blob.len() / 2);
-        let entry = entry(length, codec, [halves.0, halves.1]).to_vec();
+        let halves = [halves.0, halves.1];
+        let (front, _) = raw(1, [9; 32], halves.into_iter(), 65536);
+        let front = Front { flags, ..front }.placed(PACK, 64, 64).to_vec();
+        let entry = entry(length, codec, halves).to_vec();
         let mut payload = blob.to_vec();
         payload.resize(padded, 0);
         if flags == TABLE_LAST {
