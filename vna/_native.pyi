@@ -457,13 +457,17 @@ class RawChunks:
     def __init__(
         self, offset: int, stride: int, length: int, sums: Sequence[tuple[int, int]]
     ) -> None: ...
-    def around(self, start: int, stop: int) -> tuple[int, int]:
-        """Return what must be read for bytes `[start, stop)` of the blob: where in the pack, how much."""
+    def read(
+        self,
+        read: Callable[[int, int], bytes | memoryview | None],
+        start: int,
+        stop: int,
+        most: int,
+    ) -> bytes | memoryview | None:
+        """Return bytes `[start, stop)` of the blob, uncopied, when the chunks around them are as they were written.
 
-    def checked(self, data: bytes | memoryview, start: int, stop: int) -> bytes | memoryview:
-        """Return bytes `[start, stop)` of the blob, uncopied; `data` is what `around` says, as it was read.
-
-        ValueError names the first chunk that is not as it was written.
+        `read` gives bytes of the pack, by offset and length. None where it gives none, and where
+        more than `most` would have to be read. ValueError names the first chunk that is damaged.
         """
 
 def raw_blob(record: Buffer, pack: int, offset: int) -> bytes | None:

@@ -83,6 +83,22 @@ async def test_instances_that_are_read_together_count_each(data, ct):
     assert noted == {"1.2.3.1": (2, sizes[0] + sizes[2]), "1.2.3.2": (1, sizes[1])}
 
 
+async def test_of_those_at_hand_the_ones_that_were_read_count(data, ct):
+    archive = Archive.open(ArchiveSettings(data=data))
+    for at in range(3):
+        await archive.store(ct(f"1.2.3.4.{at}"), source="test")
+    objects = archive.objects("1.2.3")
+    whole = [b"".join(archive.dataset(stored)) for stored in objects]
+    runs = archive.datasets_at_hand(objects)
+    assert [b"".join(next(runs)) for _ in range(2)] == whole[:2]
+    runs.close()
+    assert [b"".join(run) for run in archive.datasets_at_hand(objects)] == whole
+    archive.close()
+    sizes = [len(each) for each in whole]
+    noted = [(each["reads"], each["bytes"]) for each in lines(data)]
+    assert [sum(each) for each in zip(*noted, strict=True)] == [8, 3 * sum(sizes) - sizes[2]]
+
+
 async def test_what_a_web_reader_gets_is_noted_too_and_nothing_when_there_is_no_log(data, ct):
     archive = Archive.open(ArchiveSettings(data=data, access_log_bytes=0))
     await archive.store(ct(), source="test")

@@ -348,6 +348,7 @@ def test_a_request_behind_the_last_response_keeps_its_data() -> None:
             pieces = Data(b"first", last=False), Data(b"last", last=True)
             for event in (_store(7), pieces[0], _response(1), pieces[1]):
                 association._take(event)
+            association._answer()  # as after all that came at once
             await responses
             message = await association.message()
             assert message is not None

@@ -220,7 +220,7 @@ def test_c28_an_instance_that_cannot_be_read_fails_alone(
             yield run
 
     monkeypatch.setattr(Archive, "dataset_runs", damaged)
-    monkeypatch.setattr(Archive, "datasets_at_hand", lambda *_: iter(()))
+    monkeypatch.setattr(Archive, "datasets_at_hand", lambda *_: (run for run in ()))
     query = identifier("STUDY", StudyInstanceUID=STUDY)
     answers = (
         move(node, "study", "THERE", query) if verb == "move" else get(node, "study", query, CT)[0]

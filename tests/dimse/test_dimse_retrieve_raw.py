@@ -206,6 +206,25 @@ def test_c30_what_is_under_way_at_a_cancel_is_waited_for(
 
 @pytest.mark.usefixtures("in_memory")
 @pytest.mark.parametrize("window", [(1, 2)])
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_c30_responses_that_come_together_count_each(
+    raw_get: Any, window: tuple[int, int], cancelled: bool
+) -> None:
+    requests = _stores(raw_get, window[1])
+    messages = [raw_get.message(_answer(request)) for request in requests]
+    if cancelled:
+        messages.append(raw_get.message(Command(field=CommandField.C_CANCEL, responded_to=9)))
+    raw_get.send(b"".join(messages))
+    if not cancelled:
+        (last,) = _stores(raw_get, 1)
+        raw_get.send(raw_get.message(_answer(last)))
+    final = _final(raw_get)
+    counted = (0xFE00, 1, 2) if cancelled else (0, None, 3)
+    assert (final.status, final.remaining, final.completed) == counted
+
+
+@pytest.mark.usefixtures("in_memory")
+@pytest.mark.parametrize("window", [(1, 2)])
 def test_c29_a_second_response_to_one_request_ends_the_association(
     raw_get: Any, window: tuple[int, int]
 ) -> None:

@@ -82,6 +82,20 @@ def test_damage_is_never_served(store, put, packs, noise):
         store.present.read(place)
 
 
+def test_several_are_read_when_they_are_asked_for(store, put, packs, noise):
+    data = noise(2 * STRIDE)
+    places = [put(data), put(data[::-1])]
+    assert [store.present.read(place) for place in places] == [data, data[::-1]]
+    each = store.present.each((place, 0, place.length) for place in places)
+    assert next(each) == data
+    (file,) = packs.glob("*.pack")
+    with file.open("r+b") as pack:
+        pack.seek(places[1].offset + places[1].size - 100)
+        pack.write(b"damage")
+    with pytest.raises(Corrupt, match="checksum"):
+        next(each)
+
+
 def test_what_is_known_of_a_blob_does_not_outlive_its_bytes(store, put, packs, noise):
     data = noise(STRIDE)
     place = put(data)

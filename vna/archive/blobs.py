@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from vna.archive.quarantine import Quarantine
@@ -213,7 +213,7 @@ class PresentReads:
     def read_each(self, wanted: Sequence[tuple[bytes, BlobPlace]]) -> Iterator[Piece]:
         """Return small blobs, each whole."""
         parts = ((place, 0, place.length) for _, place in wanted)
-        return iter(self._read_each(parts))
+        return iter(list(self._each(parts)))
 
     def read_spans(self, spans: Sequence[Span]) -> list[Piece]:
         """Return the bytes of spans."""
@@ -221,11 +221,15 @@ class PresentReads:
             case [span]:
                 return [self.read(span.digest, span.place, span.start, span.stop)]
             case _:
-                return self._read_each((span.place, span.start, span.stop) for span in spans)
+                return list(self.each_span(spans))
 
-    def _read_each(self, parts: Iterable[tuple[BlobPlace, int, int]]) -> list[Piece]:
+    def each_span(self, spans: Iterable[Span]) -> Generator[Piece]:
+        """Yield the bytes of spans, each read when it is asked for."""
+        return self._each((span.place, span.start, span.stop) for span in spans)
+
+    def _each(self, parts: Iterable[tuple[BlobPlace, int, int]]) -> Generator[Piece]:
         try:
-            return self._present.read_each(parts)
+            yield from self._present.each(parts)
         except (Corrupt, Unavailable):
             raise WouldWait from None
 

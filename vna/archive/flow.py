@@ -6,8 +6,8 @@ What is on a lower tier has threads of its own: nothing else waits while that do
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator, Sequence
+from contextlib import aclosing, closing, suppress
 from typing import Final, TypeAlias
 
 from vna.archive.blobs import BlobReads, PresentReads
@@ -53,6 +53,13 @@ class Flow:
             return self._here(items)
         except WouldWait:
             return None
+
+    def each_at_hand(self, several: Sequence[Sequence[Item]]) -> Generator[Run]:
+        """Yield the bytes of several, each read when it is asked for, up to the first not in memory."""
+        spans = (item for items in several for item in items if isinstance(item, Span))
+        with closing(self._present.each_span(spans)) as pieces, suppress(WouldWait):
+            for items in several:
+                yield [next(pieces) if isinstance(item, Span) else item for item in items]
 
     async def runs(self, batches: AsyncIterator[Iterable[Item]]) -> AsyncGenerator[Run, None]:
         """Yield the bytes of all items in order. Holds two runs, or one chunk of a blob.

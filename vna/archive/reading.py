@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from contextlib import aclosing, suppress
+from itertools import takewhile
 from typing import Concatenate, ParamSpec, TypeVar
 
-from vna.archive.flow import Flow, Run
+from vna.archive.flow import RUN, Flow, Run
 from vna.archive.lookup import StoredObject
 from vna.archive.offload import Offload
 from vna.archive.retrieve import BlockingRetrieval, Retrieval
@@ -60,29 +69,40 @@ class Reading:
         self._retrieval.note("dataset", stored, items)
         return self._retrieval.pieces(items)
 
-    def datasets_at_hand(self, objects: Sequence[StoredObject]) -> Iterator[Run]:
+    def datasets_at_hand(self, objects: Sequence[StoredObject]) -> Generator[Run]:
         """Yield data sets as received, each read when it is asked for.
 
         Ends before one that is not in memory, or longer than a run: ask for its runs. Belongs to
         the event loop.
         """
-        for stored, items in zip(objects, self._items_at_hand(objects), strict=False):
-            run = self._flow.at_hand(items)
-            if run is None:
-                return
-            self._present.note("dataset", stored, items)
-            yield run
+        short = list(takewhile(lambda stored: stored.length <= RUN, objects))
+        found = self._items_at_hand(short)
+        read = noted = 0
 
-    def _items_at_hand(self, objects: Sequence[StoredObject]) -> Iterator[list[Item]]:
-        """Yield what data sets are made of: looked up together, one by one where that cannot be."""
+        def note() -> None:
+            nonlocal noted
+            self._present.note_each("dataset", short[noted:read], found[noted:read])
+            noted = read
+
         try:
-            found = self._present.datasets(objects)
-        except (WouldWait, VnaError):  # what is wrong is told to who reads the runs
-            found = []
-        yield from found
+            for run in self._flow.each_at_hand(found):
+                read += 1
+                if read == len(found):
+                    note()
+                yield run
+        finally:
+            note()
+
+    def _items_at_hand(self, objects: Sequence[StoredObject]) -> list[list[Item]]:
+        """Return what data sets are made of: looked up together, one by one where that cannot be."""
+        # What is wrong is told to who reads the runs.
         with suppress(WouldWait, VnaError):
-            for stored in objects[len(found) :]:
-                yield self._present.dataset(stored)
+            return self._present.datasets(objects)
+        found = []
+        with suppress(WouldWait, VnaError):
+            for stored in objects:
+                found.append(self._present.dataset(stored))  # noqa: PERF401  # up to the first that is not
+        return found
 
     async def dataset_runs(self, stored: StoredObject) -> AsyncGenerator[Run, None]:
         """Yield the data set exactly as received, in runs of about 1 MiB, read a run ahead."""

@@ -97,7 +97,7 @@ class Retrieval:
             [_file_prefix(stored, prefix, ae_title), *dataset]
             for stored, (prefix, dataset) in zip(objects, self._parts(objects), strict=True)
         ]
-        self._note_each("dataset", objects, found)
+        self.note_each("dataset", objects, found)
         return found
 
     def _parts(self, objects: Sequence[StoredObject]) -> list[tuple[Piece, list[Item]]]:
@@ -233,7 +233,7 @@ class Retrieval:
         tier, size = _tier_and_size(items)
         self._served(kind, stored, tier, size)
 
-    def _note_each(
+    def note_each(
         self, kind: AccessKind, objects: Iterable[StoredObject], found: Iterable[Iterable[Item]]
     ) -> None:
         """Count as `note` does, for each object: those of a series in one step."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Final, TypeAlias
@@ -27,7 +27,7 @@ class Ahead:
         self._ready: tuple[StoredObject, Run] | None = None
         self._begun: tuple[StoredObject, Reading] | None = None
         self._due: deque[StoredObject] = deque()
-        self._runs: Iterator[Run] = iter(())
+        self._runs = archive.datasets_at_hand(())
         """Of those that are due."""
 
     def at_hand(self, waiting: deque[StoredObject], number: int) -> Run | None:
@@ -53,6 +53,7 @@ class Ahead:
 
     def _read(self, waiting: deque[StoredObject], number: int) -> Run | None:
         if not self._due or self._due[0] is not waiting[number]:
+            self._runs.close()
             self._due = deque(islice(waiting, number, number + TOGETHER))
             self._runs = self._archive.datasets_at_hand(list(self._due))
         self._due.popleft()
@@ -85,6 +86,7 @@ class Ahead:
         """Let go of what was begun and is not wanted any more."""
         self._ready = None
         self._due.clear()
+        self._runs.close()
         if self._begun is not None:
             (_, reading), self._begun = self._begun, None
             await _end(*reading)

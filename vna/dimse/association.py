@@ -98,7 +98,8 @@ class Association(asyncio.BufferedProtocol):
         self._reading = True
         self._writable: asyncio.Future[None] | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._answers: Callable[[Command], bool] | None = None
+        self._answers: Callable[[list[Command]], bool] | None = None
+        self._answered: list[Command] = []
         self._offer: Offer | None = None
         self._taker: Taker | None = None
         self._lost = ""
@@ -134,7 +135,9 @@ class Association(asyncio.BufferedProtocol):
                 event = self.machine.receive(kind, which, content)
                 if event is not None:
                     self._take(event)
+            self._answer()
         except ProtocolError as error:
+            self._answer()
             log.warning("%s: aborted, protocol error: %s", self.label, error)
             self.abort(UNEXPECTED_PDU, f"protocol error: {error}")
             return
@@ -153,7 +156,12 @@ class Association(asyncio.BufferedProtocol):
             self._take_data(event)
         elif isinstance(event, Message):
             self._take_message(event)
-        elif isinstance(event, pdu.Abort):
+        else:
+            self._answer()
+            self._take_control(event)
+
+    def _take_control(self, event: Event) -> None:
+        if isinstance(event, pdu.Abort):
             self._end(f"aborted by the peer (source {event.source}, reason {event.reason})")
             self.close()
         else:
@@ -170,8 +178,10 @@ class Association(asyncio.BufferedProtocol):
                 None  # the id is used anew; the C-CANCEL came too late for the last one
             )
         if self._answers is not None and command.is_response:
-            self._answer(command)
+            self._answered.append(command)
+            self._unread = command.has_data_set
             return
+        self._answer()
         self._inbox.append(message)
         # Who waits for responses is told at once; else a data set wakes the owner when it has come.
         if self._answers is not None or not command.has_data_set:
@@ -202,12 +212,14 @@ class Association(asyncio.BufferedProtocol):
         if data.last or self._held >= self._enough:
             self._wake()
 
-    def _answer(self, response: Command) -> None:
-        """Give a response to who takes them, here and now; wake the owner after the last one."""
+    def _answer(self) -> None:
+        """Give responses that came to who takes them, here and now; wake the owner after the last one."""
+        if not self._answered:
+            return
+        answered, self._answered = self._answered, []
         assert self._answers is not None, "asked before"
-        self._unread = response.has_data_set
         try:
-            if self._answers(response):
+            if self._answers(answered):
                 return
         except Exception as error:  # noqa: BLE001  # raised where the owner waits
             if self._waiter is not None and not self._waiter.done():
@@ -375,11 +387,12 @@ class Association(asyncio.BufferedProtocol):
         await self.skip_data()
         return message.command
 
-    async def responses(self, take: Callable[[Command], bool]) -> None:
+    async def responses(self, take: Callable[[list[Command]], bool]) -> None:
         """Give responses to `take` as they arrive, until it says that no other is due.
 
-        It is called where the transport hands over what came: nobody has to be woken between a
-        response and the next request. Raises AssociationLost, and what `take` raises.
+        It is called where the transport hands over what came, with all of them that came at once:
+        nobody has to be woken between a response and the next request. Raises AssociationLost, and
+        what `take` raises.
         """
         self._answers = take
         try:

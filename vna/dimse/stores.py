@@ -69,15 +69,17 @@ class Stores:
     ) -> None:
         """Send waiting instances from the left on, until one has no context or is not in memory.
 
-        Each leaves as the response arrives that makes room for it. One that was answered does not
+        Each leaves as responses arrive that make room for it. One that was answered does not
         wait any more: `done` is told its status, and says whether to go on. Returns when all that
         was sent is answered. Raises AssociationLost, and what `done` raises.
         """
         under_way: dict[int, StoredObject] = {}  # the first of those that wait, by message id
+        size = 0
 
         def send_more() -> None:
-            while (number := len(under_way)) < min(self._window, len(waiting)):
-                if sum(stored.length for stored in under_way.values()) >= AHEAD_BYTES:
+            nonlocal size
+            for number in range(len(under_way), min(self._window, len(waiting))):
+                if size >= AHEAD_BYTES:
                     return
                 stored = waiting[number]
                 context = self._context_of(stored)
@@ -86,14 +88,20 @@ class Stores:
                     return
                 self._send_run(context, stored, run)
                 under_way[self._message_id] = stored
+                size += stored.length
                 ahead.begin_nth(waiting, number + 1)
 
-        def answered(response: Command) -> bool:
-            stored = under_way.pop(response.responded_to or 0, None)
-            if stored is None:
-                self._association.no_response()
-            _take(waiting, stored)
-            if done(stored, status_of(response)):
+        def answered(responses: list[Command]) -> bool:
+            nonlocal size
+            goes_on = True
+            for response in responses:
+                stored = under_way.pop(response.responded_to or 0, None)
+                if stored is None:
+                    self._association.no_response()
+                size -= stored.length
+                _take(waiting, stored)
+                goes_on = done(stored, status_of(response)) and goes_on
+            if goes_on:
                 send_more()
             return bool(under_way)
 

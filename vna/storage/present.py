@@ -12,7 +12,7 @@ from vna.storage.format import pack_name
 from vna.storage.read import StoredRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from vna._native import Buffer, RawChunks
     from vna.storage.decoded import DecodedChunks
@@ -66,18 +66,19 @@ class PresentBlobs:
                 raise WouldWait
             return record.read(start, stop)
 
-    def read_each(self, parts: Iterable[Part]) -> list[Piece]:
-        """Return parts of blobs. A pack is pinned once for all that follow one another in it."""
-        found = []
+    def each(self, parts: Iterable[Part]) -> Generator[Piece]:
+        """Yield parts of blobs, each read when it is asked for.
+
+        A pack is pinned once for all that follow one another in it.
+        """
         for pack, run in groupby(parts, _pack_of):
             with reading(pack), self._packs.pin_open(pack) as source:
                 for place, start, stop in run:
                     raw = self._raw.get(place)
                     if raw is None:
-                        found.append(self.read(place, start, stop))
+                        yield self.read(place, start, stop)
                     else:
-                        found.append(_read_raw(source.read_present, place, raw, start, stop))
-        return found
+                        yield _read_raw(source.read_present, place, raw, start, stop)
 
     def read_some(self, place: BlobPlace, start: int, stop: int) -> Piece:
         """Return bytes of a blob from `start` on, in whole chunks: up to 1 MiB, at most to `stop`."""
@@ -97,18 +98,13 @@ def _pack_of(part: Part) -> PackId:
 
 def _read_raw(read: Read, place: BlobPlace, raw: RawChunks, start: int, stop: int) -> Piece:
     """Return bytes `[start, stop)`: `read` gives their chunks in one go, and each is checked."""
-    if start == stop:
-        return b""
-    offset, length = raw.around(start, stop)
-    if length > _MOST:
-        raise WouldWait
-    data = read(offset, length)
-    if data is None:
-        raise WouldWait
     try:
-        return raw.checked(data, start, stop)
+        data = raw.read(read, start, stop, _MOST)
     except ValueError as error:
         raise Corrupt(f"pack {pack_name(place.pack)} at {place.offset}: {error}") from None
+    if data is None:
+        raise WouldWait
+    return data
 
 
 class _Present:

@@ -221,37 +221,44 @@ impl RawChunks {
         }))
     }
 
-    fn around(&self, start: u64, stop: u64) -> (u64, u64) {
-        let range = self.0.around(start, stop);
-        (self.0.offset + range.start, range.end - range.start)
-    }
-
-    fn checked<'py>(
+    fn read<'py>(
         &self,
-        data: Bound<'py, PyAny>,
+        read: &Bound<'py, PyAny>,
         start: u64,
         stop: u64,
-    ) -> PyResult<Bound<'py, PyAny>> {
+        most: u64,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = read.py();
+        if start >= stop {
+            return Ok(Some(PyBytes::new(py, b"").into_any()));
+        }
+        let range = self.0.around(start, stop);
+        let size = range.end - range.start;
+        if size > most {
+            return Ok(None);
+        }
+        let data = read.call1((self.0.offset + range.start, size))?;
+        if data.is_none() {
+            return Ok(None);
+        }
         let held = data.extract::<Bytes>()?;
-        let (bytes, range) = (held.as_slice(), self.0.around(start, stop));
-        if bytes.len() as u64 != range.end - range.start {
+        let bytes = held.as_slice();
+        if bytes.len() as u64 != size {
             return Err(PyValueError::new_err("not what was to be read"));
         }
-        let damaged = hashed(data.py(), bytes.len(), || {
-            self.0.damaged(range.start, bytes)
-        });
+        let damaged = hashed(py, bytes.len(), || self.0.damaged(range.start, bytes));
         if let Some(chunk) = damaged {
             return Err(PyValueError::new_err(format!(
                 "chunk {chunk}: checksum mismatch"
             )));
         }
-        let length = usize::try_from(stop.saturating_sub(start))?;
+        let length = usize::try_from(stop - start)?;
         if length == bytes.len() {
-            return Ok(data);
+            return Ok(Some(data));
         }
         let from = usize::try_from(start.saturating_sub(range.start))?;
         let view = PyMemoryView::from(&data)?;
-        part(&view, from..from.saturating_add(length))
+        part(&view, from..from.saturating_add(length)).map(Some)
     }
 }
 
