@@ -69,7 +69,10 @@ def make_app(
 def _dicomweb(prefix: str) -> list[web.RouteDef]:
     study, series, instance = (prefix + path for path in (STUDY, SERIES, INSTANCE))
     return [
-        # Asked for most, found first
+        # STOW-RS: found first, as most of what is read comes here only if it has to wait (prompt.py)
+        web.post(f"{prefix}/studies", store),
+        web.post(study, store),
+        # Of the others asked for most
         web.get(f"{instance}/frames/{{frames}}", retrieve_frames),
         web.get(instance, retrieve_instance),
         # QIDO-RS
@@ -79,9 +82,6 @@ def _dicomweb(prefix: str) -> list[web.RouteDef]:
         web.get(f"{study}/series", search(Level.SERIES)),
         web.get(f"{study}/instances", search(Level.INSTANCE)),
         web.get(f"{series}/instances", search(Level.INSTANCE)),
-        # STOW-RS
-        web.post(f"{prefix}/studies", store),
-        web.post(study, store),
         # WADO-RS
         web.get(study, retrieve),
         web.get(series, retrieve),

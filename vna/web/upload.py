@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from aiohttp import HttpVersion11, hdrs, web
@@ -46,10 +47,15 @@ Posted: TypeAlias = tuple[RawRequestMessage, int, int]
 def posted(data: bytes) -> Posted | None:
     """Return the POST that `data` begins with: its whole head, and nothing special about it."""
     end = data.find(b"\r\n\r\n", 0, MOST_HEAD)
-    line = _POST.match(data)
-    if line is None or end < line.end():
+    return None if end < 0 else _posted(data[:end])
+
+
+@lru_cache(maxsize=256)  # a client sends the same one each time, but for the length perhaps
+def _posted(head: bytes) -> Posted | None:
+    line = _POST.match(head)
+    if line is None:
         return None
-    fields = header_fields(data[line.end() : end], _FIELDS)
+    fields = header_fields(head[line.end() :], _FIELDS)
     if fields is None or not _LENGTH.fullmatch(fields.get(hdrs.CONTENT_LENGTH, "")):
         return None
     path = line[1].decode()
@@ -65,7 +71,7 @@ def posted(data: bytes) -> Posted | None:
         chunked=False,
         url=URL.build(path=path, encoded=True),
     )
-    return message, end + 4, int(fields[hdrs.CONTENT_LENGTH])
+    return message, len(head) + 4, int(fields[hdrs.CONTENT_LENGTH])
 
 
 class Upload:
@@ -100,18 +106,22 @@ class Upload:
             self._held += len(piece)
         self._wake()
 
-    async def readchunk(self) -> tuple[Buffer, bool]:
-        """Return the next piece, empty at the end of the body; what else aiohttp's returns is False."""
-        while not self._pieces:
+    def at_hand(self) -> Buffer | None:
+        """Return the next piece, empty at the end of the body; None where that has still to come."""
+        if not self._pieces:
             if self._error is not None:
                 raise self._error
-            if not self.left:
-                return b"", False
-            await self._more()
+            return None if self.left else b""
         piece = self._pieces.popleft()
         self._held -= len(piece)
         if self._held * 2 <= AHEAD_BYTES:
             self._receiver.go_on()
+        return piece
+
+    async def readchunk(self) -> tuple[Buffer, bool]:
+        """Return the next piece, empty at the end of the body; what else aiohttp's returns is False."""
+        while (piece := self.at_hand()) is None:
+            await self._more()
         return piece, False
 
     async def readany(self) -> Buffer:

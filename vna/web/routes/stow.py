@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from http import HTTPStatus
+from typing import cast
 
 import msgspec
-from aiohttp import web
+from aiohttp import StreamReader, web
 from multidict import CIMultiDict
 
 from vna.errors import Invalid, VnaError
@@ -21,12 +22,13 @@ from vna.web.answer import Answer
 from vna.web.context import ARCHIVE, SETTINGS
 from vna.web.intake import Intake
 from vna.web.media import DICOM, DICOM_JSON
-from vna.web.multipart import MultipartReader
+from vna.web.multipart import Buffer, MultipartReader
 from vna.web.nativexml import native_xml
 from vna.web.negotiation import MediaRange, choose_model, parse_media
 from vna.web.problems import RETRY_AFTER_S, TooLarge, TooSlow, WrongMediaType
 from vna.web.settings import WebSettings
 from vna.web.storereport import Fate, overall_status, report
+from vna.web.upload import Upload
 
 __all__ = ["store"]
 
@@ -86,14 +88,14 @@ async def _take_in(
     return None
 
 
-async def _single(body: AsyncIterator[bytes], intake: Intake) -> None:
+async def _single(body: AsyncIterator[Buffer], intake: Intake) -> None:
     await intake.begin({})
     async for piece in body:
         await intake.write(piece)
     intake.end()
 
 
-async def _parts(body: AsyncIterator[bytes], boundary: str, intake: Intake) -> None:
+async def _parts(body: AsyncIterator[Buffer], boundary: str, intake: Intake) -> None:
     reader = MultipartReader(boundary)
     async for piece in body:
         for event in reader.feed(piece):
@@ -107,19 +109,22 @@ async def _parts(body: AsyncIterator[bytes], boundary: str, intake: Intake) -> N
     reader.close()
 
 
-async def _body(request: web.Request, settings: WebSettings) -> AsyncIterator[bytes]:
+async def _body(request: web.Request, settings: WebSettings) -> AsyncIterator[Buffer]:
     """Yield the body as it arrives. Raises TooLarge, TooSlow, and Invalid where it breaks off."""
     limit, taken = settings.max_body_bytes, 0
     # What is read from the socket at once need not be run together with what follows, as `readany`
     # does; the chunks of a chunked body may be so short that it pays.
     as_it_comes = request.content_length is not None
+    content = cast("StreamReader | Upload", request.content)
     while True:
         try:
-            async with asyncio.timeout(settings.read_timeout_s):
-                if as_it_comes:
-                    piece, _ = await request.content.readchunk()
-                else:
-                    piece = await request.content.readany()
+            piece = content.at_hand() if isinstance(content, Upload) else None
+            if piece is None:
+                async with asyncio.timeout(settings.read_timeout_s):
+                    if as_it_comes:
+                        piece, _ = await content.readchunk()
+                    else:
+                        piece = await content.readany()
         except TimeoutError:
             raise TooSlow(
                 f"nothing of the body arrived for {settings.read_timeout_s:g} s"
