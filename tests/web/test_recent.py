@@ -7,6 +7,7 @@ import pytest
 from vna.archive.offload import Offload
 from vna.index import Reader
 from vna.types import Level
+from vna.web.prompt import PromptAnswers
 
 INSTANCE = "/studies/1.2.3/series/1.2.3.1/instances/1.2.3.1.1"
 OLD, NEW = b"old!" * 128, b"new!" * 128
@@ -26,6 +27,39 @@ async def test_a_change_is_seen_by_the_next_request(front, ct, resource):
         assert answer.headers.get("ETag") != first[0].headers.get("ETag") or resource == ""
     await front.archive.delete(Level.STUDY, "1.2.3", "test")
     await front.problem(path, 410)
+
+
+@pytest.mark.parametrize("accept", ["application/octet-stream", "multipart/related"])
+async def test_who_asks_again_is_answered_with_the_same_while_the_index_stands(
+    front, ct, monkeypatch, accept
+):
+    made, asked = [], PromptAnswers._asked
+    monkeypatch.setattr(PromptAnswers, "_asked", lambda *args: made.append(args) or asked(*args))
+    path = f"{INSTANCE}/frames/1"
+    await front.stow([ct(frames=[OLD])])
+    answers = [await front.get(path, accept) for _ in range(4)]
+    assert len(made) == 1
+    assert all(OLD in answer.body for answer in answers)
+    assert len({answer.headers["X-Request-Id"] for answer in answers}) == 4
+    await front.get(f"{path}?accept=*/*", accept)
+    await front.get(path, accept, Origin="https://viewer.example")
+    assert len(made) == 3
+    await front.stow([ct("1.2.3.1.2")])
+    assert OLD in (await front.get(path, accept)).body
+    assert len(made) == 4
+
+
+async def test_damage_is_met_by_who_asks_again(front, ct, tmp_path):
+    path = f"{INSTANCE}/frames/1"
+    await front.stow([ct(frames=[OLD])])
+    for _ in range(3):
+        assert OLD in (await front.get(path)).body
+    (pack,) = (tmp_path / "data/packs").glob("*.pack")
+    content = pack.read_bytes()
+    with pack.open("r+b") as file:
+        file.seek(content.index(OLD))
+        file.write(b"rust")
+    await front.problem(path, 500)
 
 
 async def test_who_reads_on_needs_no_transaction(front, ct, monkeypatch):

@@ -40,6 +40,7 @@ from vna.archive.lookup import StoredObject
 from vna.archive.movement import Moved
 from vna.archive.pace import Background, Pace, Stopped
 from vna.archive.patient import PatientStudy
+from vna.archive.prompt import Read
 from vna.archive.purge import Purged, RetentionSettings
 from vna.archive.quarantine import LostBlob
 from vna.archive.query import PlannedQuery
@@ -75,6 +76,7 @@ __all__ = [
     "PatientStudy",
     "PlannedQuery",
     "Purged",
+    "Read",
     "Rebuilt",
     "Restored",
     "RestoredBackup",

@@ -173,7 +173,7 @@ class Archive(Reading, Keeping):
         self._near = BlockingRetrieval(near, lookup, self._access, MAX_EXPANDED_BYTES)
         self._flow = Flow(blobs, present, self._offload, self._far)
         held = Held(present, PromptLookup(recent, self._glances), self._access)
-        self.prompt = PromptArchive(held, self._flow, self._plan, self._glances)
+        self.prompt = PromptArchive(held, self._flow, self._plan, self._glances, self._index)
         """What can be read without waiting."""
 
     @classmethod

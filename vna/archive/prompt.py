@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Concatenate, NoReturn, ParamSpec, TypeVar
+from typing import Concatenate, NoReturn, ParamSpec, TypeAlias, TypeVar
 
 from vna.archive.access import AccessKind, AccessLog
 from vna.archive.flow import Flow, Run
@@ -13,12 +13,16 @@ from vna.archive.query import PlannedQuery
 from vna.archive.retrieve import Blobs, Retrieval
 from vna.archive.spans import Item
 from vna.errors import WouldWait
+from vna.index import Index
 from vna.types import Match, Query
 
-__all__ = ["Held", "PromptArchive"]
+__all__ = ["Held", "PromptArchive", "Read"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+Read: TypeAlias = tuple[AccessKind, StoredObject, int, int, int]
+"""What was read of an object: the tier, how many bytes, in how many reads."""
 
 
 class PromptArchive:
@@ -36,11 +40,13 @@ class PromptArchive:
         flow: Flow,
         plan: Callable[[Query], PlannedQuery],
         glances: Glances,
+        index: Index,
     ) -> None:
         self._retrieval = retrieval
         self._flow = flow
         self._plan = plan
         self._glances = glances
+        self._index = index
         self._planned: list[PlannedQuery] = []
 
     async def soon(
@@ -63,6 +69,20 @@ class PromptArchive:
     def retrieval(self) -> Retrieval:
         """Finds what is at hand, and raises WouldWait for all else."""
         return self._retrieval
+
+    @property
+    def generation(self) -> int | None:
+        """A number that every change of the index raises; None for a moment while it is remapped."""
+        return self._index.generation
+
+    @property
+    def held(self) -> tuple[Read, ...]:
+        """The reads that are to be noted."""
+        return tuple(self._retrieval.held)
+
+    def hold(self, reads: Sequence[Read]) -> None:
+        """Have reads noted that were made before, and are made again."""
+        self._retrieval.held += reads
 
     def at_hand(self, items: Sequence[Item]) -> Run | None:
         """Return the bytes of a few small items; None where that has to wait."""
@@ -104,7 +124,7 @@ class Held(Retrieval):
 
     def __init__(self, blobs: Blobs, lookup: Lookup, access: AccessLog) -> None:
         super().__init__(blobs, lookup, access)
-        self.held: list[tuple[AccessKind, StoredObject, int, int, int]] = []
+        self.held: list[Read] = []
 
     def settle(self) -> None:
         """Note what is held."""

@@ -17,7 +17,7 @@ from aiohttp import HttpVersion11, hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 from yarl import URL
 
-from vna.archive import Retrieval
+from vna.archive import Read, Retrieval, Span
 from vna.errors import WouldWait
 from vna.types import Level
 from vna.web.addresses import Addresses
@@ -40,6 +40,11 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 MOST: Final = 4096
 """Bytes of a request that is looked at here."""
+
+MOST_KNOWN: Final = 4096
+"""Requests of which it is remembered what they were answered with."""
+BRIEF: Final = 1024
+"""Bytes of such an answer, beside those that are read each time."""
 
 Made: TypeAlias = Callable[[Retrieval, Asked], Reply | web.Response]
 
@@ -107,6 +112,20 @@ class _Route(NamedTuple):
     made: Made | None
 
 
+class _Known(NamedTuple):
+    """What a request was answered with: the same one is again, while the index is of that generation.
+
+    Only what its bytes are made of: they are read and checked each time. A boundary in it was drawn
+    after they were stored, as it must be.
+    """
+
+    generation: int
+    query: str
+    headers: CIMultiDictProxy[str]
+    reply: Reply
+    reads: tuple[Read, ...]
+
+
 class _Path(dict[str, str]):
     """The names in a path, and the route that it matched."""
 
@@ -160,6 +179,7 @@ class PromptAnswers:
         self._clock = app[CLOCK]
         self._ids = app[REQUEST_IDS]
         self._requests = app[REQUESTS]
+        self._known: dict[str, _Known] = {}
         self._routes: list[_Route] = []
         # Other middleware would be passed by; what is stored in zstd may leave in it, by a thread.
         if list(app.middlewares) == [around] and not archive.keeps_zstd:
@@ -199,8 +219,8 @@ class PromptAnswers:
                 )
                 status, message = _served(cast("web.Request", lean), route.handler)
             else:
-                asked = self._asked(names, request, transport)
-                status, message = self._made(route.made, asked, request_id)
+                reply = self._reply(route.made, names, request, transport)
+                status, message = self._message(reply, request[2], request_id)
         except Exception:  # noqa: BLE001  # loop boundary: aiohttp's way meets it again, and tells
             self._archive.forget()
             return None
@@ -225,14 +245,48 @@ class PromptAnswers:
             self._clock.token(16).hex(),
         )
 
-    def _made(self, made: Made, asked: Asked, request_id: str) -> tuple[int, list[Buffer]]:
-        """Answer with what `made` returns: what a handler and `Answer` do with it, in fewer steps."""
-        reply = made(self._archive.retrieval, asked)
-        if not isinstance(reply, Reply) or (run := self._archive.at_hand(reply.items)) is None:
+    def _reply(
+        self,
+        made: Made,
+        names: Mapping[str, str],
+        request: Plain,
+        transport: asyncio.BaseTransport | None,
+    ) -> Reply:
+        """Return what `made` returns, or has returned to the same request."""
+        path, query, headers = request
+        generation = self._archive.generation
+        known = self._known.get(path)
+        if (
+            known is not None
+            and known.generation == generation
+            and known.headers is headers
+            and known.query == query
+        ):
+            self._archive.hold(known.reads)
+            return known.reply
+        reply = made(self._archive.retrieval, self._asked(names, request, transport))
+        if not isinstance(reply, Reply):
+            raise WouldWait
+        if generation is not None and _is_brief(reply):
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[path] = _Known(generation, query, headers, reply, self._archive.held)
+        return reply
+
+    def _message(
+        self, reply: Reply, asked: Mapping[str, str], request_id: str
+    ) -> tuple[int, list[Buffer]]:
+        """Return status and message of a reply: what a handler and `Answer` do, in fewer steps."""
+        run = self._archive.at_hand(reply.items)
+        if run is None:
             raise WouldWait
         fields = {**reply.headers, hdrs.CONTENT_TYPE: reply.content_type}
-        add_defaults(fields, request_id, asked.headers, self._settings)
+        add_defaults(fields, request_id, asked, self._settings)
         return reply.status, [head_of(reply.status, fields, sum(map(len, run))), *run]
+
+
+def _is_brief(reply: Reply) -> bool:
+    return sum([len(item) for item in reply.items if not isinstance(item, Span)]) <= BRIEF
 
 
 def _pattern(route: web.AbstractRoute) -> re.Pattern[str]:
