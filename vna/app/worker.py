@@ -21,13 +21,13 @@ import uvloop
 from aiohttp import web
 
 from vna.app.order import READY, decode_order
-from vna.app.sockets import BACKLOG, Listeners
+from vna.app.sockets import Listeners
 from vna.archive import Archive
 from vna.config import Config, validate
 from vna.dimse import DimseServer, serve
 from vna.errors import VnaError
 from vna.observe import metrics, start_logging
-from vna.web import make_app, make_runner, requests_under_way
+from vna.web import SharedSite, make_app, make_runner, requests_under_way
 
 __all__ = ["main"]
 
@@ -85,7 +85,7 @@ class Worker:
         app = make_app(self._archive, self._config.web, self._ready)
         runner = make_runner(app, self._config.process.drain_s)
         await runner.setup()
-        await web.SockSite(runner, self._listeners.http, backlog=BACKLOG).start()
+        await SharedSite(runner, self._listeners.http, self._others_first).start()
         self._serving = True
         sys.stdout.buffer.write(READY)
         sys.stdout.buffer.flush()
@@ -128,6 +128,11 @@ class Worker:
             elif self._state == "full":
                 log.warning("there is room for new objects again")
             self._state = health.state
+
+    def _others_first(self) -> bool:
+        """Whether another worker has fewer connections of HTTP."""
+        workers = range(1, self._config.process.worker_count + 1)
+        return metrics.HTTP_CONNECTIONS.fewest(workers) < metrics.HTTP_CONNECTIONS.here()
 
     def _ready(self) -> bool:
         """Whether both fronts accept."""

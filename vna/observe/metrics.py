@@ -140,6 +140,7 @@ HTTP_SECONDS: Final = _histogram(
     SECONDS,
     route=ROUTES,
 )
+HTTP_CONNECTIONS: Final = _gauge("vna_http_connections", "Connections to the HTTP port.")
 HTTP_NOW: Final = _gauge("vna_http_requests", "Requests under way.")
 
 # commit -------------------------------------------------------------------------------------------

@@ -13,8 +13,9 @@ import os
 import threading
 from array import array
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
+from math import inf
 from typing import TypeAlias, TypeVar
 
 from vna.errors import Unavailable
@@ -95,6 +96,15 @@ class Gauge(_Counted):
     def set(self, value: float, *values: str) -> None:
         """Say what the number is now. Any thread."""
         self._registry.cells[self.place(values)] = value
+
+    def here(self, *values: str) -> float:
+        """Return what the number is in this process."""
+        return self._registry.cells[self.place(values)]
+
+    def fewest(self, processes: Iterable[int], *values: str) -> float:
+        """Return the least that the number is in these processes; infinite in none."""
+        rows, place = self._registry.rows, self.place(values)
+        return min((rows[process][place] for process in processes), default=inf)
 
 
 class Histogram(_Counted):

@@ -14,5 +14,6 @@ that STOW-RS stores like C-STORE and QIDO-RS finds what C-FIND finds.
 
 from vna.web.app import make_app, make_runner, requests_under_way
 from vna.web.settings import WebSettings
+from vna.web.site import SharedSite
 
-__all__ = ["WebSettings", "make_app", "make_runner", "requests_under_way"]
+__all__ = ["SharedSite", "WebSettings", "make_app", "make_runner", "requests_under_way"]

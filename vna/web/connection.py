@@ -9,6 +9,7 @@ from aiohttp import StreamReader, web
 from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
+from vna.observe import metrics
 from vna.web.prompt import PromptAnswers, plain
 from vna.web.upload import Heads, Receiver, Upload
 
@@ -28,6 +29,21 @@ class PromptServer(web.Server):
         )
         self._answers = answers
         self._heads: Heads | None = None
+        self._open = 0
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """Count a connection."""
+        super().connection_made(handler, transport)
+        self._count(1)
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        """Count it no more."""
+        super().connection_lost(handler, exc)
+        self._count(-1)
+
+    def _count(self, more: int) -> None:
+        self._open += more
+        metrics.HTTP_CONNECTIONS.set(self._open)
 
     def __call__(self) -> RequestHandler:
         """Return a new connection."""
