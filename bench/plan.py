@@ -11,8 +11,8 @@ STOCK = Stock(run=1, modality="CT", studies=3, instances=500)
 FAR = Stock(run=2, modality="FAR", studies=1, instances=1)
 
 EVERYTHING = ("vna", "orthanc")
-DIRECT, TIERING = "vna-direct", "vna-tiering"
-ARCHIVES = (*EVERYTHING, DIRECT)
+CACHED, TIERING = "vna-cached", "vna-tiering"
+ARCHIVES = (*EVERYTHING, CACHED)
 RECEIVERS = (*ARCHIVES, "storescp", "pynetdicom", "dcmqrscp", "floor")
 WEB = (*ARCHIVES, "nginx", "vna-1")
 RETRIEVERS = (*ARCHIVES, "dcmqrscp")

@@ -19,9 +19,9 @@ class Appender:
     """A thread that writes the end of one file, and syncs it. It ends with this object.
 
     `fd` is the file; `direct` the same file opened with O_DIRECT, or `fd` again. Both stay open
-    until `wait` has returned.
+    until `wait` has returned. What is written directly to this `pack` stays in `fresh` for a while.
     """
-    def __init__(self, fd: int, direct: int) -> None: ...
+    def __init__(self, fd: int, direct: int, fresh: Fresh | None = None, pack: int = 0) -> None: ...
     def start(self, offset: int, parts: Sequence[Buffer]) -> None:
         """Begin to write parts at `offset`, where the last ones ended, then fdatasync(2).
 
@@ -78,14 +78,15 @@ def answer_now(descriptor: int, data: bytes) -> int:
     0 where nothing can be sent, for whatever reason: whoever owns the descriptor will find it out.
     """
 
-class PresentFile:
-    """An open file, as far as the page cache has it. The descriptor stays its owner's.
+class CachedFile:
+    """An open file, and the memory before it. The descriptor stays its owner's.
 
-    It is asked only for what is synced, and with that all before it.
+    Of a pack that workers append to, `fresh` may have what was appended last. Else it is asked
+    only for what is synced, and with that all before it.
     """
-    def __init__(self, descriptor: int) -> None: ...
-    def read(self, offset: int, length: int) -> bytes | memoryview | None:
-        """Return `length` bytes from `offset` on if the page cache has them all, else None.
+    def __init__(self, descriptor: int, fresh: Fresh | None = None, pack: int = 0) -> None: ...
+    def present(self, offset: int, length: int) -> bytes | memoryview | None:
+        """Return `length` bytes from `offset` on if they are all in memory, else None.
 
         Never waits for a disk. None also where the file ends before, where its file system cannot
         tell, and for more than 16 MiB. Raises OSError.
@@ -93,7 +94,30 @@ class PresentFile:
         What returns may be a view of the page cache itself, where it has 64 KiB or more and lies
         some megabytes before something that was asked for. It is in memory now: look at it at once.
         Later that may wait for the disk, and kills the process if the disk fails, which a write(2)
-        of it only reports.
+        of it only reports. A view of `fresh` stays as it is; let it go soon.
+        """
+
+    def read(self, offset: int, length: int) -> memoryview | None:
+        """Return `length` bytes from `offset` on, from the page cache or the disk; may wait for it.
+
+        The first time that it must be the disk nothing comes into the page cache, the second time
+        it does. None where the file ends before, for less than 64 KiB, and for more than 16 MiB.
+        Raises OSError.
+        """
+
+class Fresh:
+    """What was appended last to packs, in memory that the workers of an archive share."""
+    def __init__(self, descriptor: int, worker: int) -> None:
+        """Map the memory of a descriptor; it may be closed then. Workers count from 0.
+
+        What a process with the same number has left, that has ended, is settled. Raises OSError.
+        """
+
+    @staticmethod
+    def create(length: int, workers: int, tray_length: int) -> int:
+        """Make memory for `length` bytes, in parts of whole pages; return its descriptor.
+
+        Raises OSError, and ValueError for parts of another length.
         """
 
 def populate(address: int, length: int) -> int:

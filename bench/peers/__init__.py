@@ -6,13 +6,13 @@ from peers.nginx import Nginx
 from peers.orthanc import Orthanc, OrthancStock
 from peers.pynetdicom import Pynetdicom
 from peers.server import Server
-from peers.vna import Vna, VnaDirect, VnaOneWorker, VnaTiering
+from peers.vna import Vna, VnaCached, VnaOneWorker, VnaTiering
 
 __all__ = ["PEERS", "Server"]
 
 PEERS: tuple[type[Server], ...] = (
     Vna,
-    VnaDirect,
+    VnaCached,
     Orthanc,
     OrthancStock,
     Storescp,

@@ -49,12 +49,12 @@ class VnaOneWorker(Vna):
     workers = 1
 
 
-class VnaDirect(Vna):
-    name = "vna-direct"
-    what = "this archive, storing past the page cache"
+class VnaCached(Vna):
+    name = "vna-cached"
+    what = "this archive, storing through the page cache"
 
     def settings(self) -> str:
-        return f"{super().settings()}[archive]\ndirect_writes = true\n"
+        return f"{super().settings()}[archive]\ndirect_writes = false\n"
 
 
 class VnaTiering(Vna):

@@ -18,7 +18,8 @@ READY = b"ready\n"
 class Order(msgspec.Struct, frozen=True):
     """A process's number, the settings as a document, the descriptors of the listeners.
 
-    `metrics` is that of the memory for metrics; the process counts in the row of its number.
+    `metrics` is that of the memory for metrics; the process counts in the row of its number. `fresh`
+    is that of the memory for what workers stored last, if there is any.
     """
 
     number: int
@@ -26,6 +27,7 @@ class Order(msgspec.Struct, frozen=True):
     dimse: int
     http: int
     metrics: int
+    fresh: int | None
 
 
 def encode_order(order: Order) -> bytes:

@@ -15,12 +15,13 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from vna.app.lock import serving
 from vna.app.notify import notify
 from vna.app.order import READY, Order, encode_order
 from vna.app.sockets import Listeners, bind
-from vna.archive import Archive, ArchiveSettings
+from vna.archive import Archive, ArchiveSettings, share_fresh
 from vna.config import Config
 from vna.errors import Busy, Unavailable, VnaError
 from vna.observe import metrics, start_logging
@@ -59,7 +60,9 @@ def run(config: Config, announce: Callable[[Listeners], None]) -> None:
         listeners = bind(config.listen)
         try:
             settled = recover(config.archive)
-            shared = share_metrics(config)
+            shared = Shared(
+                share_metrics(config), share_fresh(config.archive, config.process.worker_count)
+            )
             asyncio.run(Supervisor(config, listeners, announce, shared, settled=settled).run())
         finally:
             listeners.close()
@@ -94,6 +97,19 @@ def recover(settings: ArchiveSettings) -> bool:
     return True
 
 
+@dataclass(frozen=True)
+class Shared:
+    """Descriptors of the memory that processes share: for metrics, for what workers stored last."""
+
+    metrics: int
+    fresh: int | None
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """Those there are."""
+        return (self.metrics,) if self.fresh is None else (self.metrics, self.fresh)
+
+
 class Supervisor:
     """Starts, watches, replaces and stops the workers."""
 
@@ -102,7 +118,7 @@ class Supervisor:
         config: Config,
         listeners: Listeners,
         announce: Callable[[Listeners], None],
-        shared: int,
+        shared: Shared,
         *,
         settled: bool,
     ) -> None:
@@ -196,7 +212,9 @@ class Supervisor:
             stdin=PIPE,
             stdout=PIPE,
             # What holds a listener keeps its port: a process that does not serve gets none.
-            pass_fds=(self._shared, dimse, http) if serves else (self._shared,),
+            pass_fds=(*self._shared.descriptors, dimse, http)
+            if serves
+            else (self._shared.metrics,),
             process_group=0,  # a Ctrl-C in the terminal reaches the supervisor alone
         )
         assert process.stdin is not None
@@ -205,7 +223,8 @@ class Supervisor:
         metrics.PROCESS_STARTS.add("worker" if serves else "background")
         if self._stopping.is_set():
             process.terminate()
-        order = Order(number, self._config.document(), dimse, http, self._shared)
+        shared = self._shared
+        order = Order(number, self._config.document(), dimse, http, shared.metrics, shared.fresh)
         process.stdin.write(encode_order(order))
         # Nothing waits for the pipe to drain: a worker that is dead already shows by its end.
         if await process.stdout.readline() == READY:

@@ -22,7 +22,7 @@ from aiohttp import web
 
 from vna.app.order import READY, decode_order
 from vna.app.sockets import Listeners
-from vna.archive import Archive
+from vna.archive import Archive, fresh_of
 from vna.config import Config, validate
 from vna.dimse import DimseServer, serve
 from vna.errors import VnaError
@@ -49,7 +49,7 @@ def main() -> int:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
-        archive = Archive.open(config.archive)
+        archive = Archive.open(config.archive, fresh=fresh_of(order.fresh, order.number - 1))
     except VnaError as error:
         log.error("the archive cannot be opened: %s", error)  # noqa: TRY400  # its text says it all
         return 1

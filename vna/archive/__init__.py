@@ -30,6 +30,7 @@ from vna.archive.check import CheckReport, Damage
 from vna.archive.compact import Compacted, CompactionSettings, Victim
 from vna.archive.facts import SeriesFacts, TierFacts
 from vna.archive.flow import Run
+from vna.archive.fresh import fresh_of, share_fresh
 from vna.archive.from_backup import RestoredBackup, restore_backup
 from vna.archive.history import History
 from vna.archive.ingest import Identified, Ingest, Stored
@@ -96,8 +97,10 @@ __all__ = [
     "TierState",
     "Victim",
     "cut_items",
+    "fresh_of",
     "leaving",
     "moment_of",
     "rebuild_index",
     "restore_backup",
+    "share_fresh",
 ]

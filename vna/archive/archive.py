@@ -41,13 +41,13 @@ from vna.archive.restore import Restored, restore
 from vna.archive.retrieve import BlockingRetrieval, Retrieval
 from vna.archive.settings import ArchiveSettings
 from vna.archive.space import Space
-from vna.archive.tiers import open_tiers
+from vna.archive.tiers import Tiers, open_tiers
 from vna.archive.turnstile import Turnstile
 from vna.clock import Clock, SystemClock
 from vna.dicom.keys import keys_of
 from vna.errors import Deleted, Invalid, NotFound, Unavailable, VnaError, WouldWait
 from vna.index import Change, Counts, Index
-from vna.storage import BlobStore, HotTier
+from vna.storage import BlobStore, DirectoryTier, Fresh, HotTier
 from vna.types import DeleteCommit, Level, Match, Query
 
 __all__ = ["Archive", "Health", "Load", "Stats"]
@@ -111,7 +111,7 @@ class Archive(Reading, Keeping):
         identity: Identity,
         clock: Clock,
         hold: Hold,
-        tier: HotTier | None = None,
+        tiers: Tiers,
     ) -> None:
         self.identity = identity
         self._data = settings.data
@@ -123,14 +123,7 @@ class Archive(Reading, Keeping):
         """Whether chunks may be stored in zstd, and `zstd_runs` has something to gain."""
         self._clock = clock
         self._hold = hold
-        self._tiers = open_tiers(
-            settings.data,
-            settings.tiers,
-            settings.cache_bytes,
-            clock,
-            tier,
-            direct=settings.direct_writes,
-        )
+        self._tiers = tiers
         self._store = BlobStore(
             settings.storage(identity), self._tiers.hot, clock, self._tiers.lower
         )
@@ -178,12 +171,18 @@ class Archive(Reading, Keeping):
 
     @classmethod
     def open(
-        cls, settings: ArchiveSettings, *, clock: Clock | None = None, tier: HotTier | None = None
+        cls,
+        settings: ArchiveSettings,
+        *,
+        clock: Clock | None = None,
+        tier: HotTier | None = None,
+        fresh: Fresh | None = None,
     ) -> Self:
         """Open the archive at `settings.data`, making it when there is none.
 
-        Packs are in its folder `packs`, or on `tier`. Raises Invalid when the folder is not an
-        archive of this format, Unavailable when it cannot be used, or its index is being rebuilt.
+        Packs are in its folder `packs`, or on `tier`; what a worker stores stays in `fresh` for a
+        while. Raises Invalid when the folder is not an archive of this format, Unavailable when it
+        cannot be used, or its index is being rebuilt.
         """
         clock = clock or SystemClock()
         try:
@@ -194,7 +193,15 @@ class Archive(Reading, Keeping):
             ) from error
         hold = Hold.shared(settings.data)
         try:
-            return cls(settings, identity, clock, hold, tier)
+            tiers = open_tiers(
+                settings.data,
+                settings.tiers,
+                settings.cache_bytes,
+                clock,
+                tier,
+                directory=partial(DirectoryTier, direct=settings.direct_writes, fresh=fresh),
+            )
+            return cls(settings, identity, clock, hold, tiers)
         except BaseException:
             hold.close()
             raise

@@ -23,8 +23,8 @@ class ArchiveSettings:
     stored already with other bytes. An object's bulk value streams into a pack of its own once
     the object passes `stream_threshold_bytes`, or all that arrive in this process together
     `memory_in_flight_bytes`. `threads` serve blocking reads and encoding. Packs are written past the
-    page cache where `direct_writes` says so. Workers
-    hold `index_memory_bytes` of the index in memory. New
+    page cache where `direct_writes` says so; then workers keep `fresh_memory_bytes` of what they
+    wrote last. They hold `index_memory_bytes` of the index in memory. New
     objects are refused while less than `min_free_bytes` are free where the archive is, or while
     its data sets add up to `quota_bytes` (0: any number).
     `tiers` go from hot to cold; without any, all packs are in the data folder. What is read from
@@ -40,7 +40,8 @@ class ArchiveSettings:
     max_header_bytes: int = 256 << 20
     threads: int = 8
     pack_size_bytes: int = 1 << 30
-    direct_writes: bool = False
+    direct_writes: bool = True
+    fresh_memory_bytes: int = 1 << 30
     codec: Literal["raw", "zstd", "fast", "strong"] = "raw"
     zstd_level: int = 1
     index_map_bytes: int = 4 << 30

@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -143,13 +143,11 @@ def open_tiers(
     clock: Clock,
     hot: HotTier | None = None,
     *,
-    direct: bool = False,
+    directory: Callable[[Path], HotTier] = DirectoryTier,
 ) -> Tiers:
     """Return the tiers of the archive at `data`; `hot` in the place of the first, if given.
 
-    The hot one is written past the page cache where `direct` says so.
-
-    The hot one is there or Unavailable is raised; the others may be away. Raises Invalid for
+    Else `directory` opens that. It is there or Unavailable is raised; the others may be away. Raises Invalid for
     settings that do not fit together, or that are not those of the packs there are.
     """
     _check(settings)
@@ -159,7 +157,7 @@ def open_tiers(
     book = _Book(data / TIERS_FILE)
     if hot is None:
         try:
-            hot = DirectoryTier(path, direct=direct)
+            hot = directory(path)
         except (OSError, ValueError) as error:
             raise Unavailable(f"the pack directory {path} cannot be used: {error}") from error
         book.meet(HOT_NAME, hot.identity)

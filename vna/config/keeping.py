@@ -110,8 +110,14 @@ KEEPING: tuple[Section, ...] = (
                 "direct_writes",
                 Flag(),
                 archive["direct_writes"],
-                "Write packs past the page cache. A store takes less processor time, and the first read\n"
-                "of what was stored waits for the disk: for archives that are seldom read.",
+                "Write packs past the page cache: a store takes less processor time.",
+            ),
+            Setting(
+                "fresh_memory_bytes",
+                Whole(0, 1024 * GIB),
+                archive["fresh_memory_bytes"],
+                "Memory in which workers keep what they stored last, all together, where packs are written past\n"
+                "the page cache; never more than an eighth of memory. 0 is none: first reads wait for the disk.",
             ),
             Setting(
                 "codec",

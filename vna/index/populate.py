@@ -9,15 +9,15 @@ held there; of the rest page tables are filled for what memory has, and nothing 
 from __future__ import annotations
 
 import logging
-import os
 from contextlib import suppress
 from mmap import PAGESIZE
 from pathlib import Path
 from typing import Final
 
 from vna._native import hold, populate
+from vna.machine import memory_bytes
 
-__all__ = ["Population", "memory_bytes"]
+__all__ = ["Population"]
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +26,6 @@ PART: Final = 256 << 20
 SHARE: Final = 2
 """Never more is held than memory divided by this."""
 MAPS: Final = Path("/proc/self/maps")
-GROUPS: Final = Path("/sys/fs/cgroup")
-OWN_GROUP: Final = Path("/proc/self/cgroup")
 
 
 class Population:
@@ -64,25 +62,6 @@ class Population:
         except OSError as error:
             log.info("the index is not held in memory: %s", error)
             self._held = 0
-
-
-def memory_bytes() -> int:
-    """Return how much memory this process may have: the machine's, or its control groups' limit."""
-    machine = os.sysconf("SC_PHYS_PAGES") * PAGESIZE
-    return min([machine, *_limits()])
-
-
-def _limits() -> list[int]:
-    """Return what this process's control group, and those it is in, may have (cgroup v2)."""
-    found = []
-    with suppress(OSError):
-        for line in OWN_GROUP.read_text(encoding="utf-8").splitlines():
-            if line.startswith("0::/"):
-                group = GROUPS / line.removeprefix("0::/")
-                for each in (group, *group.parents):
-                    with suppress(OSError, ValueError):  # "max", or no limit at this level
-                        found.append(int((each / "memory.max").read_text(encoding="ascii")))
-    return found
 
 
 def _start(inode: int) -> int | None:

@@ -10,6 +10,7 @@ Glossary
     torn tail    what an unsynced write left at the end of a pack; never acknowledged
     orphan       a pack without a seal whose writer is gone
     tier         a place that keeps packs (docs/design/tiers.md); packs grow on the hot one only
+    fresh       memory in which the workers of an archive keep what they appended last
     extent       a byte range of a far pack, kept in the cache on the SSD
     mark         a pack and the offset up to which it is written
 
@@ -17,7 +18,7 @@ An object becomes durable in this order: `encode_blob` (any thread), `PackWriter
 then the commit that needs them), `PackWriter.sync`. Large blobs come first, by `BlobStore.stream`.
 """
 
-from vna._native import EncodedBlob
+from vna._native import EncodedBlob, Fresh
 from vna.storage.codecs import CodecName
 from vna.storage.copies import CopiedPack, PackFolder, copy_file, digest_file
 from vna.storage.encode import digest_of, encode_blob
@@ -58,6 +59,7 @@ __all__ = [
     "EncodedBlob",
     "ExtentCache",
     "Flight",
+    "Fresh",
     "HotTier",
     "LargeBlob",
     "MarkedTier",

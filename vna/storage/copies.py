@@ -146,7 +146,7 @@ class PackFolder:
 
     def _front(self, pack: PackId) -> bytes:
         with reading(pack), closing(self._tier.open(pack)) as file:
-            return file.read(0, PACK_HEADER.size)
+            return bytes(file.read(0, PACK_HEADER.size))
 
 
 class _Front:
@@ -159,7 +159,7 @@ class _Front:
     def size(self) -> int:
         return min(self._inner.size(), self._size)
 
-    def read(self, offset: int, length: int) -> bytes:
+    def read(self, offset: int, length: int) -> bytes | memoryview:
         return self._inner.read(offset, max(min(length, self._size - offset), 0))
 
     def stream(self, offset: int, length: int) -> Iterator[Buffer]:

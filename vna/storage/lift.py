@@ -34,14 +34,14 @@ _FRONT: Final = RECORD_HEADER.size
 class _Held:
     """One record of a pack, in memory."""
 
-    def __init__(self, data: bytes, offset: int) -> None:
+    def __init__(self, data: bytes | memoryview, offset: int) -> None:
         self._data = data
         self._offset = offset
 
     def size(self) -> int:
         return self._offset + len(self._data)
 
-    def read(self, offset: int, length: int) -> bytes:
+    def read(self, offset: int, length: int) -> bytes | memoryview:
         start = offset - self._offset
         return self._data[start : start + length]
 

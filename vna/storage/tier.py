@@ -17,7 +17,7 @@ class PackReader(Protocol):
     def size(self) -> int:
         """Return the pack's present size in bytes."""
 
-    def read(self, offset: int, length: int) -> bytes:
+    def read(self, offset: int, length: int) -> bytes | memoryview:
         """Return `length` bytes from `offset` on; fewer only where the pack ends."""
 
     def stream(self, offset: int, length: int) -> Iterator[Buffer]:

@@ -188,7 +188,7 @@ class RecordWalk:
         """Yield `(offset, synced)` of all records that are valid at their place, from `start` on."""
         overlap = RECORD_HEADER.size - 1
         for base in range(start, size, _SEARCH):
-            window = source.read(base, _SEARCH + overlap)
+            window = bytes(source.read(base, _SEARCH + overlap))
             at = window.find(RECORD_MAGIC)
             while 0 <= at < _SEARCH:
                 if (base + at) % 8 == 0:

@@ -157,7 +157,7 @@ class _FaultyReader:
     def size(self) -> int:
         return self._inner.size()
 
-    def read(self, offset: int, length: int) -> bytes:
+    def read(self, offset: int, length: int) -> bytes | memoryview:
         self._tier._meet("read")
         return self._inner.read(offset, length)
 

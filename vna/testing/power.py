@@ -309,7 +309,7 @@ class _PowerFile:
     def size(self) -> int:
         return self._file.size()
 
-    def read(self, offset: int, length: int) -> bytes:
+    def read(self, offset: int, length: int) -> bytes | memoryview:
         return self._file.read(offset, length)
 
     def stream(self, offset: int, length: int) -> Iterator[Buffer]:
@@ -364,7 +364,7 @@ class _PowerFile:
         if self._appended is not None:
             (begin, end), self._appended = self._appended, None
             begin -= begin % _PAGE
-            data = self._file.read(begin, end - begin)
+            data = bytes(self._file.read(begin, end - begin))
             self._report(Wrote(self._path, begin, data + bytes(-len(data) % _PAGE)))
 
     def _report(self, event: Event) -> None:

@@ -10,22 +10,18 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 
 use crate::buffer::Bytes;
-use crate::copy::copy_past_caches;
+use crate::fresh::{Fresh, Memory};
+use crate::window::Window;
 
-/// A multiple of what direct writes ask of addresses, offsets and lengths.
-const BLOCK: usize = 4096;
-/// Bytes that are written at once directly, at most.
-const PIECE: usize = 4 << 20;
-/// A page of the larger kind: where memory has them, the kernel looks up two pages for a write, not
-/// a thousand.
-const HUGE_PAGE: usize = 2 << 20;
+/// A multiple of what direct reads and writes ask of addresses, offsets and lengths.
+pub(crate) const BLOCK: usize = 4096;
 /// Buffers that the kernel takes at once (`IOV_MAX`).
 const BUFFERS: usize = 1024;
 
@@ -48,13 +44,15 @@ struct Appender {
 #[pymethods]
 impl Appender {
     #[new]
-    fn new(fd: RawFd, direct: RawFd) -> PyResult<Self> {
+    #[pyo3(signature = (fd, direct, fresh=None, pack=0))]
+    fn new(fd: RawFd, direct: RawFd, fresh: Option<Bound<'_, Fresh>>, pack: u64) -> PyResult<Self> {
+        let fresh = fresh.map(|fresh| (fresh.get().0.clone(), pack));
         let (orders, ordered) = channel::<Order>();
         let (done, results) = channel();
         thread::Builder::new()
             .name("append".into())
             .spawn(move || {
-                let mut end = End::new(fd, direct);
+                let mut end = End::new(fd, direct, fresh);
                 for Order { offset, parts } in ordered {
                     let result = end.append(offset, &parts).and_then(|()| end.sync());
                     if done.send(Done(result, parts)).is_err() {
@@ -85,33 +83,23 @@ impl Appender {
     }
 }
 
-/// The end of a file, and its last block, which the next write brings again.
+/// The end of a file that grows.
 struct End {
     // The caller keeps the files open until it has waited.
     file: ManuallyDrop<File>,
     direct: Option<ManuallyDrop<File>>,
-    memory: Vec<u8>,
-    /// Where in the memory addresses are a multiple of a block.
-    start: usize,
-    /// Where the last write ended; the memory begins with the bytes of that block.
-    at: Option<u64>,
+    /// What is written directly is written from here.
+    window: Window,
 }
 
 impl End {
-    fn new(fd: RawFd, direct: RawFd) -> Self {
+    fn new(fd: RawFd, direct: RawFd, fresh: Option<(Arc<Memory>, u64)>) -> Self {
         // SAFETY: the descriptors are the caller's, who keeps them open; they are not closed here.
         let file = |fd| ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
-        let direct = (fd != direct).then(|| file(direct));
-        let (memory, start) = match direct {
-            Some(_) => aligned(),
-            None => (Vec::new(), 0),
-        };
         Self {
             file: file(fd),
-            direct,
-            memory,
-            start,
-            at: None,
+            direct: (fd != direct).then(|| file(direct)),
+            window: Window::new(fresh),
         }
     }
 
@@ -123,68 +111,42 @@ impl End {
         if self.direct.is_none() {
             return gather(&self.file, offset, parts);
         }
-        let mut filled = (offset % BLOCK as u64) as usize;
-        let mut base = offset - filled as u64;
-        if self.at.take() != Some(offset) {
-            let (file, piece) = (&self.file, &mut self.memory[self.start..]);
-            file.read_exact_at(&mut piece[..filled], base)?;
-        }
+        let length = parts.iter().map(|part| part.as_slice().len()).sum();
+        self.window.begin(offset, length, &self.file)?;
         for part in parts {
-            let mut rest = part.as_slice();
+            let mut rest = self.window.take(part.as_slice());
             while !rest.is_empty() {
-                let (now, later) = rest.split_at(rest.len().min(PIECE - filled));
-                copy_past_caches(&mut self.piece()[filled..filled + now.len()], now);
-                filled += now.len();
-                rest = later;
-                if filled == PIECE {
-                    self.write(base, PIECE)?;
-                    (base, filled) = (base + PIECE as u64, 0);
-                }
+                self.write()?;
+                rest = self.window.take(rest);
             }
         }
-        let whole = filled.next_multiple_of(BLOCK);
-        self.piece()[filled..whole].fill(0);
-        self.write(base, whole)?;
-        self.piece().copy_within(filled - filled % BLOCK..filled, 0);
-        self.at = Some(base + filled as u64);
+        self.write()
+    }
+
+    /// Write what the window has and the file has not.
+    fn write(&mut self) -> io::Result<()> {
+        let (offset, blocks) = self.window.blocks();
+        let mut written = match &self.direct {
+            Some(direct) => direct.write_all_at(blocks, offset),
+            None => self.file.write_all_at(blocks, offset),
+        };
+        if let Err(error) = &written
+            && error.raw_os_error() == Some(libc::EINVAL)
+            && self.direct.take().is_some()
+        {
+            // This file system takes other multiples, or no such writes after all.
+            written = self.file.write_all_at(blocks, offset);
+        }
+        written?;
+        self.window.wrote();
         Ok(())
     }
 
-    fn piece(&mut self) -> &mut [u8] {
-        &mut self.memory[self.start..self.start + PIECE]
-    }
-
-    /// Write the first `length` bytes of the memory at `offset`.
-    fn write(&mut self, offset: u64, length: usize) -> io::Result<()> {
-        let piece = &self.memory[self.start..self.start + length];
-        if let Some(direct) = &self.direct {
-            match direct.write_all_at(piece, offset) {
-                // This file system takes other multiples, or no such writes after all.
-                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => self.direct = None,
-                result => return result,
-            }
-        }
-        self.file.write_all_at(piece, offset)
-    }
-
-    fn sync(&self) -> io::Result<bool> {
+    fn sync(&mut self) -> io::Result<bool> {
         self.file.sync_data()?;
+        self.window.publish();
         Ok(self.direct.is_some())
     }
-}
-
-/// Return zeros, and from where on `PIECE` of them lie in large pages, if the kernel has any.
-fn aligned() -> (Vec<u8>, usize) {
-    let memory = vec![0; PIECE + HUGE_PAGE];
-    let start = memory.as_ptr().align_offset(HUGE_PAGE);
-    #[cfg(target_os = "linux")]
-    // SAFETY: the range is within the memory, and its content stays. It is advice: an error is no
-    // matter.
-    unsafe {
-        let place = memory.as_ptr().add(start).cast_mut().cast();
-        libc::madvise(place, PIECE, libc::MADV_HUGEPAGE);
-    }
-    (memory, start)
 }
 
 /// Write `parts` one after the other from `offset` on, through the page cache.

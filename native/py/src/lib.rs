@@ -12,6 +12,7 @@ mod copy;
 mod file;
 mod filing;
 mod fold;
+mod fresh;
 mod hash;
 mod json;
 mod landing;
@@ -23,6 +24,7 @@ mod populate;
 mod record;
 mod scan;
 mod socket;
+mod window;
 
 use pyo3::prelude::*;
 
@@ -42,6 +44,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     multipart::register(module)?;
     pdu::register(module)?;
     populate::register(module)?;
+    fresh::register(module)?;
     record::register(module)?;
     scan::register(module)?;
     socket::register(module)

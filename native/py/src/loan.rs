@@ -4,11 +4,14 @@
 //! gives it back, page by page (a CT slice of 0.5 MB in new `bytes`: 0.2 ms; in used memory 0.04).
 
 use std::ffi::c_int;
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
+
+use crate::append::{BLOCK, told};
 
 /// Less than this is copied to a `bytes`: the allocator has such memory at hand.
 const LEAST: usize = 32 << 10;
@@ -61,13 +64,17 @@ fn give_back(memory: Vec<u8>) {
     }
 }
 
-/// What a view that Python holds keeps alive.
+/// What a view that Python holds keeps alive: memory, of which `start` and `length` are lent.
 #[pyclass(module = "vna._native", frozen)]
-struct Loan(Vec<u8>);
+struct Loan {
+    memory: Vec<u8>,
+    start: usize,
+    length: usize,
+}
 
 impl Drop for Loan {
     fn drop(&mut self) {
-        give_back(std::mem::take(&mut self.0));
+        give_back(std::mem::take(&mut self.memory));
     }
 }
 
@@ -82,9 +89,14 @@ impl Loan {
         view: *mut ffi::Py_buffer,
         flags: c_int,
     ) -> PyResult<()> {
-        let bytes = &slf.get().0;
+        let Loan {
+            memory,
+            start,
+            length,
+        } = slf.get();
+        let lent = &memory[*start..start + length];
         // SAFETY: `view` is Python's; the bytes neither move nor change while `slf` lives.
-        unsafe { expose(slf.as_any(), bytes.as_ptr(), bytes.len(), view, flags) }
+        unsafe { expose(slf.as_any(), lent.as_ptr(), lent.len(), view, flags) }
     }
 }
 
@@ -144,7 +156,22 @@ pub(crate) fn joined<'py, 'a>(
 }
 
 fn lend(py: Python<'_>, memory: Vec<u8>) -> PyResult<Bound<'_, PyAny>> {
-    let loan = Bound::new(py, Loan(memory))?;
+    let length = memory.len();
+    lend_part(py, memory, 0, length)
+}
+
+fn lend_part(
+    py: Python<'_>,
+    memory: Vec<u8>,
+    start: usize,
+    length: usize,
+) -> PyResult<Bound<'_, PyAny>> {
+    let loan = Loan {
+        memory,
+        start,
+        length,
+    };
+    let loan = Bound::new(py, loan)?;
     Ok(PyMemoryView::from(loan.as_any())?.into_any())
 }
 
@@ -192,4 +219,29 @@ pub(crate) unsafe fn filled<'py, E: Into<PyErr>>(
         return Ok(Some(bytes.into_any()));
     }
     lend(py, memory).map(Some)
+}
+
+/// Return `length` bytes behind the first `skip` of the blocks that `fill` writes; None where it
+/// writes fewer. It is given whole blocks, at a multiple of [`BLOCK`], and says how much it wrote.
+pub(crate) fn blocks<'py>(
+    py: Python<'py>,
+    skip: usize,
+    length: usize,
+    fill: impl FnOnce(&mut [u8]) -> io::Result<usize> + Send,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let whole = (skip + length).next_multiple_of(BLOCK);
+    let mut memory = borrow(whole + BLOCK);
+    // Only what was never written costs anything.
+    memory.resize(whole + BLOCK, 0);
+    let start = memory.as_ptr().align_offset(BLOCK);
+    let blocks = &mut memory[start..start + whole];
+    match py.detach(|| fill(blocks)) {
+        Ok(filled) if filled >= skip + length => {
+            lend_part(py, memory, start + skip, length).map(Some)
+        }
+        unfilled => {
+            give_back(memory);
+            unfilled.map(|_| None).map_err(told)
+        }
+    }
 }

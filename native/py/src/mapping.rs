@@ -33,6 +33,17 @@ enum State {
     Mapped(Arc<Mapping>),
 }
 
+/// Whether the page cache has some bytes.
+pub(crate) enum Presence {
+    Pages(Pages),
+    /// It has, too near the end of what is synced for a view.
+    Near,
+    /// It has not all of them, or the file ends before.
+    Absent,
+    /// The kernel tells only the owner of a file.
+    Unknown,
+}
+
 /// Bytes of a mapping, which lives as long.
 pub(crate) struct Pages {
     mapping: Arc<Mapping>,
@@ -43,7 +54,7 @@ pub(crate) struct Pages {
 impl Pages {
     /// Return where the bytes are, and how many.
     pub(crate) fn place(&self) -> (*const u8, usize) {
-        // SAFETY: `Mapped::present` saw to it that they are inside.
+        // SAFETY: `Mapped::look` saw to it that they are inside.
         (unsafe { self.mapping.start.add(self.offset) }, self.length)
     }
 }
@@ -54,37 +65,34 @@ impl Mapped {
         self.synced.fetch_max(end, Ordering::Relaxed);
     }
 
-    /// Return bytes of the file if the page cache has them all.
-    ///
-    /// None also near the end of what is synced, where the file ends before, and where the kernel
-    /// would not tell who asks: it does tell the owner of a file.
-    pub(crate) fn present(
+    /// Say whether the page cache has all of some bytes of the file. Reads nothing ahead.
+    pub(crate) fn look(
         &self,
         descriptor: c_int,
         offset: u64,
         length: usize,
-    ) -> io::Result<Option<Pages>> {
+    ) -> io::Result<Presence> {
         let file = Stat::of(descriptor)?;
         let Some(end) = offset
             .checked_add(length as u64)
             .filter(|&end| end <= file.size)
         else {
-            return Ok(None);
+            return Ok(Presence::Absent);
         };
-        let synced = self.synced.load(Ordering::Relaxed);
-        if end > synced - synced % (RUN * page_size() as u64) {
-            return Ok(None);
-        }
         let Some(mapping) = self.mapping(descriptor, &file, end) else {
-            return Ok(None);
+            return Ok(Presence::Unknown);
         };
         let Ok(offset) = usize::try_from(offset) else {
-            return Ok(None);
+            return Ok(Presence::Unknown);
         };
         if !mapping.has(offset, length) {
-            return Ok(None);
+            return Ok(Presence::Absent);
         }
-        Ok(Some(Pages {
+        let synced = self.synced.load(Ordering::Relaxed);
+        if end > synced - synced % (RUN * page_size() as u64) {
+            return Ok(Presence::Near);
+        }
+        Ok(Presence::Pages(Pages {
             mapping,
             offset,
             length,

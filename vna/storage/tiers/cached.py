@@ -159,7 +159,7 @@ class CachedTier:
                 held = self.cache.find(pack, start, stop)
                 if held is not None:
                     return held
-            data = reader.read(start, stop - start)
+            data = bytes(reader.read(start, stop - start))
             self.cache.add(pack, start, data)
             return data
 
@@ -176,7 +176,7 @@ class CachedReader:
         """Pass on."""
         return self.inner.size()
 
-    def read(self, offset: int, length: int) -> bytes:
+    def read(self, offset: int, length: int) -> bytes | memoryview:
         """Return a range of the pack, from the cache or by one request."""
         held = self._tier.cache.find(self._pack, offset, offset + length)
         if held is not None:

@@ -14,7 +14,7 @@ import uuid
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from vna._native import Appender, PresentFile, keep_room
+from vna._native import Appender, CachedFile, Fresh, keep_room
 from vna.folders import make_folder, sync_folder
 from vna.storage.format import pack_name
 
@@ -41,14 +41,23 @@ log = logging.getLogger(__name__)
 class DirectoryTier:
     """Packs as files of one directory, beside the files `tier` and `sequence`."""
 
-    def __init__(self, path: Path, *, new: bool = True, direct: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        new: bool = True,
+        direct: bool = False,
+        fresh: Fresh | None = None,
+    ) -> None:
         """Open the tier at `path`; an empty or missing directory becomes one if it may be `new`.
 
         Else that is ConnectionError: the disk of the tier is not mounted. What is appended goes
-        through the page cache, or `direct` to the disk where that is possible.
+        through the page cache, or `direct` to the disk where that is possible; then `fresh` keeps
+        it for a while.
         """
         self._path = path
         self._direct = direct
+        self._recent = fresh
         if not new and not (path / "tier").exists():
             raise ConnectionError(f"{path} is no tier: is its disk mounted?")
         make_folder(path)
@@ -81,7 +90,7 @@ class DirectoryTier:
         except BlockingIOError:
             os.close(fd)
             raise FileExistsError(17, "the pack was claimed as it was made", str(path)) from None
-        return _File(fd, self._path, self._open_direct(path))
+        return _File(fd, self._path, self._open_direct(path), self._recent, pack)
 
     def put(self, pack: PackId, pieces: Iterable[Buffer]) -> int:
         """Write a pack file beside its name, sync it, and give it the name."""
@@ -99,7 +108,8 @@ class DirectoryTier:
 
     def open(self, pack: PackId) -> PackReader:
         """Open a pack file for reading."""
-        return _File(os.open(self.file(pack), os.O_RDONLY | os.O_CLOEXEC), self._path)
+        fd = os.open(self.file(pack), os.O_RDONLY | os.O_CLOEXEC)
+        return _File(fd, self._path, fresh=self._recent, pack=pack)
 
     def has(self, pack: PackId) -> bool:
         """Say whether there is a pack file of that name."""
@@ -196,10 +206,19 @@ def _forget_pages(fd: int) -> None:
 class _File:
     """A pack file, for reading or writing."""
 
-    def __init__(self, fd: int, directory: Path, direct: int | None = None) -> None:
+    def __init__(
+        self,
+        fd: int,
+        directory: Path,
+        direct: int | None = None,
+        fresh: Fresh | None = None,
+        pack: PackId = 0,
+    ) -> None:
         self._fd = fd
         self._direct = direct
-        self._present = PresentFile(fd)
+        self._recent = fresh
+        self._pack = pack
+        self._file = CachedFile(fd, fresh, pack)
         self._directory: Path | None = directory
         self._appender: Appender | None = None
         self._appended: list[Buffer] = []
@@ -209,12 +228,16 @@ class _File:
     def size(self) -> int:
         return os.fstat(self._fd).st_size
 
-    def read(self, offset: int, length: int) -> bytes:
+    def read(self, offset: int, length: int) -> bytes | memoryview:
+        whole = self._file.read(offset, length)
+        return self._read_on(offset, length) if whole is None else whole
+
+    def _read_on(self, offset: int, length: int) -> bytes:
         data = os.pread(self._fd, length, offset)
         if len(data) in (0, length):
             return data
         # One call gives at most about 2 GiB, and may be cut short by a signal.
-        return data + self.read(offset + len(data), length - len(data))
+        return data + self._read_on(offset + len(data), length - len(data))
 
     def stream(self, offset: int, length: int) -> Iterator[Buffer]:
         for start in range(offset, offset + length, _PIECE):
@@ -224,7 +247,7 @@ class _File:
             yield piece
 
     def read_present(self, offset: int, length: int) -> bytes | memoryview | None:
-        return self._present.read(offset, length)
+        return self._file.present(offset, length)
 
     def append(self, buffers: Sequence[Buffer], offset: int) -> None:
         end = offset + sum(map(len, buffers))
@@ -247,7 +270,8 @@ class _File:
 
     def begin_sync(self) -> Callable[[], None]:
         if self._appender is None:
-            self._appender = Appender(self._fd, self._fd if self._direct is None else self._direct)
+            direct = self._fd if self._direct is None else self._direct
+            self._appender = Appender(self._fd, direct, self._recent, self._pack)
         appended, self._appended = self._appended, []
         self._appender.start(self._from, appended)
         return self._end_sync

@@ -77,7 +77,7 @@ class WrappedReader:
         with self._tier.around("size"):
             return self._inner.size()
 
-    def read(self, offset: int, length: int) -> bytes:
+    def read(self, offset: int, length: int) -> bytes | memoryview:
         """Pass on."""
         with self._tier.around("read"):
             data = self._inner.read(offset, length)
