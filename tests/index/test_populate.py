@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from vna import machine
 from vna._native import hold, populate
 from vna.index import Index
 from vna.index import populate as population
@@ -203,9 +204,9 @@ def test_no_more_is_held_than_half_of_what_the_control_group_may_have(
     (group / "memory.max").write_text("max\n")
     (group.parent / "memory.max").write_text(f"{1 << 20}\n")
     (tmp_path / "own").write_text("1:cpu:/\n0::/vna.slice/vna.service\n")
-    monkeypatch.setattr(population, "GROUPS", tmp_path / "groups")
-    monkeypatch.setattr(population, "OWN_GROUP", tmp_path / "own")
-    assert population.memory_bytes() == 1 << 20
+    monkeypatch.setattr(machine, "GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(machine, "OWN_GROUP", tmp_path / "own")
+    assert machine.memory_bytes() == 1 << 20
     index = Index.open(replace(filled, memory_bytes=1 << 30), plain_keyer)
     fill(index)
     assert locked(filled) == 1 << 19

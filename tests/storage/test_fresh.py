@@ -151,6 +151,17 @@ def test_a_worker_in_the_place_of_a_dead_one_lets_its_readers_go(tmp_path, share
         file.close()
 
 
+def test_memory_is_had_ahead_in_parts(tmp_path, share, noise):
+    memory = share(10, workers=3)
+    writer = Writer(tier(tmp_path, memory(2)))
+    writer.store(noise(5000))
+    worker = memory(1)
+    assert [worker.populate() for _ in range(4)] == [True, True, False, False]
+    with closing(tier(tmp_path, worker).open(writer.pack)) as reader:
+        assert reader.read_present(0, 5000) == writer.held, "no byte of it has changed"
+    writer.file.close()
+
+
 def test_memory_of_less_than_a_tray_for_each_is_none(tmp_path, share, noise):
     writer = Writer(tier(tmp_path, share(1)(0)))
     writer.store(noise(100_000))

@@ -112,6 +112,8 @@ class Archive(Reading, Keeping):
         clock: Clock,
         hold: Hold,
         tiers: Tiers,
+        *,
+        fresh: Fresh | None,
     ) -> None:
         self.identity = identity
         self._data = settings.data
@@ -124,6 +126,7 @@ class Archive(Reading, Keeping):
         self._clock = clock
         self._hold = hold
         self._tiers = tiers
+        self._fresh = fresh
         self._store = BlobStore(
             settings.storage(identity), self._tiers.hot, clock, self._tiers.lower
         )
@@ -201,7 +204,7 @@ class Archive(Reading, Keeping):
                 tier,
                 directory=partial(DirectoryTier, direct=settings.direct_writes, fresh=fresh),
             )
-            return cls(settings, identity, clock, hold, tiers)
+            return cls(settings, identity, clock, hold, tiers, fresh=fresh)
         except BaseException:
             hold.close()
             raise

@@ -36,5 +36,11 @@ def share_fresh(settings: ArchiveSettings, workers: int) -> int | None:
 
 
 def fresh_of(descriptor: int | None, worker: int) -> Fresh | None:
-    """Return the memory as worker `worker`, from 0, uses it."""
-    return None if descriptor is None else Fresh(descriptor, worker)
+    """Return the memory as worker `worker`, from 0, uses it; None where there is none."""
+    if descriptor is None:
+        return None
+    try:
+        return Fresh(descriptor, worker)
+    except OSError as error:
+        log.warning("what is stored is not kept in memory: %s", error.strerror)
+        return None

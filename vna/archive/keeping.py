@@ -37,7 +37,7 @@ from vna.archive.upkeep import upkeep
 from vna.clock import Clock
 from vna.errors import NotFound, Unavailable
 from vna.index import Index
-from vna.storage import BlobStore
+from vna.storage import BlobStore, Fresh
 
 __all__ = ["CacheState", "Keeping"]
 
@@ -66,6 +66,7 @@ class Keeping:
     _tiers: Tiers
     _store: BlobStore
     _index: Index
+    _fresh: Fresh | None
     _committer: Committer
     _quarantine: Quarantine
     _recalls: Recalls
@@ -123,8 +124,9 @@ class Keeping:
         self._store.let_go()
 
     def populate(self) -> bool:
-        """Have a next part of the index at hand (`Index.populate`); return whether there is more."""
-        return self._index.populate()
+        """Have next parts of the index and of fresh memory at hand; return whether there is more."""
+        more = self._fresh is not None and self._fresh.populate()
+        return self._index.populate() or more
 
     def _compaction(self) -> Compaction:
         return Compaction(
