@@ -108,15 +108,15 @@ class CachedFile:
 class Fresh:
     """What was appended last to packs, in memory that the workers of an archive share."""
     def __init__(self, descriptor: int, worker: int) -> None:
-        """Map the memory of a descriptor; it may be closed then. Workers count from 0.
+        """Map the memory of a descriptor, which stays open and its owner's. Workers count from 0.
 
         What a process with the same number has left, that has ended, is settled. Raises OSError.
         """
 
     def populate(self) -> bool:
-        """Have memory for a next part, this worker's first; return whether there is more.
+        """Have memory for a next part of what this worker fills; return whether there is more.
 
-        What is first written, or read, costs no page faults then. In a thread: some 40 ms.
+        The first round need not find it then. In a thread: some 40 ms.
         """
 
     @staticmethod

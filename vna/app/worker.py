@@ -101,7 +101,7 @@ class Worker:
             await self._draining
 
     async def _observe(self, dimse: DimseServer, app: web.Application) -> None:
-        """Set the gauges, let removed packs go, have more of the index at hand.
+        """Set the gauges, let removed packs go, have more of the index and of fresh memory at hand.
 
         Say so when the archive becomes full, or has room again.
         """
@@ -128,6 +128,7 @@ class Worker:
             elif self._state == "full":
                 log.warning("there is room for new objects again")
             self._state = health.state
+        await self._archive.run(self._archive.populate)
 
     def _others_first(self) -> bool:
         """Whether another worker has fewer connections of HTTP."""

@@ -30,7 +30,7 @@ from vna.storage.lift import (
 from vna.storage.open_packs import OpenPacks
 from vna.storage.orphan import OrphanPack
 from vna.storage.present import PresentBlobs
-from vna.storage.read import RecordSource, StoredRecord
+from vna.storage.read import StoredRecord
 from vna.storage.stream import BlobStream
 from vna.storage.tiers.cached import CachedReader, CachedTier, Flight
 from vna.storage.tiers.directory import DirectoryTier
@@ -153,7 +153,7 @@ class BlobStore:
         keep = partial(self._decoded.keep, place)
         with reading(place.pack), self._packs.pin(place.pack) as source:
             if not isinstance(source, CachedReader):
-                return StoredRecord.placed(_MemoryFirst(source), place).read(start, stop, keep)
+                return StoredRecord.placed(source, place).read(start, stop, keep)
             source.want(place.offset, place.size)
             try:
                 return StoredRecord.placed(source, place).read(start, stop, keep)
@@ -169,7 +169,7 @@ class BlobStore:
                     if isinstance(source, CachedReader):
                         yield self.read(place)
                     else:
-                        yield _whole(_MemoryFirst(source), place)
+                        yield _whole(source, place)
 
     def pieces(
         self, place: BlobPlace, start: int = 0, stop: int | None = None, piece_length: int = _PIECE
@@ -423,7 +423,7 @@ class BlobStore:
         """Yield the parts that `parts` makes of a blob from `start` on, with the bytes each holds."""
         with reading(place.pack), self._packs.pin(place.pack) as source:
             if not isinstance(source, CachedReader):
-                yield from parts(StoredRecord.placed(_MemoryFirst(source), place), start)
+                yield from parts(StoredRecord.placed(source, place), start)
                 return
             source.want(place.offset, place.size, whole=stop - start > place.length // 2)
             try:
@@ -435,21 +435,13 @@ class BlobStore:
                 yield from parts(StoredRecord.placed(source, place), start)
 
 
-class _MemoryFirst:
-    """A pack as it is read to be served; who looks for damage reads the disk."""
-
-    def __init__(self, inner: PackReader) -> None:
-        self._inner = inner
-
-    def read(self, offset: int, length: int) -> bytes | memoryview:
-        data = self._inner.read_present(offset, length)
-        return self._inner.read(offset, length) if data is None else data
-
-
-def _whole(source: RecordSource, place: BlobPlace) -> bytes:
+def _whole(source: PackReader, place: BlobPlace) -> bytes:
     """Return a blob, with as little ado as can be if it is small and stored as it is."""
     if place.size <= _SMALL:
-        blob = raw_blob(source.read(place.offset, place.size), place.pack, place.offset)
+        record = source.read_present(place.offset, place.size)
+        if record is None:
+            record = source.read(place.offset, place.size)
+        blob = raw_blob(record, place.pack, place.offset)
         if blob is not None and len(blob) == place.length:
             return blob
     return StoredRecord.placed(source, place).read(0, place.length)

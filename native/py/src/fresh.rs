@@ -59,6 +59,8 @@ struct Label {
 
 /// The memory, as one worker maps it.
 pub(crate) struct Memory {
+    /// Its owner's, who keeps it open.
+    descriptor: RawFd,
     start: *mut u8,
     length: usize,
     trays: usize,
@@ -67,7 +69,7 @@ pub(crate) struct Memory {
     worker: usize,
     /// Which of the trays of this worker is next.
     next: Mutex<usize>,
-    /// Of how many trays there is memory for sure, from the first of this worker on and round.
+    /// Of how many of them there is memory, whether they are used or not.
     populated: AtomicUsize,
 }
 
@@ -107,6 +109,7 @@ impl Memory {
             return Err(io::Error::last_os_error());
         }
         let memory = Self {
+            descriptor,
             start: start.cast(),
             length,
             trays,
@@ -130,24 +133,28 @@ impl Memory {
         }
     }
 
-    /// Have memory for the next trays, and map it; return whether there are more.
+    /// Have memory for the next trays of this worker; return whether there are more.
     #[cfg(target_os = "linux")]
     fn populate(&self) -> bool {
+        let own = self.own();
         let done = self.populated.load(Ordering::Relaxed);
-        let until = self.trays.min(done + AT_ONCE);
-        for tray in done..until {
-            let start = self.tray((self.own().start + tray) % self.trays);
-            // SAFETY: a tray of the mapping; no byte of it changes.
-            let told =
-                unsafe { libc::madvise(start.cast(), self.tray_length, libc::MADV_POPULATE_WRITE) };
-            if told != 0 {
-                // No memory for now, or a kernel before 5.14: it comes page by page, as it is used.
-                self.populated.store(self.trays, Ordering::Relaxed);
-                return false;
-            }
-        }
-        self.populated.store(until, Ordering::Relaxed);
-        until < self.trays
+        let until = own.len().min(done + AT_ONCE);
+        let offset = front(self.trays, self.workers) + (own.start + done) * self.tray_length;
+        let length = until.saturating_sub(done) * self.tray_length;
+        // Not mapped yet: that is done as it is used, and costs little then.
+        // SAFETY: no memory is handed over. No byte changes that is there.
+        let told = unsafe {
+            libc::fallocate(
+                self.descriptor,
+                0,
+                offset as libc::off_t,
+                length as libc::off_t,
+            )
+        };
+        // Where there is no memory for now it comes page by page, as it is used.
+        let next = if told == 0 { until } else { own.len() };
+        self.populated.store(next, Ordering::Relaxed);
+        next < own.len()
     }
 
     #[cfg(not(target_os = "linux"))]
