@@ -14,7 +14,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Final, NoReturn, Protocol, TypeAlias, cast
+from typing import Final, NoReturn, TypeAlias, cast
 
 from vna._native import (
     Deframer,
@@ -30,9 +30,10 @@ from vna.dimse.commands import Command, CommandField
 from vna.dimse.inlet import Inlet
 from vna.dimse.machine import Data, Event, Machine, Message, Released, ReleaseRequested, State
 from vna.dimse.settings import DimseSettings
+from vna.dimse.taker import Offer, Taker
 from vna.errors import Unavailable, VnaError
 
-__all__ = ["Association", "AssociationLost", "Buffer", "Taker"]
+__all__ = ["Association", "AssociationLost", "Buffer"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -53,20 +54,6 @@ ENOUGH_BYTES: Final = 256 << 10
 
 class AssociationLost(Unavailable):
     """The association ended before the operation did."""
-
-
-class Taker(Protocol):
-    """Takes a data set where it arrives, while it arrives. Nothing of that raises."""
-
-    def take(self, data: Data) -> Message | None:
-        """Take the next piece; or return the message for the owner to read this piece and the rest."""
-
-    def lost(self) -> None:
-        """Let go of what was taken: the rest does not come."""
-
-
-Offer: TypeAlias = Callable[[Message, Buffer], Taker | None]
-"""Says who takes the data set of a message, of which the first piece is there."""
 
 
 class Association(asyncio.BufferedProtocol):

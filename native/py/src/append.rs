@@ -1,8 +1,8 @@
 //! Appending to a file, and syncing it, beside the interpreter: a thread that never needs the lock of
 //! Python.
 //!
-//! Half a megabyte that goes past the page cache costs less processor time, and is not in memory for
-//! who reads it next.
+//! Half a megabyte that goes past the page cache costs less processor time. What it was written from
+//! may stay for who reads it next (`window.rs`, `fresh.rs`).
 
 use std::fs::File;
 use std::io::{self, IoSlice};

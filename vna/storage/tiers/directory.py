@@ -57,7 +57,7 @@ class DirectoryTier:
         """
         self._path = path
         self._direct = direct
-        self._recent = fresh
+        self._fresh = fresh
         if not new and not (path / "tier").exists():
             raise ConnectionError(f"{path} is no tier: is its disk mounted?")
         make_folder(path)
@@ -90,7 +90,7 @@ class DirectoryTier:
         except BlockingIOError:
             os.close(fd)
             raise FileExistsError(17, "the pack was claimed as it was made", str(path)) from None
-        return _File(fd, self._path, self._open_direct(path), self._recent, pack)
+        return _File(fd, self._path, self._open_direct(path), self._fresh, pack)
 
     def put(self, pack: PackId, pieces: Iterable[Buffer]) -> int:
         """Write a pack file beside its name, sync it, and give it the name."""
@@ -109,7 +109,7 @@ class DirectoryTier:
     def open(self, pack: PackId) -> PackReader:
         """Open a pack file for reading."""
         fd = os.open(self.file(pack), os.O_RDONLY | os.O_CLOEXEC)
-        return _File(fd, self._path, fresh=self._recent, pack=pack)
+        return _File(fd, self._path, fresh=self._fresh, pack=pack)
 
     def has(self, pack: PackId) -> bool:
         """Say whether there is a pack file of that name."""
@@ -216,7 +216,7 @@ class _File:
     ) -> None:
         self._fd = fd
         self._direct = direct
-        self._recent = fresh
+        self._fresh = fresh
         self._pack = pack
         self._file = CachedFile(fd, fresh, pack)
         self._directory: Path | None = directory
@@ -271,7 +271,7 @@ class _File:
     def begin_sync(self) -> Callable[[], None]:
         if self._appender is None:
             direct = self._fd if self._direct is None else self._direct
-            self._appender = Appender(self._fd, direct, self._recent, self._pack)
+            self._appender = Appender(self._fd, direct, self._fresh, self._pack)
         appended, self._appended = self._appended, []
         self._appender.start(self._from, appended)
         return self._end_sync
