@@ -45,6 +45,9 @@ from vna.bench import (
 )
 from vna.errors import VnaError
 
+REST_S = 20.0
+"""Memory that a server has left is gone by then where the machine gives it back to a host: the next
+one would have it cheaper than the one after that."""
 SIZES_SERVERS = ("vna", "orthanc")
 SIZES_STEPS = ("qido-patient", "qido-date", "qido-name")
 Keep = Callable[..., None]
@@ -108,6 +111,7 @@ def one_turn(
     kind: type[Server], steps: list[Step], options: argparse.Namespace, keep: Keep
 ) -> None:
     """Run the steps on one server."""
+    time.sleep(options.rest)
     with scratch(options) as folder, kind(folder) as server:
         turn = Turn(server, options.materials, options.seconds)
         for step in steps:
@@ -209,6 +213,7 @@ def main() -> None:
         "--only", default="", help="words in labels or names of scenarios, between semicolons"
     )
     parser.add_argument("--servers", default="", help="names, comma-separated")
+    parser.add_argument("--rest", type=float, default=REST_S, help="seconds before a server's turn")
     parser.add_argument("--sizes", default="", help="studies at which searches are measured")
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     options = parser.parse_args()

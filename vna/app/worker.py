@@ -34,6 +34,8 @@ __all__ = ["main"]
 log = logging.getLogger(__name__)
 
 HEALTH_INTERVAL_S = 1.0
+PAUSE_S = 0.02
+"""Between two parts of what is had at hand: others have the processor then."""
 GARBAGE = 10_000
 """Objects made and not freed after which garbage is looked for. Requests leave next to none."""
 
@@ -106,7 +108,6 @@ class Worker:
         Say so when the archive becomes full, or has room again.
         """
         await self._archive.run(self._archive.let_go)
-        await self._archive.run(self._archive.populate)
         health = await self._archive.run(self._archive.health)
         for state in metrics.STATES:
             metrics.STATE_NOW.set(state == health.state, state)
@@ -128,7 +129,11 @@ class Worker:
             elif self._state == "full":
                 log.warning("there is room for new objects again")
             self._state = health.state
-        await self._archive.run(self._archive.populate)
+        until = asyncio.get_running_loop().time() + HEALTH_INTERVAL_S
+        while await self._archive.run(self._archive.populate) and not self._stopping.is_set():
+            await asyncio.sleep(PAUSE_S)
+            if asyncio.get_running_loop().time() > until:
+                break
 
     def _others_first(self) -> bool:
         """Whether another worker has fewer connections of HTTP."""

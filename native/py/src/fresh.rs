@@ -30,8 +30,10 @@ const LINE: usize = 64;
 /// What trays begin at a multiple of.
 const PAGE: usize = 4096;
 
-/// Trays for which there is memory at once: of 16 MiB each, 20 to 60 ms.
+/// Trays for which there is memory at once: of 16 MiB each, 20 ms; 160 where a host has to find it first.
 const AT_ONCE: usize = 4;
+/// Bytes for which that is one system call: meanwhile others wait who map memory.
+const PART: usize = 2 << 20;
 
 /// States of a tray: readable, and free for what comes next.
 const OPEN: u32 = 0;
@@ -59,8 +61,6 @@ struct Label {
 
 /// The memory, as one worker maps it.
 pub(crate) struct Memory {
-    /// Its owner's, who keeps it open.
-    descriptor: RawFd,
     start: *mut u8,
     length: usize,
     trays: usize,
@@ -109,7 +109,6 @@ impl Memory {
             return Err(io::Error::last_os_error());
         }
         let memory = Self {
-            descriptor,
             start: start.cast(),
             length,
             trays,
@@ -133,28 +132,30 @@ impl Memory {
         }
     }
 
-    /// Have memory for the next trays of this worker; return whether there are more.
+    /// Have memory for the next trays of this worker, and map it; return whether there are more.
     #[cfg(target_os = "linux")]
     fn populate(&self) -> bool {
         let own = self.own();
         let done = self.populated.load(Ordering::Relaxed);
         let until = own.len().min(done + AT_ONCE);
-        let offset = front(self.trays, self.workers) + (own.start + done) * self.tray_length;
-        let length = until.saturating_sub(done) * self.tray_length;
-        // Not mapped yet: that is done as it is used, and costs little then.
-        // SAFETY: no memory is handed over. No byte changes that is there.
-        let told = unsafe {
-            libc::fallocate(
-                self.descriptor,
-                0,
-                offset as libc::off_t,
-                length as libc::off_t,
-            )
-        };
-        // Where there is no memory for now it comes page by page, as it is used.
-        let next = if told == 0 { until } else { own.len() };
-        self.populated.store(next, Ordering::Relaxed);
-        next < own.len()
+        for tray in own.start + done..own.start + until {
+            for at in (0..self.tray_length).step_by(PART) {
+                let length = PART.min(self.tray_length - at);
+                // What fallocate(2) has is not zeroed before it is touched, which is most of the work.
+                // SAFETY: a part of a tray of the mapping; no byte of it changes.
+                let told = unsafe {
+                    let start = self.tray(tray).add(at).cast();
+                    libc::madvise(start, length, libc::MADV_POPULATE_WRITE)
+                };
+                if told != 0 {
+                    // No memory for now, or a kernel before 5.14: it comes page by page, as it is used.
+                    self.populated.store(own.len(), Ordering::Relaxed);
+                    return false;
+                }
+            }
+        }
+        self.populated.store(until, Ordering::Relaxed);
+        until < own.len()
     }
 
     #[cfg(not(target_os = "linux"))]
