@@ -22,18 +22,23 @@ class Appender:
     until `wait` has returned. What is written directly to this `pack` stays in `fresh` for a while.
     """
     def __init__(self, fd: int, direct: int, fresh: Fresh | None = None, pack: int = 0) -> None: ...
-    def start(self, offset: int, parts: Sequence[Buffer]) -> None:
-        """Begin to write parts at `offset`, where the last ones ended, then fdatasync(2).
+    def write(self, offset: int, parts: Sequence[Buffer]) -> None:
+        """Begin to write parts at `offset`, where the last ones ended; `wait` is for `sync`.
 
-        They stay as they are until `wait` has returned. Behind what is written directly the last
-        block of 4096 bytes is filled with zeros, which the next parts replace. Who changes the file
-        otherwise takes another appender.
+        They stay as they are until a `wait` or `settle` has returned. Behind what is written directly
+        the last block of 4096 bytes is filled with zeros, which the next parts replace. Who changes
+        the file otherwise takes another appender.
         """
+    def sync(self, offset: int, parts: Sequence[Buffer]) -> None:
+        """Begin to write parts as `write` does, then to sync the file with fdatasync(2)."""
     def wait(self) -> bool:
-        """Return when what was started has ended: whether the file still takes direct writes.
+        """Return when the sync that was begun has ended: whether the file still takes direct writes.
 
-        OSError if it failed: then neither what was written is known, nor what is durable.
+        OSError if it or a write before it failed: then neither what was written is known, nor what
+        is durable.
         """
+    def settle(self) -> bool:
+        """Return when all writes have ended, synced or not; as `wait`. No sync may be under way."""
 
 def keep_room(fd: int, offset: int, length: int) -> None:
     """Have space kept for bytes of a file, of which the file's size shows nothing.

@@ -32,7 +32,7 @@ sizes = st.one_of(st.integers(0, 300), st.integers(BLOCK - 2, BLOCK + 2), st.int
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("append"), st.lists(sizes, max_size=4)),
-        st.sampled_from([("sync", ()), ("begin", ()), ("drop", ()), ("write", ())]),
+        st.sampled_from([("sync", ()), ("begin", ()), ("drop", ()), ("write", ()), ("ahead", ())]),
     ),
     max_size=25,
 )
@@ -42,7 +42,7 @@ steps = st.lists(
 @given(steps=steps, seed=st.integers(0, 99))
 @settings(max_examples=30)
 def test_any_work_leaves_what_was_appended(direct, steps, seed):
-    """Appends and syncs, and cuts of what was not synced, as the bytes of a plain file would be."""
+    """Appends, written ahead or not, syncs, and cuts of what was not synced: as a plain file's bytes."""
     noise = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         tier = DirectoryTier(Path(folder), direct=direct)
@@ -55,6 +55,9 @@ def test_any_work_leaves_what_was_appended(direct, steps, seed):
                 parts = [noise.randbytes(length) for length in lengths]
                 file.append(parts, len(expected))
                 expected += b"".join(parts)
+                continue
+            if step == "ahead":
+                file.begin_write()
                 continue
             if step == "drop":
                 file.truncate(len(synced))
@@ -116,7 +119,8 @@ def test_recovery_frees_the_room_that_a_dead_writer_kept(store, blob, packs):
     assert path.stat().st_blocks * 512 <= mark.end + 2 * BLOCK
 
 
-def test_a_write_that_fails_breaks_the_writer(store, blob, noise, packs):
+@pytest.mark.parametrize("ahead", [True, False])
+def test_a_write_that_fails_breaks_the_writer(store, blob, noise, packs, ahead):
     writer = store.writer()
     (kept,), before = writer.append([blob(b"kept")], b"kept")
     writer.sync()
@@ -124,6 +128,9 @@ def test_a_write_that_fails_breaks_the_writer(store, blob, noise, packs):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (5 << 20, hard))
     try:
+        if ahead:
+            writer.begin_write()
+            writer.append([blob(b"more")], b"lost too")
         with pytest.raises(Unavailable, match=r"cannot be synced: File too large$") as raised:
             writer.sync()
         assert raised.value.__cause__.errno == errno.EFBIG
@@ -175,8 +182,8 @@ def test_a_file_system_that_refuses_a_direct_write(tmp_path):
     path.write_bytes(b"front")
     with path.open("r+b") as file, REFUSING.open("wb") as refusing:
         appender = Appender(file.fileno(), refusing.fileno())
-        appender.start(5, [b"abc", b"d"])
+        appender.sync(5, [b"abc", b"d"])
         assert not appender.wait()
-        appender.start(9, [b"efg"])
+        appender.sync(9, [b"efg"])
         assert not appender.wait()
     assert path.read_bytes() == b"frontabcdefg" + bytes(BLOCK - 12)

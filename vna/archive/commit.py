@@ -1,6 +1,7 @@
 """The commit protocol: how a mutation becomes durable, visible and acknowledged.
 
-    1  blobs, then the commit record, are appended to this process's pack
+    1  blobs, then the commit record, are appended to this process's pack; they are written while
+       more may come
     2  the pack is synced (fdatasync): from here on the mutation survives anything
     3  one index transaction applies the record, and with it the pack's *mark*: the offset up to
        which its records are in the index. It is made while the pack is synced, and ends after that
@@ -20,10 +21,11 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Protocol
 
 import msgspec
@@ -90,6 +92,15 @@ class Proposal:
         return sum(blob.size for blob in self.blobs)
 
 
+@dataclass(slots=True)
+class _Group:
+    """What was appended, and is to be synced together."""
+
+    proposals: list[Proposal] = field(default_factory=list)
+    mutations: list[Mutation] = field(default_factory=list)
+    marks: dict[PackId, int] = field(default_factory=dict)
+
+
 class Committer:
     """The one writer of a process: a thread that commits proposals in groups."""
 
@@ -102,6 +113,7 @@ class Committer:
         self._writer: PackWriter | None = None
         self._broken: str = ""
         self._last_stamp = 0
+        self._stopping = False
         self._refusal: type[VnaError] = Unavailable
         self._retry_s = FIRST_RETRY_S
         self._retry_at = 0.0
@@ -140,14 +152,12 @@ class Committer:
         self._thread.join()
 
     def _run(self) -> None:
-        stopping = False
         senders = 0
-        while not stopping:
-            group, stopping = self._gather(senders)
-            if group:
-                self._settle(group)
-                senders = len(group) + self._waiting.qsize()
-            if self._patience() == 0 and not stopping:
+        while not self._stopping:
+            count = self._settle(senders)
+            if count:
+                senders = count + self._waiting.qsize()
+            if self._patience() == 0 and not self._stopping:
                 self._mend()
         if self._writer is not None:
             try:
@@ -156,13 +166,12 @@ class Committer:
                 log.error("the pack was left unsealed: %s", error)  # noqa: TRY400
         self._turnstile.close()
 
-    def _gather(self, senders: int) -> tuple[list[Proposal], bool]:
-        """Return the next group, and whether it is the last: what waits, or comes in a moment.
+    def _arriving(self, group: list[Proposal], senders: int) -> Iterator[Proposal]:
+        """Yield the proposals of the next group, and add them to it: what waits, or comes in a moment.
 
         As many have been sending as `senders`. Those that the last group answered are likely to
         send again at once; without the moment, two halves of them would form groups in turns.
         """
-        group: list[Proposal] = []
         size = 0
         until = 0.0
         while len(group) < GROUP_MUTATIONS and size < GROUP_BYTES:
@@ -173,14 +182,15 @@ class Committer:
             try:
                 proposal = self._waiting.get(timeout=patience)
             except queue.Empty:
-                break
+                return
             if proposal is None:
-                return group, True
+                self._stopping = True
+                return
             if not group:
                 until = self._clock.monotonic() + GATHER_S
             group.append(proposal)
             size += proposal.size
-        return group, False
+            yield proposal
 
     def _patience(self) -> float | None:
         """Return the seconds until the next try to mend; None while nothing is broken."""
@@ -188,10 +198,11 @@ class Committer:
             return None
         return max(self._retry_at - self._clock.monotonic(), 0)
 
-    def _settle(self, group: list[Proposal]) -> None:
+    def _settle(self, senders: int) -> int:
+        """Commit the next group, and answer for it; return how many are in it."""
+        group: list[Proposal] = []
         try:
-            self._turnstile.enter()
-            self._commit(group)
+            self._commit(self._arriving(group, senders), senders)
         except Exception as error:  # noqa: BLE001  # loop boundary: every caller waits for an answer
             if not self._broken:
                 self._break(error)
@@ -200,6 +211,7 @@ class Committer:
                     proposal.done.set_exception(self._refusal(self._broken))
         if not self._broken:
             self._turnstile.leave()
+        return len(group)
 
     def _break(self, error: Exception) -> None:
         """Refuse everything from here on, because of `error`."""
@@ -233,39 +245,45 @@ class Committer:
             log.warning("the archive takes changes again")
             self._broken = ""
 
-    def _commit(self, group: list[Proposal]) -> None:
+    def _commit(self, arriving: Iterator[Proposal], senders: int) -> None:
+        first = next(arriving, None)
+        if first is None:
+            return
+        self._turnstile.enter()
         self.check()
-        if self._writer is None:
-            self._writer = self._store.writer()
+        writer = self._writer = self._writer or self._store.writer()
+        group = _Group()
         with self._index.read() as reader:
             self._last_stamp = max(self._last_stamp, reader.last_stamp())
-            group = [proposal for proposal in group if _stands(proposal, reader)]
-        appended: list[Proposal] = []
-        mutations: list[Mutation] = []
-        marks: dict[PackId, int] = {}
-        for proposal in group:
-            commit = proposal.record(self._stamp())
-            try:
-                places, mark = self._writer.append(proposal.blobs, encode_commit(commit))
-            except (Full, Invalid) as refusal:
-                proposal.done.set_exception(refusal)
-                continue
-            blobs = [
-                (blob.digest, place) for blob, place in zip(proposal.blobs, places, strict=True)
-            ]
-            mutations.append(Mutation(commit, [*blobs, *proposal.placed]))
-            marks |= {place.pack: place.offset + place.size for _, place in proposal.placed}
-            marks[mark.pack] = mark.end
-            appended.append(proposal)
-        if not appended:
+            for proposal in chain([first], arriving):
+                if not _stands(proposal, reader):
+                    continue
+                self._append(writer, proposal, group)
+                if len(group.proposals) < senders:
+                    writer.begin_write()
+        if not group.proposals:
             return
-        self._writer.begin_sync()
-        results = self._index.apply(mutations, marks, durable=self._writer.end_sync)
-        self._void_refused(mutations, results, marks)
-        self._writer.let_go()
-        for proposal, result in zip(appended, results, strict=True):
+        writer.begin_sync()
+        results = self._index.apply(group.mutations, group.marks, durable=writer.end_sync)
+        self._void_refused(group.mutations, results, group.marks)
+        writer.let_go()
+        for proposal, result in zip(group.proposals, results, strict=True):
             proposal.done.set_result(result)
         self._retry_s = FIRST_RETRY_S
+
+    def _append(self, writer: PackWriter, proposal: Proposal, group: _Group) -> None:
+        """Append a proposal's records, and take it into the group; or refuse it."""
+        commit = proposal.record(self._stamp())
+        try:
+            places, mark = writer.append(proposal.blobs, encode_commit(commit))
+        except (Full, Invalid) as refusal:
+            proposal.done.set_exception(refusal)
+            return
+        blobs = [(blob.digest, place) for blob, place in zip(proposal.blobs, places, strict=True)]
+        group.proposals.append(proposal)
+        group.mutations.append(Mutation(commit, [*blobs, *proposal.placed]))
+        group.marks |= {place.pack: place.offset + place.size for _, place in proposal.placed}
+        group.marks[mark.pack] = mark.end
 
     def _void_refused(
         self, mutations: list[Mutation], results: list[Applied], marks: dict[PackId, int]

@@ -46,11 +46,14 @@ class PackFile(PackReader, Protocol):
     def sync(self) -> None:
         """Return when everything appended and written, and the pack's name, is durable."""
 
+    def begin_write(self) -> None:
+        """Begin to write what was appended; `append` may follow. The next sync tells of errors."""
+
     def begin_sync(self) -> Callable[[], None]:
         """Begin what `sync` does; what is returned must be called before anything but `append`."""
 
     def truncate(self, size: int) -> None:
-        """Cut the pack down to `size` bytes; what was appended since the last sync is not written."""
+        """Cut the pack down to `size` bytes; what was appended since the last sync is dropped."""
 
 
 class Tier(Protocol):

@@ -81,6 +81,10 @@ class OwnedPack:
         self._file.truncate(self.synced)
         self.end = self.synced
 
+    def begin_write(self) -> None:
+        """Begin to write what was taken; more may be taken meanwhile."""
+        self._file.begin_write()
+
     def begin_sync(self) -> None:
         """Begin to make everything up to `end` durable."""
         if self.synced != self.end and self._begun is None:
@@ -178,6 +182,13 @@ class PackWriter:
         """Have an active pack: shows whether the tier takes writes. Full or Unavailable."""
         self._check()
         self._room(0)
+
+    def begin_write(self) -> None:
+        """Begin to write what was appended, while more may come. The next sync tells of errors."""
+        self._check()
+        if self._active:
+            with self._syncing(self._active):
+                self._active.begin_write()
 
     def begin_sync(self) -> None:
         """Begin to make all that was appended durable: `end_sync` waits for it."""

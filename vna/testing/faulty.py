@@ -195,6 +195,9 @@ class _FaultyFile(_FaultyReader):
         finally:  # one that fails may have written all the same
             self._file.sync()
 
+    def begin_write(self) -> None:
+        self._file.begin_write()
+
     def begin_sync(self) -> Callable[[], None]:
         return self.sync
 

@@ -342,6 +342,11 @@ class _PowerFile:
             self._folder_synced = True
             self._report(FolderSynced(self._tier.folder))
 
+    def begin_write(self) -> None:
+        self._tier._on()
+        self._file.sync()  # so that what is reported can be read; that it is durable is not reported
+        self._report_appended()
+
     def begin_sync(self) -> Callable[[], None]:
         return self.sync
 

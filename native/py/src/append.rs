@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, replace, take};
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -28,10 +28,22 @@ const BUFFERS: usize = 1024;
 struct Order {
     offset: u64,
     parts: Vec<Bytes>,
+    then: Then,
 }
 
-/// What came of an order: whether the file is written directly still. The parts go back to where
-/// there is an interpreter to take them.
+/// What follows the writing of an order.
+#[derive(Clone, Copy, PartialEq)]
+enum Then {
+    /// Nothing: other orders will.
+    More,
+    /// Somebody waits for it.
+    Tell,
+    /// Somebody waits for it, and for the sync of all.
+    Sync,
+}
+
+/// What came of the orders since the last one that somebody waited for: whether the file is written
+/// directly still. The parts go back to where there is an interpreter to take them.
 struct Done(io::Result<bool>, #[expect(dead_code)] Vec<Bytes>);
 
 /// A thread that writes the end of one file, and syncs it. It ends with this object.
@@ -52,13 +64,7 @@ impl Appender {
         thread::Builder::new()
             .name("append".into())
             .spawn(move || {
-                let mut end = End::new(fd, direct, fresh);
-                for Order { offset, parts } in ordered {
-                    let result = end.append(offset, &parts).and_then(|()| end.sync());
-                    if done.send(Done(result, parts)).is_err() {
-                        return;
-                    }
-                }
+                End::new(fd, direct, fresh).serve(&ordered, &done);
             })?;
         Ok(Self {
             orders,
@@ -66,10 +72,17 @@ impl Appender {
         })
     }
 
-    fn start(&self, offset: u64, parts: Vec<Bytes>) -> PyResult<()> {
-        self.orders
-            .send(Order { offset, parts })
-            .map_err(|_| PyRuntimeError::new_err("the thread that appends has ended"))
+    fn write(&self, offset: u64, parts: Vec<Bytes>) -> PyResult<()> {
+        self.order(offset, parts, Then::More)
+    }
+
+    fn sync(&self, offset: u64, parts: Vec<Bytes>) -> PyResult<()> {
+        self.order(offset, parts, Then::Sync)
+    }
+
+    fn settle(&self, py: Python<'_>) -> PyResult<bool> {
+        self.order(0, Vec::new(), Then::Tell)?;
+        self.wait(py)
     }
 
     fn wait(&self, py: Python<'_>) -> PyResult<bool> {
@@ -80,6 +93,19 @@ impl Appender {
         let Done(result, _) =
             done.map_err(|_| PyRuntimeError::new_err("the thread that appends has ended"))?;
         result.map_err(told)
+    }
+}
+
+impl Appender {
+    fn order(&self, offset: u64, parts: Vec<Bytes>, then: Then) -> PyResult<()> {
+        let order = Order {
+            offset,
+            parts,
+            then,
+        };
+        self.orders
+            .send(order)
+            .map_err(|_| PyRuntimeError::new_err("the thread that appends has ended"))
     }
 }
 
@@ -100,6 +126,38 @@ impl End {
             file: file(fd),
             direct: (fd != direct).then(|| file(direct)),
             window: Window::new(fresh),
+        }
+    }
+
+    /// Do what is ordered until nobody orders any more. What waits is written together.
+    fn serve(&mut self, ordered: &Receiver<Order>, done: &Sender<Done>) {
+        let mut held = Vec::new();
+        let mut result = Ok(());
+        while let Ok(Order {
+            offset,
+            mut parts,
+            mut then,
+        }) = ordered.recv()
+        {
+            while then == Then::More
+                && let Ok(next) = ordered.try_recv()
+            {
+                parts.extend(next.parts);
+                then = next.then;
+            }
+            result = result.and_then(|()| self.append(offset, &parts));
+            held.extend(parts);
+            if then == Then::More {
+                continue;
+            }
+            let mut told = replace(&mut result, Ok(()));
+            if then == Then::Sync {
+                told = told.and_then(|()| self.sync());
+            }
+            let told = told.map(|()| self.direct.is_some());
+            if done.send(Done(told, take(&mut held))).is_err() {
+                return;
+            }
         }
     }
 
@@ -142,10 +200,10 @@ impl End {
         Ok(())
     }
 
-    fn sync(&mut self) -> io::Result<bool> {
+    fn sync(&mut self) -> io::Result<()> {
         self.file.sync_data()?;
         self.window.publish();
-        Ok(self.direct.is_some())
+        Ok(())
     }
 }
 

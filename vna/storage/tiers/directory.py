@@ -222,6 +222,7 @@ class _File:
         self._directory: Path | None = directory
         self._appender: Appender | None = None
         self._appended: list[Buffer] = []
+        self._writing = False
         self._from = 0
         self._room = 0
 
@@ -258,32 +259,47 @@ class _File:
         self._appended += buffers
 
     def write(self, buffers: Sequence[Buffer], offset: int) -> int:
-        self._appender = None
+        self._settle()
         return os.pwritev(self._fd, buffers[:_MAX_BUFFERS], offset)
 
     def sync(self) -> None:
-        if self._appended:
+        if self._appended or self._writing:
             self.begin_sync()()
         else:
             os.fdatasync(self._fd)
             self._name()
 
+    def begin_write(self) -> None:
+        self._hand_over(Appender.write)
+        self._writing = True
+
     def begin_sync(self) -> Callable[[], None]:
+        self._hand_over(Appender.sync)
+        return self._end_sync
+
+    def _hand_over(self, how: Callable[[Appender, int, Sequence[Buffer]], None]) -> None:
         if self._appender is None:
             direct = self._fd if self._direct is None else self._direct
             self._appender = Appender(self._fd, direct, self._fresh, self._pack)
         appended, self._appended = self._appended, []
-        self._appender.start(self._from, appended)
-        return self._end_sync
+        how(self._appender, self._from, appended)
 
     def _end_sync(self) -> None:
         assert self._appender is not None
+        self._writing = False
         direct = self._appender.wait()
         if self._direct is not None and not direct:
             log.info("a pack is written through the page cache: its file system takes no block")
             os.close(self._direct)
             self._direct = None
         self._name()
+
+    def _settle(self) -> None:
+        """Let go of the thread that appends, once nothing is written any more. Raises OSError."""
+        appender, self._appender = self._appender, None
+        if self._writing and appender is not None:
+            self._writing = False
+            appender.settle()
 
     def _keep_room(self, offset: int, end: int) -> None:
         """Have the disk keep space up to `end`, and beyond it as much again where it has plenty."""
@@ -299,10 +315,14 @@ class _File:
             self._directory = None
 
     def truncate(self, size: int) -> None:
-        self._appender, self._appended, self._room = None, [], size
+        with suppress(OSError):  # what was not synced is not to be known
+            self._settle()
+        self._appended, self._room = [], size
         os.ftruncate(self._fd, size)
 
     def close(self) -> None:
+        with suppress(OSError):
+            self._settle()
         if self._direct is not None:
             os.close(self._direct)
         os.close(self._fd)
