@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vna._native import Fresh
+from vna._native import Fresh, RawChunks, crc32c
 from vna.storage.tiers.directory import DirectoryTier
 
 TRAY = 128 << 10
@@ -23,10 +23,12 @@ def share():
     opened = []
 
     def make(trays, workers=2):
+        """Return it for memory whose descriptor is the last of `make.opened`."""
         descriptor = Fresh.create(trays * TRAY, workers, TRAY)
         opened.append(descriptor)
         return lambda worker=0: Fresh(descriptor, worker)
 
+    make.opened = opened
     yield make
     for descriptor in opened:
         os.close(descriptor)
@@ -149,6 +151,48 @@ def test_a_worker_in_the_place_of_a_dead_one_lets_its_readers_go(tmp_path, share
         assert reader.read_present(200_000, 100_000) == writer.held[200_000:]
     for file in (dead, writer.file):
         file.close()
+
+
+def damage(descriptor, data):
+    """Change a byte of `data` where memory has it."""
+    held = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+    os.pwrite(descriptor, bytes([data[500] ^ 1]), held.index(data) + 500)
+
+
+def test_each_chunk_is_checked_by_its_first_reader(tmp_path, share, noise):
+    memory = share(4)
+    writer = Writer(tier(tmp_path, memory()))
+    with closing(tier(tmp_path, memory(1)).open(writer.pack)) as reader:
+        for number in range(4):  # trays are filled anew meanwhile
+            start = len(writer.held)
+            whole = noise(99_000, number)
+            front, data = whole[:66_000], whole[66_000:]
+            writer.store(whole)
+            sums = [(0, crc32c(part, 0)) for part in (front, data)]
+            chunks = RawChunks(start, 66_000, 99_000, sums)
+            forget(tmp_path)
+            assert chunks.read(reader.read_present, 3, 70, 1 << 20) == front[3:70]
+            damage(share.opened[-1], data)
+            with pytest.raises(ValueError, match="chunk 1: checksum mismatch"):
+                chunks.read(reader.read_present, 0, 99_000, 1 << 20)
+            with pytest.raises(ValueError, match="chunk 1: checksum mismatch"):
+                chunks.read(reader.read_present, 80_000, 80_001, 1 << 20)
+            damage(share.opened[-1], front)
+            assert len(chunks.read(reader.read_present, 0, 66_000, 1 << 20)) == 66_000, "checked"
+    writer.file.close()
+
+
+def test_threads_read_from_memory_too(tmp_path, share, noise):
+    memory = share(4)
+    writer = Writer(tier(tmp_path, memory()))
+    writer.store(noise(90_000))
+    with closing(tier(tmp_path, memory(1)).open(writer.pack)) as reader:
+        damage(share.opened[-1], writer.held)
+        assert reader.read(0, 90_000) != writer.held, "not what the disk has"
+        for _ in range(4):
+            writer.store(noise(90_000))
+        assert reader.read(0, 90_000) == writer.held[:90_000]
+    writer.file.close()
 
 
 def test_memory_is_had_ahead_in_parts(tmp_path, share, noise):

@@ -118,17 +118,31 @@ impl RawChunks {
     }
 
     /// The number of the first chunk that is not as it was written, of those that begin at byte
-    /// `begin` of the blob and are `data`.
-    pub fn damaged(&self, begin: u64, data: &[u8]) -> Option<usize> {
-        let stride = usize::try_from(self.stride).unwrap_or(usize::MAX);
+    /// `begin` of the blob and are `data`. Those of which `known` says so, by place and length in
+    /// `data`, are not looked at.
+    pub fn damaged(
+        &self,
+        begin: u64,
+        data: &[u8],
+        known: impl Fn(usize, usize) -> bool,
+    ) -> Option<usize> {
         let first = usize::try_from(begin / self.stride).unwrap_or(usize::MAX);
-        data.chunks(stride)
+        self.places(data.len())
             .zip(first..)
-            .find(|(chunk, number)| {
-                let sum = self.sums.get(*number);
-                sum.is_none_or(|&(seed, crc)| crc32c(chunk, seed) != crc)
+            .find(|&((at, length), number)| {
+                let sum = self.sums.get(number);
+                let chunk = &data[at..at + length];
+                sum.is_none_or(|&(seed, crc)| !known(at, length) && crc32c(chunk, seed) != crc)
             })
             .map(|(_, number)| number)
+    }
+
+    /// Places and lengths of the chunks of `length` bytes that begin with one.
+    pub fn places(&self, length: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let stride = usize::try_from(self.stride).unwrap_or(usize::MAX);
+        (0..length)
+            .step_by(stride)
+            .map(move |at| (at, stride.min(length - at)))
     }
 }
 
@@ -215,19 +229,22 @@ mod tests {
                 .map(|(chunk, seed)| (seed, crc32c(chunk, seed)))
                 .collect(),
         };
+        let none = |_, _| false;
         assert_eq!(chunks.around(0, 50), 0..50);
         assert_eq!(chunks.around(19, 21), 0..40);
         assert_eq!(chunks.around(40, 41), 40..50);
         assert_eq!(chunks.around(20, 20), 20..20);
         assert_eq!(chunks.around(60, 99), 40..50);
-        assert_eq!(chunks.damaged(0, &blob), None);
-        assert_eq!(chunks.damaged(20, &blob[20..]), None);
-        assert_eq!(chunks.damaged(20, &blob[20..49]), Some(2));
-        assert_eq!(chunks.damaged(60, &blob[..1]), Some(3));
+        assert_eq!(chunks.damaged(0, &blob, none), None);
+        assert_eq!(chunks.damaged(20, &blob[20..], none), None);
+        assert_eq!(chunks.damaged(20, &blob[20..49], none), Some(2));
+        assert_eq!(chunks.damaged(60, &blob[..1], none), Some(3));
         for at in 0..blob.len() {
             let mut damaged = blob.clone();
             damaged[at] ^= 1;
-            assert_eq!(chunks.damaged(0, &damaged), Some(at / 20));
+            assert_eq!(chunks.damaged(0, &damaged, none), Some(at / 20));
+            let known = |start, length| (start..start + length).contains(&at);
+            assert_eq!(chunks.damaged(0, &damaged, known), None);
         }
     }
 

@@ -16,9 +16,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
+use pyo3::{PyClass, PyClassInitializer};
 
 use crate::append::BLOCK;
-use crate::fresh::{Fresh, Memory};
+use crate::fresh::{Fresh, Kept, Memory};
 use crate::loan::{blocks, expose, filled};
 use crate::mapping::{Mapped, Presence};
 
@@ -75,6 +76,9 @@ impl CachedFile {
         if !(LEAST..=MOST).contains(&length) {
             return Ok(None);
         }
+        if let Some(kept) = self.kept(offset, length) {
+            return lent(py, kept).map(Some);
+        }
         let skip = (offset % BLOCK as u64) as usize;
         blocks(py, skip, length, |blocks| {
             self.fill(blocks, offset, skip..skip + length)
@@ -90,22 +94,16 @@ impl CachedFile {
         if length == 0 || length > MOST {
             return Ok(None);
         }
-        if let Some((memory, pack)) = &self.fresh
-            && let Some(kept) = memory.find(*pack, offset, length)
-        {
+        if let Some(kept) = self.kept(offset, length) {
             if length < LEAST {
                 return Ok(Some(PyBytes::new(py, kept.bytes()).into_any()));
             }
-            let view = Bound::new(py, kept)?;
-            return Ok(Some(PyMemoryView::from(view.as_any())?.into_any()));
+            return lent(py, kept).map(Some);
         }
         self.mapped.synced(offset.saturating_add(length as u64));
         if length >= LEAST {
             match self.mapped.look(self.descriptor, offset, length)? {
-                Presence::Pages(pages) => {
-                    let view = Bound::new(py, Pages(pages))?;
-                    return Ok(Some(PyMemoryView::from(view.as_any())?.into_any()));
-                }
+                Presence::Pages(pages) => return lent(py, Pages(pages)).map(Some),
                 // To ask by reading would have the kernel read ahead.
                 Presence::Absent => return Ok(None),
                 Presence::Near | Presence::Unknown => {}
@@ -120,7 +118,22 @@ impl CachedFile {
     }
 }
 
+/// Return a view of the bytes that `lender` has.
+fn lent<'py, T: PyClass>(
+    py: Python<'py>,
+    lender: impl Into<PyClassInitializer<T>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let lender = Bound::new(py, lender)?;
+    Ok(PyMemoryView::from(lender.as_any())?.into_any())
+}
+
 impl CachedFile {
+    /// Return bytes of the file if they are in fresh memory.
+    fn kept(&self, offset: u64, length: usize) -> Option<Kept> {
+        let (memory, pack) = self.fresh.as_ref()?;
+        memory.find(*pack, offset, length)
+    }
+
     /// Read the file's bytes from `offset` on to a part of `blocks`, which begin on a block of the
     /// file; return up to where they are filled.
     fn fill(&self, blocks: &mut [u8], offset: u64, part: Range<usize>) -> io::Result<usize> {

@@ -7,6 +7,8 @@
 //! round again; each holds bytes of one pack from one offset on. Who reads any of them counts himself
 //! in its label, in a counter of his worker, and a tray with readers is passed over. So a worker that
 //! dies leaves readers behind only until the one in its place begins.
+//!
+//! These bytes came from no disk: a chunk is checked by the first who reads it from here, not by each.
 
 use std::ffi::c_int;
 use std::fs::File;
@@ -50,7 +52,8 @@ struct Header {
     workers: u64,
 }
 
-/// Bytes of a pack that a tray has: `start..end`, the durable ones. Counters of readers follow.
+/// Bytes of a pack that a tray has: `start..end`, the durable ones. Counters of readers follow, then
+/// a bit for each page: whether the chunk that begins in it was checked.
 #[repr(C)]
 struct Label {
     state: AtomicU32,
@@ -90,7 +93,7 @@ impl Memory {
         let trays = number(offset_of!(Header, trays))?;
         let tray_length = number(offset_of!(Header, tray_length))?;
         let workers = number(offset_of!(Header, workers))?;
-        let length = front(trays, workers) + trays * tray_length;
+        let length = front(trays, workers, tray_length) + trays * tray_length;
         if worker >= workers || file.metadata()?.len() != length as u64 {
             return Err(io::ErrorKind::InvalidInput.into());
         }
@@ -184,22 +187,39 @@ impl Memory {
     }
 
     fn label(&self, tray: usize) -> &Label {
-        let at = LINE + tray * stride(self.workers);
-        // SAFETY: inside the mapping, aligned, and nothing but labels is ever there.
-        unsafe { &*self.start.add(at).cast() }
+        // SAFETY: there is one, aligned, and nothing else is ever there.
+        unsafe { &*self.label_place(tray, 0).cast() }
     }
 
     fn readers(&self, tray: usize, worker: usize) -> &AtomicU32 {
-        let at = LINE + tray * stride(self.workers) + size_of::<Label>() + 4 * worker;
         // SAFETY: as above.
-        unsafe { &*self.start.add(at).cast() }
+        unsafe {
+            &*self
+                .label_place(tray, size_of::<Label>() + 4 * worker)
+                .cast()
+        }
+    }
+
+    fn checked(&self, tray: usize, word: usize) -> &AtomicU64 {
+        // SAFETY: as above.
+        unsafe {
+            &*self
+                .label_place(tray, counted(self.workers) + 8 * word)
+                .cast()
+        }
+    }
+
+    fn label_place(&self, tray: usize, at: usize) -> *mut u8 {
+        let label = LINE + tray * stride(self.workers, self.tray_length);
+        // SAFETY: inside the mapping.
+        unsafe { self.start.add(label + at) }
     }
 
     fn tray(&self, tray: usize) -> *mut u8 {
         // SAFETY: inside the mapping.
         unsafe {
             self.start
-                .add(front(self.trays, self.workers) + tray * self.tray_length)
+                .add(front(self.trays, self.workers, self.tray_length) + tray * self.tray_length)
         }
     }
 
@@ -231,6 +251,9 @@ impl Memory {
             label.pack.store(pack, Ordering::Relaxed);
             label.start.store(start, Ordering::Relaxed);
             label.end.store(start, Ordering::Release);
+            for word in 0..words(self.tray_length) {
+                self.checked(tray, word).store(0, Ordering::Relaxed);
+            }
             label.state.store(FILLING, Ordering::SeqCst);
             return Some(tray);
         }
@@ -276,14 +299,24 @@ impl Drop for Memory {
     }
 }
 
-/// Return how many bytes a label takes, with its counters.
-fn stride(workers: usize) -> usize {
-    (size_of::<Label>() + 4 * workers).next_multiple_of(LINE)
+/// Return how many bytes a label and its counters take.
+fn counted(workers: usize) -> usize {
+    (size_of::<Label>() + 4 * workers).next_multiple_of(8)
+}
+
+/// Return how many words the bits of a tray take.
+fn words(tray_length: usize) -> usize {
+    tray_length.div_ceil(PAGE).div_ceil(64)
+}
+
+/// Return how many bytes a label takes, with its counters and bits.
+fn stride(workers: usize, tray_length: usize) -> usize {
+    (counted(workers) + 8 * words(tray_length)).next_multiple_of(LINE)
 }
 
 /// Return how many bytes are before the trays.
-fn front(trays: usize, workers: usize) -> usize {
-    (LINE + trays * stride(workers)).next_multiple_of(PAGE)
+fn front(trays: usize, workers: usize, tray_length: usize) -> usize {
+    (LINE + trays * stride(workers, tray_length)).next_multiple_of(PAGE)
 }
 
 /// A tray while it is filled.
@@ -328,6 +361,25 @@ impl Kept {
         unsafe {
             std::slice::from_raw_parts(self.memory.tray(self.tray).add(self.from), self.length)
         }
+    }
+
+    /// Say whether the chunk of `length` bytes that begins at byte `at` of these was checked here.
+    pub(crate) fn is_checked(&self, at: usize, length: usize) -> bool {
+        let (word, bit) = self.bit(at);
+        length >= PAGE && word.load(Ordering::Relaxed) & bit != 0
+    }
+
+    /// Remember that a chunk was checked; of those of a page or more none begins where another does.
+    pub(crate) fn note_checked(&self, at: usize, length: usize) {
+        let (word, bit) = self.bit(at);
+        if length >= PAGE && word.load(Ordering::Relaxed) & bit == 0 {
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
+    }
+
+    fn bit(&self, at: usize) -> (&AtomicU64, u64) {
+        let page = (self.from + at) / PAGE;
+        (self.memory.checked(self.tray, page / 64), 1 << (page % 64))
     }
 }
 
@@ -397,7 +449,8 @@ fn create(header: &Header) -> io::Result<RawFd> {
     // SAFETY: it was opened here.
     let file = unsafe { File::from_raw_fd(descriptor) };
     let size = |number| usize::try_from(number).map_err(io::Error::other);
-    let front = front(size(header.trays)?, size(header.workers)?) as u64;
+    let (trays, workers) = (size(header.trays)?, size(header.workers)?);
+    let front = front(trays, workers, size(header.tray_length)?) as u64;
     file.set_len(front + header.trays * header.tray_length)?;
     for (at, number) in [
         (offset_of!(Header, trays), header.trays),

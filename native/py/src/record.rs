@@ -1,11 +1,13 @@
 //! Records of packs.
 
 use pyo3::exceptions::PyValueError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyMemoryView};
 use vna_core::record::{self, Front};
 
 use crate::buffer::{Bytes, hashed};
+use crate::fresh::Kept;
 use crate::landing::part;
 
 /// Parts shorter than this are copied together: that costs less than to write one more buffer.
@@ -246,11 +248,24 @@ impl RawChunks {
         if bytes.len() as u64 != size {
             return Err(PyValueError::new_err("not what was to be read"));
         }
-        let damaged = hashed(py, bytes.len(), || self.0.damaged(range.start, bytes));
+        let lender = data.getattr_opt(intern!(py, "obj"))?;
+        let kept = lender
+            .as_ref()
+            .and_then(|lender| lender.cast::<Kept>().ok())
+            .map(Bound::get);
+        let known = |at, length| kept.is_some_and(|kept| kept.is_checked(at, length));
+        let damaged = hashed(py, bytes.len(), || {
+            self.0.damaged(range.start, bytes, known)
+        });
         if let Some(chunk) = damaged {
             return Err(PyValueError::new_err(format!(
                 "chunk {chunk}: checksum mismatch"
             )));
+        }
+        if let Some(kept) = kept {
+            for (at, length) in self.0.places(bytes.len()) {
+                kept.note_checked(at, length);
+            }
         }
         let length = usize::try_from(stop - start)?;
         if length == bytes.len() {
