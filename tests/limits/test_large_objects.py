@@ -28,21 +28,30 @@ SETTINGS = DimseSettings(ae_title="SENDER", dimse_timeout_s=600)
 
 @pytest.fixture
 def serving(start_daemon, tmp_path):
-    """One worker with the settings that everybody has."""
+    """One worker with the settings that everybody has, once it has its share of fresh memory."""
     daemon = start_daemon(tmp_path / "data", workers=1)
+    before, shared = -1, 0
+    while shared != before:
+        time.sleep(0.5)
+        before, shared = shared, status(daemon, "RssShmem")
     yield daemon
     assert daemon.stop() == 0, daemon.log.read_text()
 
 
-def peak(daemon):
-    """Return the most memory that the worker ever had, in bytes."""
+def status(daemon, name):
+    """Return bytes that /proc tells of the worker."""
     (worker,) = daemon.workers
     (line,) = (
         line
         for line in Path(f"/proc/{worker.pid}/status").read_text().splitlines()
-        if line.startswith("VmHWM:")
+        if line.startswith(f"{name}:")
     )
     return int(line.split()[1]) << 10
+
+
+def peak(daemon):
+    """Return the most memory that the worker ever had beside what workers share, in bytes."""
+    return status(daemon, "VmHWM") - status(daemon, "RssShmem")
 
 
 def digest(pieces):
