@@ -130,7 +130,7 @@ async def test_damaged_bytes_are_named_and_not_restored(data, archive, ct):
     await archive.delete(Level.STUDY, STUDY, "")
     [pack] = data.glob("packs/*.pack")
     with pack.open("r+b") as file:
-        at = place.offset + place.size - 9
+        at = place.offset + place.size // 2  # not in the last block, which is written again
         byte = os.pread(file.fileno(), 1, at)
         os.pwrite(file.fileno(), bytes([byte[0] ^ 1]), at)
     restored = await archive.restore(STUDY)
