@@ -103,7 +103,7 @@ class CachedFile:
         """
 
     def read(self, offset: int, length: int) -> memoryview | None:
-        """Return `length` bytes from `offset` on, from memory or the disk; may wait for it.
+        """Return `length` bytes from `offset` on, from the page cache or the disk; may wait for it.
 
         The first time that it must be the disk nothing comes into the page cache, the second time
         it does. None where the file ends before, for less than 64 KiB, and for more than 16 MiB.

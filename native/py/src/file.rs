@@ -19,7 +19,7 @@ use pyo3::types::{PyBytes, PyMemoryView};
 use pyo3::{PyClass, PyClassInitializer};
 
 use crate::append::BLOCK;
-use crate::fresh::{Fresh, Kept, Memory};
+use crate::fresh::{Fresh, Memory};
 use crate::loan::{blocks, expose, filled};
 use crate::mapping::{Mapped, Presence};
 
@@ -76,9 +76,6 @@ impl CachedFile {
         if !(LEAST..=MOST).contains(&length) {
             return Ok(None);
         }
-        if let Some(kept) = self.kept(offset, length) {
-            return lent(py, kept).map(Some);
-        }
         let skip = (offset % BLOCK as u64) as usize;
         blocks(py, skip, length, |blocks| {
             self.fill(blocks, offset, skip..skip + length)
@@ -94,7 +91,9 @@ impl CachedFile {
         if length == 0 || length > MOST {
             return Ok(None);
         }
-        if let Some(kept) = self.kept(offset, length) {
+        if let Some((memory, pack)) = &self.fresh
+            && let Some(kept) = memory.find(*pack, offset, length)
+        {
             if length < LEAST {
                 return Ok(Some(PyBytes::new(py, kept.bytes()).into_any()));
             }
@@ -128,12 +127,6 @@ fn lent<'py, T: PyClass>(
 }
 
 impl CachedFile {
-    /// Return bytes of the file if they are in fresh memory.
-    fn kept(&self, offset: u64, length: usize) -> Option<Kept> {
-        let (memory, pack) = self.fresh.as_ref()?;
-        memory.find(*pack, offset, length)
-    }
-
     /// Read the file's bytes from `offset` on to a part of `blocks`, which begin on a block of the
     /// file; return up to where they are filled.
     fn fill(&self, blocks: &mut [u8], offset: u64, part: Range<usize>) -> io::Result<usize> {
