@@ -305,6 +305,7 @@ class _PowerFile:
         self._file = inner
         self._folder_synced = False
         self._appended: tuple[int, int] | None = None
+        self._ahead: list[tuple[int, int]] = []
 
     def size(self) -> int:
         return self._file.size()
@@ -344,15 +345,17 @@ class _PowerFile:
 
     def begin_write(self) -> None:
         self._tier._on()
-        self._file.sync()  # so that what is reported can be read; that it is durable is not reported
-        self._report_appended()
+        self._file.begin_write()
+        if self._appended is not None:
+            self._ahead.append(self._appended)
+            self._appended = None
 
     def begin_sync(self) -> Callable[[], None]:
         return self.sync
 
     def truncate(self, size: int) -> None:
         self._tier._on()
-        self._appended = None
+        self._appended, self._ahead = None, []
         self._file.truncate(size)
         self._report(Cut(self._path, size))
 
@@ -365,10 +368,14 @@ class _PowerFile:
         self._file.close()
 
     def _report_appended(self) -> None:
-        """Report what was appended as it is written: whole blocks, from where the last one begins."""
-        if self._appended is not None:
-            (begin, end), self._appended = self._appended, None
-            begin -= begin % _PAGE
+        """Report what was appended as it is written: whole blocks, from where the last one begins.
+
+        What was begun to be written before the sync is reported for itself, with zeros behind it.
+        """
+        pieces = [*self._ahead, *([self._appended] if self._appended else [])]
+        self._appended, self._ahead = None, []
+        for start, end in pieces:
+            begin = start - start % _PAGE
             data = bytes(self._file.read(begin, end - begin))
             self._report(Wrote(self._path, begin, data + bytes(-len(data) % _PAGE)))
 
