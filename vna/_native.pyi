@@ -19,17 +19,20 @@ class Appender:
     """A thread that writes the end of one file, and syncs it. It ends with this object.
 
     `fd` is the file; `direct` the same file opened with O_DIRECT, or `fd` again. Both stay open
-    until `wait` has returned. What is written directly to this `pack` stays in `fresh` for a while.
+    until `wait` has returned. The first parts are written at `offset`. What is written directly to
+    this `pack` stays in `fresh` for a while. After an error it takes nothing more.
     """
-    def __init__(self, fd: int, direct: int, fresh: Fresh | None = None, pack: int = 0) -> None: ...
-    def write(self, offset: int, parts: Sequence[Buffer]) -> None:
-        """Begin to write parts at `offset`, where the last ones ended; `wait` is for `sync`.
+    def __init__(
+        self, fd: int, direct: int, offset: int, fresh: Fresh | None = None, pack: int = 0
+    ) -> None: ...
+    def write(self, parts: Sequence[Buffer]) -> None:
+        """Begin to write parts where the last ones ended; `wait` is for `sync`.
 
         They stay as they are until a `wait` or `settle` has returned. Behind what is written directly
         the last block of 4096 bytes is filled with zeros, which the next parts replace. Who changes
         the file otherwise takes another appender.
         """
-    def sync(self, offset: int, parts: Sequence[Buffer]) -> None:
+    def sync(self, parts: Sequence[Buffer]) -> None:
         """Begin to write parts as `write` does, then to sync the file with fdatasync(2)."""
     def wait(self) -> bool:
         """Return when the sync that was begun has ended: whether the file still takes direct writes.

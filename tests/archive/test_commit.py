@@ -1,21 +1,22 @@
 """The commit protocol where it is under stress: clocks, refusals, disks that fail."""
 
 import asyncio
+import errno
 import threading
 import time
 
 import pytest
 
 from vna.archive import Archive, ArchiveSettings, Outcome, commit
-from vna.errors import Deleted, Invalid, Unavailable
+from vna.errors import Deleted, Full, Invalid, Unavailable
 from vna.storage.tiers.directory import DirectoryTier
 from vna.testing.clocks import SetClock
 from vna.testing.faulty import FaultyTier
 from vna.types import Level
 
 
-def stored_file(archive):
-    (stored,) = archive.objects("1.2.3")
+def stored_file(archive, sop_uid="1.2.3.4"):
+    (stored,) = archive.objects("1.2.3", "1.2.3.1", sop_uid)
     return b"".join(archive.file(stored, "TEST")[1])
 
 
@@ -129,6 +130,30 @@ async def test_a_group_waits_for_as_many_as_were_sending(data, ct, monkeypatch):
             await asyncio.sleep(0.001)
         await asyncio.gather(second, third, store(4))
         assert groups == [1, 3], "three were sending"
+    finally:
+        archive.close()
+
+
+async def test_one_of_a_group_that_finds_no_space_moves_none_of_the_others(data, ct):
+    """Nothing may be there to be written ahead then; what comes next has its own place all the same."""
+    tier = FaultyTier(DirectoryTier(data / "packs"))
+    archive = Archive.open(ArchiveSettings(data=data), tier=tier)
+    kept = {"1.2.3.4": ct()}
+    await archive.store(kept["1.2.3.4"], source="test")
+    try:
+        for round_ in range(1, 30):
+            files = {uid: ct(uid) for uid in (f"1.9.{round_}.{number}" for number in range(1, 5))}
+            tier.fail("write", errno.ENOSPC, after=round_ % 4)
+            stores = (archive.store(file, source="test") for file in files.values())
+            answers = await asyncio.gather(*stores, return_exceptions=True)
+            full = [isinstance(answer, Full) for answer in answers]
+            assert full.count(True) == 1
+            kept |= {
+                uid: files[uid] for uid, refused in zip(files, full, strict=True) if not refused
+            }
+        for uid, file in kept.items():
+            assert stored_file(archive, uid) == file
+        assert archive.check().damage == []
     finally:
         archive.close()
 

@@ -80,6 +80,29 @@ def test_any_work_leaves_what_was_appended(direct, steps, seed):
         file.close()
 
 
+@pytest.mark.parametrize("direct", [True, False])
+def test_nothing_to_write_ahead_does_not_move_what_comes_next(packs, noise, direct):
+    """The thread is busy, so that the order for nothing and the next one are taken together."""
+    tier = DirectoryTier(packs, direct=direct)
+    pack = tier.reserve(1)
+    file = tier.create(pack)
+    parts = [noise(9 << 20), b"next", b"last"]
+    file.append([parts[0]], 0)
+    file.begin_write()
+    while not file.size():
+        pass
+    file.begin_write()
+    file.append([parts[1]], 9 << 20)
+    file.begin_write()
+    with pytest.raises(ValueError, match=r"^appended at 0, the pack ends at 9437188$"):
+        file.append([b"elsewhere"], 0)
+    file.append([parts[2]], (9 << 20) + 4)
+    file.sync()
+    file.truncate((9 << 20) + 8)
+    assert tier.file(pack).read_bytes() == b"".join(parts)
+    file.close()
+
+
 def test_more_than_is_written_at_once(store, blob, noise):
     data = noise(11 << 20)
     writer = store.writer()
@@ -181,9 +204,9 @@ def test_a_file_system_that_refuses_a_direct_write(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"front")
     with path.open("r+b") as file, REFUSING.open("wb") as refusing:
-        appender = Appender(file.fileno(), refusing.fileno())
-        appender.sync(5, [b"abc", b"d"])
+        appender = Appender(file.fileno(), refusing.fileno(), 5)
+        appender.sync([b"abc", b"d"])
         assert not appender.wait()
-        appender.sync(9, [b"efg"])
+        appender.sync([b"efg"])
         assert not appender.wait()
     assert path.read_bytes() == b"frontabcdefg" + bytes(BLOCK - 12)

@@ -26,7 +26,6 @@ pub(crate) const BLOCK: usize = 4096;
 const BUFFERS: usize = 1024;
 
 struct Order {
-    offset: u64,
     parts: Vec<Bytes>,
     then: Then,
 }
@@ -56,15 +55,21 @@ struct Appender {
 #[pymethods]
 impl Appender {
     #[new]
-    #[pyo3(signature = (fd, direct, fresh=None, pack=0))]
-    fn new(fd: RawFd, direct: RawFd, fresh: Option<Bound<'_, Fresh>>, pack: u64) -> PyResult<Self> {
+    #[pyo3(signature = (fd, direct, offset, fresh=None, pack=0))]
+    fn new(
+        fd: RawFd,
+        direct: RawFd,
+        offset: u64,
+        fresh: Option<Bound<'_, Fresh>>,
+        pack: u64,
+    ) -> PyResult<Self> {
         let fresh = fresh.map(|fresh| (fresh.get().0.clone(), pack));
         let (orders, ordered) = channel::<Order>();
         let (done, results) = channel();
         thread::Builder::new()
             .name("append".into())
             .spawn(move || {
-                End::new(fd, direct, fresh).serve(&ordered, &done);
+                End::new(fd, direct, offset, fresh).serve(&ordered, &done);
             })?;
         Ok(Self {
             orders,
@@ -72,16 +77,16 @@ impl Appender {
         })
     }
 
-    fn write(&self, offset: u64, parts: Vec<Bytes>) -> PyResult<()> {
-        self.order(offset, parts, Then::More)
+    fn write(&self, parts: Vec<Bytes>) -> PyResult<()> {
+        self.order(parts, Then::More)
     }
 
-    fn sync(&self, offset: u64, parts: Vec<Bytes>) -> PyResult<()> {
-        self.order(offset, parts, Then::Sync)
+    fn sync(&self, parts: Vec<Bytes>) -> PyResult<()> {
+        self.order(parts, Then::Sync)
     }
 
     fn settle(&self, py: Python<'_>) -> PyResult<bool> {
-        self.order(0, Vec::new(), Then::Tell)?;
+        self.order(Vec::new(), Then::Tell)?;
         self.wait(py)
     }
 
@@ -97,14 +102,9 @@ impl Appender {
 }
 
 impl Appender {
-    fn order(&self, offset: u64, parts: Vec<Bytes>, then: Then) -> PyResult<()> {
-        let order = Order {
-            offset,
-            parts,
-            then,
-        };
+    fn order(&self, parts: Vec<Bytes>, then: Then) -> PyResult<()> {
         self.orders
-            .send(order)
+            .send(Order { parts, then })
             .map_err(|_| PyRuntimeError::new_err("the thread that appends has ended"))
     }
 }
@@ -114,27 +114,30 @@ struct End {
     // The caller keeps the files open until it has waited.
     file: ManuallyDrop<File>,
     direct: Option<ManuallyDrop<File>>,
+    /// Where what follows is to be written.
+    offset: u64,
     /// What is written directly is written from here.
     window: Window,
 }
 
 impl End {
-    fn new(fd: RawFd, direct: RawFd, fresh: Option<(Arc<Memory>, u64)>) -> Self {
+    fn new(fd: RawFd, direct: RawFd, offset: u64, fresh: Option<(Arc<Memory>, u64)>) -> Self {
         // SAFETY: the descriptors are the caller's, who keeps them open; they are not closed here.
         let file = |fd| ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
         Self {
             file: file(fd),
             direct: (fd != direct).then(|| file(direct)),
+            offset,
             window: Window::new(fresh),
         }
     }
 
-    /// Do what is ordered until nobody orders any more. What waits is written together.
+    /// Do what is ordered until nobody orders any more, or an error has been told. What waits is
+    /// written together.
     fn serve(&mut self, ordered: &Receiver<Order>, done: &Sender<Done>) {
         let mut held = Vec::new();
         let mut result = Ok(());
         while let Ok(Order {
-            offset,
             mut parts,
             mut then,
         }) = ordered.recv()
@@ -145,7 +148,7 @@ impl End {
                 parts.extend(next.parts);
                 then = next.then;
             }
-            result = result.and_then(|()| self.append(offset, &parts));
+            result = result.and_then(|()| self.append(&parts));
             held.extend(parts);
             if then == Then::More {
                 continue;
@@ -154,31 +157,35 @@ impl End {
             if then == Then::Sync {
                 told = told.and_then(|()| self.sync());
             }
+            let failed = told.is_err();
             let told = told.map(|()| self.direct.is_some());
-            if done.send(Done(told, take(&mut held))).is_err() {
+            if done.send(Done(told, take(&mut held))).is_err() || failed {
                 return;
             }
         }
     }
 
-    /// Write `parts` from `offset` on; directly, with zeros to the end of the last block.
-    fn append(&mut self, offset: u64, parts: &[Bytes]) -> io::Result<()> {
+    /// Write `parts` where the last ones ended; directly, with zeros to the end of the last block.
+    fn append(&mut self, parts: &[Bytes]) -> io::Result<()> {
         if parts.is_empty() {
             return Ok(());
         }
-        if self.direct.is_none() {
-            return gather(&self.file, offset, parts);
-        }
         let length = parts.iter().map(|part| part.as_slice().len()).sum();
-        self.window.begin(offset, length, &self.file)?;
-        for part in parts {
-            let mut rest = self.window.take(part.as_slice());
-            while !rest.is_empty() {
-                self.write()?;
-                rest = self.window.take(rest);
+        if self.direct.is_none() {
+            gather(&self.file, self.offset, parts)?;
+        } else {
+            self.window.begin(self.offset, length, &self.file)?;
+            for part in parts {
+                let mut rest = self.window.take(part.as_slice());
+                while !rest.is_empty() {
+                    self.write()?;
+                    rest = self.window.take(rest);
+                }
             }
+            self.write()?;
         }
-        self.write()
+        self.offset += length as u64;
+        Ok(())
     }
 
     /// Write what the window has and the file has not.

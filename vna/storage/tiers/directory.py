@@ -12,6 +12,7 @@ import os
 import re
 import uuid
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from vna._native import Appender, CachedFile, Fresh, keep_room
@@ -222,8 +223,8 @@ class _File:
         self._directory: Path | None = directory
         self._appender: Appender | None = None
         self._appended: list[Buffer] = []
+        self._end = 0
         self._writing = False
-        self._from = 0
         self._room = 0
 
     def size(self) -> int:
@@ -254,11 +255,16 @@ class _File:
         end = offset + sum(map(len, buffers))
         if end > self._room:
             self._keep_room(offset, end)
-        if not self._appended:
-            self._from = offset
+        if self._appender is None:
+            direct = self._fd if self._direct is None else self._direct
+            self._appender = Appender(self._fd, direct, offset, self._fresh, self._pack)
+        elif offset != self._end:
+            raise ValueError(f"appended at {offset}, the pack ends at {self._end}")
+        self._end = end
         self._appended += buffers
 
     def write(self, buffers: Sequence[Buffer], offset: int) -> int:
+        self.begin_write()
         self._settle()
         return os.pwritev(self._fd, buffers[:_MAX_BUFFERS], offset)
 
@@ -270,24 +276,21 @@ class _File:
             self._name()
 
     def begin_write(self) -> None:
-        self._hand_over(Appender.write)
-        self._writing = True
+        if self._appender is not None and self._appended:
+            appended, self._appended = self._appended, []
+            self._appender.write(appended)
+            self._writing = True
 
     def begin_sync(self) -> Callable[[], None]:
-        self._hand_over(Appender.sync)
-        return self._end_sync
-
-    def _hand_over(self, how: Callable[[Appender, int, Sequence[Buffer]], None]) -> None:
         if self._appender is None:
-            direct = self._fd if self._direct is None else self._direct
-            self._appender = Appender(self._fd, direct, self._fresh, self._pack)
+            return self.sync
         appended, self._appended = self._appended, []
-        how(self._appender, self._from, appended)
+        self._appender.sync(appended)
+        return partial(self._end_sync, self._appender)
 
-    def _end_sync(self) -> None:
-        assert self._appender is not None
+    def _end_sync(self, appender: Appender) -> None:
         self._writing = False
-        direct = self._appender.wait()
+        direct = appender.wait()
         if self._direct is not None and not direct:
             log.info("a pack is written through the page cache: its file system takes no block")
             os.close(self._direct)
