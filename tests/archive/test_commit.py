@@ -8,7 +8,7 @@ import time
 import pytest
 
 from vna.archive import Archive, ArchiveSettings, Outcome, commit
-from vna.errors import Deleted, Full, Invalid, Unavailable
+from vna.errors import Conflict, Deleted, Full, Invalid, Unavailable
 from vna.storage.tiers.directory import DirectoryTier
 from vna.testing.clocks import SetClock
 from vna.testing.faulty import FaultyTier
@@ -99,6 +99,73 @@ async def test_a_refusal_that_was_not_told_yet_is_decided_by_recovery_for_good(
     try:
         rebuilt.recover()
         assert list(rebuilt._index.dump()) == dump
+    finally:
+        rebuilt.close()
+
+
+async def test_what_comes_while_a_group_gathers_is_judged_by_what_is_there_then(
+    data, ct, monkeypatch
+):
+    """Another process deletes, and says so; then the object comes again. It is no duplicate any more."""
+    settings = ArchiveSettings(data=data)
+    archive, other = Archive.open(settings), Archive.open(settings)
+    try:
+        await archive.store(ct(), source="test")
+        monkeypatch.setattr(commit, "GATHER_S", 60)
+        judged = threading.Event()
+        arriving, stands = archive._committer._arriving, archive._committer._stands
+        archive._committer._arriving = lambda group, _senders: arriving(group, 2)
+        archive._committer._stands = lambda each: (stands(each), judged.set())[0]
+        first = asyncio.create_task(archive.store(ct("1.9"), source="test"))
+        await asyncio.to_thread(judged.wait)
+        assert await other.delete(Level.INSTANCE, "1.2.3.4", "test") == 1
+        again = await archive.store(ct(), source="test")
+        assert again.outcome is Outcome.STORED
+        await first
+        assert stored_file(other) == ct()
+    finally:
+        archive.close()
+        other.close()
+
+
+async def test_a_void_refuses_no_store_of_another_process_with_the_same_stamp(
+    data, ct, monkeypatch
+):
+    settings = ArchiveSettings(data=data, duplicates="reject")
+    ahead = Archive.open(settings, clock=SetClock(9_000_000))
+    await ahead.store(ct("1.9"), source="test")
+    ahead.close()
+    # Both clocks are behind what was stored, so both give the stamp after that.
+    refuses, takes = (Archive.open(settings, clock=SetClock(1_000)) for _ in range(2))
+    apply = refuses._index.apply
+    begun, taken = threading.Event(), threading.Event()
+
+    def late(*args, **keywords):
+        begun.set()
+        taken.wait()
+        return apply(*args, **keywords)
+
+    refuses._index.apply = late
+    try:
+        refused = asyncio.create_task(refuses.store(ct(SeriesDescription="two"), source="test"))
+        await asyncio.to_thread(begun.wait)
+        await takes.store(ct(SeriesDescription="one"), source="test")
+        taken.set()
+        with pytest.raises(Conflict):
+            await refused
+        live = list(takes._index.dump())
+        assert any(line[0] == "void" for line in live)
+    finally:
+        taken.set()
+        refuses.close()
+        takes.close()
+    for file in (data / "index").iterdir():
+        file.unlink()
+    rebuilt = Archive.open(settings)
+    try:
+        rebuilt.recover()
+        assert stored_file(rebuilt) == ct(SeriesDescription="one")
+        assert list(rebuilt._index.dump()) == live
     finally:
         rebuilt.close()
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vna.index import Index, IndexSettings, Outcome
+from vna.index import Index, IndexSettings, Outcome, content_id
 from vna.testing.commits import (
     copy,
     damage,
@@ -172,15 +172,17 @@ def test_replay_agrees_with_what_was_decided_live(mutations, chance):
                 log.append(mutation)
                 if applied.outcome in (Outcome.KEPT, Outcome.REJECTED):
                     number = int(mutation.commit.sop_uid.rsplit(".", 1)[1])
-                    voids.append(void(1000 + len(log), mutation.commit.stamp, number))
+                    content = content_id(mutation.commit.version)
+                    voids.append(void(1000 + len(log), mutation.commit.stamp, number, content))
                     index.apply(voids[-1:], {})
             live = list(index.dump())
             assert index.apply(log, {}) is not None
             assert list(index.dump()) == live, "live again, in the same order, changes nothing"
         finally:
             index.close()
-    # a void names a store by its stamp: leave out histories where two share one
-    names = [(m.commit.sop_uid, m.commit.stamp) for m in log if hasattr(m.commit, "version")]
+    # a void names a store by stamp and content: leave out histories where two share both
+    stores = [m.commit for m in log if isinstance(m.commit, StoreCommit)]
+    names = [(store.sop_uid, store.stamp, content_id(store.version)) for store in stores]
     if len(set(names)) == len(names):
         chance.shuffle(log)
         assert dump_of([voids, *in_groups(log, chance)], replay=True) == live

@@ -95,7 +95,9 @@ CODE = {
         "1.2.4", "1.2.5", "1.2.3"
     ),
     ("barriers", "u8 level, text uid"): layout.barrier_key(Level.STUDY, "1.2.3"),
-    ("barriers", "04, text uid, 00, be64 stamp"): layout.void_key("1.2.3", 5),
+    ("barriers", "04, text uid, 00, be64 stamp, bytes content"): layout.void_key(
+        "1.2.3", 5, bytes(range(16))
+    ),
     ("barriers", "05, text uid, 00, bytes content"): layout.purge_key("1.2.3", bytes(range(16))),
     ("blobs", "bytes digest"): FIELDS["digest"],
     ("damaged", "bytes digest, be64 pack, be64 offset"): layout.copy_key(

@@ -7,6 +7,7 @@ import random
 import resource
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -163,6 +164,34 @@ def test_a_write_that_fails_breaks_the_writer(store, blob, noise, packs, ahead):
         writer.append([], b"after")
     assert (packs / "00000001-00000001.pack").stat().st_size == before.end
     assert store.read(kept) == b"kept"
+    writer.close()
+
+
+def test_a_thread_that_dies_leaves_nothing_believed(store, blob, monkeypatch):
+    """What was not handed over counts as lost: closing does not seal the pack over a hole."""
+    writer = store.writer()
+    (kept,), before = writer.append([blob(b"kept")], b"kept")
+    writer.sync()
+    writer.append([blob(b"lost")], b"lost")
+    appender = SimpleNamespace(write=None, settle=lambda: None)  # as of another type
+    monkeypatch.setattr(writer._active._file, "_appender", appender)
+    with pytest.raises(TypeError):
+        writer.begin_write()
+    assert writer.broken == "pack 00000001-00000001 cannot be synced"
+    writer.close()
+    walk = store.records(before.pack)
+    assert [r.payload for r in walk if isinstance(r, CommitRecord)] == [b"kept"]
+    assert not walk.sealed
+    assert store.read(kept) == b"kept"
+
+
+def test_a_sync_waits_for_what_came_after_one_was_begun(store, blob):
+    writer = store.writer()
+    writer.append([blob(b"one")], b"one")
+    writer.begin_sync()
+    (place,), _ = writer.append([blob(b"two")], b"two")
+    writer.sync()
+    assert store.read(place) == b"two"
     writer.close()
 
 

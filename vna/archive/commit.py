@@ -34,7 +34,7 @@ from vna.archive.recover import recover
 from vna.archive.turnstile import Turnstile
 from vna.clock import Clock
 from vna.errors import Busy, Full, Invalid, Unavailable, VnaError
-from vna.index import REFUSED, Applied, Index, Mutation, Outcome, Reader
+from vna.index import REFUSED, Applied, Index, Mutation, Outcome, Reader, content_id
 from vna.storage import BlobStore, EncodedBlob, PackWriter
 from vna.types import BlobPlace, Commit, PackId, StoreCommit, VoidCommit
 
@@ -75,8 +75,8 @@ class Proposal:
 
     `blobs` are to be appended; `placed` are in packs already (streamed ones), and durable. `shared`
     names the others that it needs: those that the archive has for other versions. `judge` sees the
-    index as it is when the proposal's group begins: it returns the blobs that the archive does not
-    have, or what stands without writing anything, or raises a VnaError to refuse.
+    index as it is when the committer has taken the proposal: it returns the blobs that the archive
+    does not have, or what stands without writing anything, or raises a VnaError to refuse.
     """
 
     record: Callable[[int], Commit]
@@ -253,14 +253,12 @@ class Committer:
         self.check()
         writer = self._writer = self._writer or self._store.writer()
         group = _Group()
-        with self._index.read() as reader:
-            self._last_stamp = max(self._last_stamp, reader.last_stamp())
-            for proposal in chain([first], arriving):
-                if not _stands(proposal, reader):
-                    continue
-                self._append(writer, proposal, group)
-                if len(group.proposals) < senders:
-                    writer.begin_write()
+        for proposal in chain([first], arriving):
+            if not self._stands(proposal):
+                continue
+            self._append(writer, proposal, group)
+            if len(group.proposals) < senders:
+                writer.begin_write()
         if not group.proposals:
             return
         writer.begin_sync()
@@ -270,6 +268,30 @@ class Committer:
         for proposal, result in zip(group.proposals, results, strict=True):
             proposal.done.set_result(result)
         self._retry_s = FIRST_RETRY_S
+
+    def _stands(self, proposal: Proposal) -> bool:
+        """Say whether a proposal is to be written; one that is not, or not as it is, is answered here.
+
+        It is judged by the index as it is now: what was answered before it came, by any process, is
+        there, and its stamp will be above all of that.
+        """
+        try:
+            with self._index.read() as reader:
+                self._last_stamp = max(self._last_stamp, reader.last_stamp())
+                for digest in proposal.shared:
+                    if not reader.reliable(digest):
+                        why = f"blob {digest.hex()} is being let go of: the object must come again"
+                        raise Outdated(why)
+                judged = proposal.judge and proposal.judge(reader, proposal.blobs)
+        except VnaError as refusal:
+            proposal.done.set_exception(refusal)
+            return False
+        if isinstance(judged, Outcome):
+            proposal.done.set_result(Applied(judged, 0))
+            return False
+        if judged is not None:
+            proposal.blobs = judged
+        return True
 
     def _append(self, writer: PackWriter, proposal: Proposal, group: _Group) -> None:
         """Append a proposal's records, and take it into the group; or refuse it."""
@@ -296,7 +318,8 @@ class Committer:
                 continue
             refused = mutation.commit
             assert isinstance(refused, StoreCommit)
-            void = VoidCommit(self._stamp(), refused.stamp, refused.sop_uid)
+            content = content_id(refused.version)
+            void = VoidCommit(self._stamp(), refused.stamp, refused.sop_uid, content)
             _, mark = self._writer.append((), encode_commit(void))
             marks[mark.pack] = mark.end
             voids.append(Mutation(void, []))
@@ -308,22 +331,3 @@ class Committer:
         """Return a stamp above all that the index has seen: the clock may have been set back."""
         self._last_stamp = max(self._clock.stamp(), self._last_stamp + 1)
         return self._last_stamp
-
-
-def _stands(proposal: Proposal, reader: Reader) -> bool:
-    """Say whether a proposal is to be written; one that is not, or not as it is, is answered here."""
-    try:
-        for digest in proposal.shared:
-            if not reader.reliable(digest):
-                why = f"blob {digest.hex()} is being let go of: the object must come again"
-                raise Outdated(why)
-        if proposal.judge is not None:
-            judged = proposal.judge(reader, proposal.blobs)
-            if isinstance(judged, Outcome):
-                proposal.done.set_result(Applied(judged, 0))
-                return False
-            proposal.blobs = judged
-    except VnaError as refusal:
-        proposal.done.set_exception(refusal)
-        return False
-    return True

@@ -185,7 +185,7 @@ def _surviving(
     """
     for payload in commits:
         commit = decode_commit(payload)
-        if isinstance(commit, StoreCommit) and reader.voided(commit.sop_uid, commit.stamp):
+        if isinstance(commit, StoreCommit) and reader.voided(commit.sop_uid, commit.version):
             continue
         if isinstance(commit, MoveCommit | CopyCommit):
             packs = {place.pack for _, place in commit.places}

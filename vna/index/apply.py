@@ -61,10 +61,11 @@ from vna.types import (
     PurgeCommit,
     RestoreCommit,
     StoreCommit,
+    Version,
     VoidCommit,
 )
 
-__all__ = ["apply_group", "forget", "leap_feed", "load_state"]
+__all__ = ["apply_group", "forget", "is_void", "leap_feed", "load_state"]
 
 _Known: TypeAlias = Instance | Tombstone | None
 
@@ -73,6 +74,14 @@ FEED_LIFE_BITS = 32
 
 _NOTHING = Applied(Outcome.NOTHING, 0)
 _STORED = Applied(Outcome.STORED, 1)
+
+
+def is_void(txn: Transaction, sop_uid: str, version: Version) -> bool:
+    """Return whether the store of an instance that brought this version was refused."""
+    return any(
+        txn.get(BARRIERS, void_key(sop_uid, version.stamp, content)) is not None
+        for content in (content_id(version), b"")
+    )
 
 
 def load_state(txn: Transaction) -> State:
@@ -155,7 +164,7 @@ class _Group:
         return _NOTHING
 
     def void(self, commit: VoidCommit) -> None:
-        key = void_key(commit.sop_uid, commit.voided)
+        key = void_key(commit.sop_uid, commit.voided, commit.content)
         self._txn.put(BARRIERS, key, b"")
 
     def settle(self) -> None:
@@ -165,10 +174,8 @@ class _Group:
 
     # stores -----------------------------------------------------------------------------------
     def _store(self, commit: StoreCommit) -> Applied:
-        if not self._txn.bare(BARRIERS):
-            key = void_key(commit.sop_uid, commit.stamp)
-            if self._txn.get(BARRIERS, key) is not None:
-                return _NOTHING
+        if not self._txn.bare(BARRIERS) and is_void(self._txn, commit.sop_uid, commit.version):
+            return _NOTHING
         return self._fold(commit, commit.stamp, commit.policy)
 
     def _fold(self, commit: StoreCommit, stamp: int, policy: DuplicatePolicy) -> Applied:

@@ -104,7 +104,8 @@ class _Dump:
     def barriers(self) -> Iterator[Line]:
         for key, value in self._txn.scan(Table.BARRIERS):
             if key[0] == _FOURTH:
-                yield "void", f"{_show(key[:-9])} {key[-8:].hex()}", None
+                uid, _, named = key.partition(b"\0")
+                yield "void", f"{_show(uid)} {named.hex()}", None
             elif key[0] == _FIFTH:
                 yield "purge", f"{_show(key[:-17])} {key[-16:].hex()}", _fields(decode_purge(value))
             else:

@@ -196,6 +196,6 @@ def purge_key(sop_uid: str, content_id: bytes) -> bytes:
     return purges_key(sop_uid) + content_id
 
 
-def void_key(sop_uid: str, stamp: int) -> bytes:
-    """Return the key of a void in `barriers`."""
-    return b"%b%b\0%b" % (_FOUR, _text(sop_uid), row_key(stamp))
+def void_key(sop_uid: str, stamp: int, content_id: bytes) -> bytes:
+    """Return the key of a void in `barriers`; one without a content stands for any."""
+    return b"%b%b\0%b%b" % (_FOUR, _text(sop_uid), row_key(stamp), content_id)

@@ -7,7 +7,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Self, TypeVar
 
-from vna.index.apply import load_state
+from vna.index.apply import is_void, load_state
 from vna.index.entities import (
     Barrier,
     Change,
@@ -47,7 +47,6 @@ from vna.index.layout import (
     row_key,
     secondary_parts,
     series_key,
-    void_key,
 )
 from vna.index.ledger import blobs_of
 from vna.index.transaction import Transaction
@@ -147,9 +146,9 @@ class Reader:
         purges = self.purges(known)
         return [each for each, purge in zip(versions, purges, strict=True) if purge is None]
 
-    def voided(self, sop_uid: str, stamp: int) -> bool:
-        """Return whether the store of an instance with this stamp was refused."""
-        return self._txn.get(Table.BARRIERS, void_key(sop_uid, stamp)) is not None
+    def voided(self, sop_uid: str, version: Version) -> bool:
+        """Return whether the store of an instance that brought this version was refused."""
+        return is_void(self._txn, sop_uid, version)
 
     def tombstones(self, after: str = "") -> Iterator[Tombstone]:
         """Yield the deleted instances with SOP Instance UIDs behind `after`, by UID."""

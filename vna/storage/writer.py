@@ -172,10 +172,13 @@ class PackWriter:
         active = self._room(sum(record.size for record in records))
         try:
             places = active.append(records)
-        except OSError as error:
-            if not no_space(error):
-                self._broken = f"pack {pack_name(active.pack)} failed to be written"
-            raise write_error(error, f"pack {pack_name(active.pack)} cannot be written") from error
+        except Exception as error:
+            name = pack_name(active.pack)
+            if not (isinstance(error, OSError) and no_space(error)):
+                self._broken = f"pack {name} failed to be written"
+            if isinstance(error, OSError):
+                raise write_error(error, f"pack {name} cannot be written") from error
+            raise
         return places, PackMark(active.pack, active.end)
 
     def open(self) -> None:
@@ -209,8 +212,10 @@ class PackWriter:
 
     def sync(self) -> None:
         """Make all that was appended durable, as `begin_sync` and `end_sync` do."""
-        self.begin_sync()
-        self.end_sync()
+        self._check()
+        if self._active:
+            with self._syncing(self._active):
+                self._active.sync()
 
     def let_go(self) -> None:
         """Let go of the packs that are full; what is in them has been judged.
@@ -258,13 +263,15 @@ class PackWriter:
     def _syncing(self, active: OwnedPack) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except Exception as error:
             self._broken = f"pack {pack_name(active.pack)} cannot be synced"
             # The kernel forgets pages that it failed to write, yet shows them until they are
             # evicted: recovery must not take them for durable.
             with suppress(OSError):
                 active.drop_unsynced()
-            raise write_error(error, self._broken) from error
+            if isinstance(error, OSError):
+                raise write_error(error, self._broken) from error
+            raise
 
     def _check(self) -> None:
         if self._broken:

@@ -164,9 +164,9 @@ def purge(stamp: int, stored: Mutation, upto: int, reason: str = "test") -> Muta
     return Mutation(PurgeCommit(stamp, commit.sop_uid, contents, reason))
 
 
-def void(stamp: int, voided: int, instance: int) -> Mutation:
-    """Return a void of the store with stamp `voided` of a numbered instance."""
-    return Mutation(VoidCommit(stamp, voided, uid(Level.INSTANCE, instance)))
+def void(stamp: int, voided: int, instance: int, content: bytes = b"") -> Mutation:
+    """Return a void of the store with stamp `voided` of a numbered instance, or of one of its contents."""
+    return Mutation(VoidCommit(stamp, voided, uid(Level.INSTANCE, instance), content))
 
 
 def plain_keyer(level: Level, attributes: Attributes) -> Iterable[bytes]:

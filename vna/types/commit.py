@@ -48,11 +48,16 @@ class DeleteCommit(msgspec.Struct, frozen=True, array_like=True, tag="delete"):
 
 
 class VoidCommit(msgspec.Struct, frozen=True, array_like=True, tag="void"):
-    """The store with stamp `voided` of `sop_uid` was refused when it was applied; replay skips it."""
+    """The store with stamp `voided` of `sop_uid` was refused when it was applied; replay skips it.
+
+    `content` names what it brought by its id (`vna.index.content_id`), as another process may have given
+    the same stamp to a store that was taken; one that is empty stands for any.
+    """
 
     stamp: int
     voided: int
     sop_uid: str
+    content: bytes = b""
 
 
 class RestoreCommit(msgspec.Struct, frozen=True, array_like=True, tag="restore"):
