@@ -137,6 +137,8 @@ async def test_a_void_refuses_no_store_of_another_process_with_the_same_stamp(
     ahead.close()
     # Both clocks are behind what was stored, so both give the stamp after that.
     refuses, takes = (Archive.open(settings, clock=SetClock(1_000)) for _ in range(2))
+    await takes.store(ct("1.8"), source="test")  # its pack is the older one, and replayed last
+    await refuses.store(ct("1.7"), source="test")
     apply = refuses._index.apply
     begun, taken = threading.Event(), threading.Event()
 
