@@ -8,6 +8,7 @@ import time
 import pytest
 
 from vna.archive import Archive, ArchiveSettings, Outcome, commit
+from vna.clock import SystemClock
 from vna.errors import Conflict, Deleted, Full, Invalid, Unavailable
 from vna.storage.tiers.directory import DirectoryTier
 from vna.testing.clocks import SetClock
@@ -107,14 +108,19 @@ async def test_what_comes_while_a_group_gathers_is_judged_by_what_is_there_then(
     data, ct, monkeypatch
 ):
     """Another process deletes, and says so; then the object comes again. It is no duplicate any more."""
-    settings = ArchiveSettings(data=data)
-    archive, other = Archive.open(settings), Archive.open(settings)
+    settings, clock = ArchiveSettings(data=data), SystemClock()
+    arriving = commit.Committer._arriving
+
+    def of_two(committer, group, senders):
+        return arriving(committer, group, 2 if committer._clock is clock else senders)
+
+    monkeypatch.setattr(commit.Committer, "_arriving", of_two)
+    archive, other = Archive.open(settings, clock=clock), Archive.open(settings)
     try:
         await archive.store(ct(), source="test")
         monkeypatch.setattr(commit, "GATHER_S", 60)
         judged = threading.Event()
-        arriving, stands = archive._committer._arriving, archive._committer._stands
-        archive._committer._arriving = lambda group, _senders: arriving(group, 2)
+        stands = archive._committer._stands
         archive._committer._stands = lambda each: (stands(each), judged.set())[0]
         first = asyncio.create_task(archive.store(ct("1.9"), source="test"))
         await asyncio.to_thread(judged.wait)
