@@ -248,14 +248,14 @@ async def test_nothing_is_visible_before_it_is_durable(data, ct):
     archive = Archive.open(ArchiveSettings(data=data), tier=tier)
     await archive.store(ct("1.2.3.9"), source="test")
     seen = []
-    end_sync = archive._committer._writer.end_sync
+    sync = archive._committer._writer.sync
 
     def looked():
         seen.append(archive.stats().counts.instances)
-        end_sync()
+        sync()
         seen.append(archive.stats().counts.instances)
 
-    archive._committer._writer.end_sync = looked
+    archive._committer._writer.sync = looked
     await archive.store(ct(), source="test")
     assert seen == [1, 1]
     assert archive.stats().counts.instances == 2

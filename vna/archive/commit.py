@@ -262,7 +262,7 @@ class Committer:
         if not group.proposals:
             return
         writer.begin_sync()
-        results = self._index.apply(group.mutations, group.marks, durable=writer.end_sync)
+        results = self._index.apply(group.mutations, group.marks, durable=writer.sync)
         self._void_refused(group.mutations, results, group.marks)
         writer.let_go()
         for proposal, result in zip(group.proposals, results, strict=True):

@@ -194,24 +194,17 @@ class PackWriter:
                 self._active.begin_write()
 
     def begin_sync(self) -> None:
-        """Begin to make all that was appended durable: `end_sync` waits for it."""
+        """Begin to make all that was appended durable: `sync` waits for it."""
         self._check()
         if self._active:
             with self._syncing(self._active):
                 self._active.begin_sync()
 
-    def end_sync(self) -> None:
-        """Return when what was appended before `begin_sync` is durable.
+    def sync(self) -> None:
+        """Return when all that was appended is durable.
 
         Unavailable or Full break the writer: what is durable is then unknown.
         """
-        self._check()
-        if self._active:
-            with self._syncing(self._active):
-                self._active.end_sync()
-
-    def sync(self) -> None:
-        """Make all that was appended durable, as `begin_sync` and `end_sync` do."""
         self._check()
         if self._active:
             with self._syncing(self._active):

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 
 use crate::buffer::Bytes;
@@ -95,18 +95,19 @@ impl Appender {
             let results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
             results.recv()
         });
-        let Done(result, _) =
-            done.map_err(|_| PyRuntimeError::new_err("the thread that appends has ended"))?;
+        let Done(result, _) = done.map_err(|_| ended())?;
         result.map_err(told)
     }
 }
 
 impl Appender {
     fn order(&self, parts: Vec<Bytes>, then: Then) -> PyResult<()> {
-        self.orders
-            .send(Order { parts, then })
-            .map_err(|_| PyRuntimeError::new_err("the thread that appends has ended"))
+        self.orders.send(Order { parts, then }).map_err(|_| ended())
     }
+}
+
+fn ended() -> PyErr {
+    PyOSError::new_err((libc::EIO, "the thread that appends has ended"))
 }
 
 /// The end of a file that grows.
