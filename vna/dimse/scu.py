@@ -25,6 +25,7 @@ from vna.dimse.pdu import (
 from vna.dimse.settings import DimseSettings
 from vna.dimse.stores import Stores, pair_of, status_of
 from vna.errors import Unavailable
+from vna.pacing import unpace
 from vna.types import Remote
 
 __all__ = ["MAX_CONTEXTS", "Scu"]
@@ -74,7 +75,7 @@ class Scu:
         remote, settings = self._remote, self._settings
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
-                _, association = await loop.create_connection(
+                transport, association = await loop.create_connection(
                     lambda: Association(Machine(acceptor=False), settings, Landing()),
                     remote.host,
                     remote.port,
@@ -83,6 +84,7 @@ class Scu:
             raise Unavailable(
                 f"{remote.ae_title} at {remote.host}:{remote.port}: {error or 'timeout'}"
             ) from error
+        unpace(transport.get_extra_info("socket"))
         association.label = f"to {remote.ae_title} at {remote.host}:{remote.port}"
         association.busy = True
         self._association = association

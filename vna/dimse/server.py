@@ -14,6 +14,7 @@ from vna.dimse.acceptor import Acceptor
 from vna.dimse.association import Association
 from vna.dimse.machine import Machine
 from vna.dimse.settings import DimseSettings
+from vna.pacing import unpace
 
 __all__ = ["DimseServer", "serve"]
 
@@ -114,6 +115,7 @@ class DimseServer:
     async def _attend(self, connection: socket.socket, peer: str) -> None:
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        unpace(connection)
         if self._settings.receive_buffer_bytes:
             connection.setsockopt(
                 socket.SOL_SOCKET, socket.SO_RCVBUF, self._settings.receive_buffer_bytes
