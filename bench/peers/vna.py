@@ -17,10 +17,8 @@ class Vna(Server):
     ae_title = "VNA"
     ready = "/readyz"
     workers: ClassVar[int] = 0
-    associations: ClassVar[int] = 2
-    """That a C-MOVE uses."""
     window: ClassVar[int] = 8
-    """C-STOREs under way on each; DCMTK does not agree on more than one."""
+    """C-STOREs under way on the association of a C-MOVE; DCMTK does not agree on more than one."""
 
     @staticmethod
     def version() -> str:
@@ -31,7 +29,7 @@ class Vna(Server):
         return (
             "[dimse]\nmax_associations = 1100\n"
             f'[[remote]]\nae_title = "{SINK}"\nhost = "127.0.0.1"\nport = {self.sink_port}\n'
-            f"associations = {self.associations}\nwindow = {self.window}\n"
+            f"window = {self.window}\n"
         )
 
     def command(self) -> tuple[list[str], dict[str, str]]:
