@@ -16,6 +16,8 @@ from vna.bench.run import Result
 
 __all__ = ["Comparison", "Figures", "Goal", "Machine", "Sample", "figures", "machine"]
 
+CONGESTION = Path("/proc/sys/net/ipv4/tcp_congestion_control")
+
 
 class Sample(msgspec.Struct, frozen=True):
     """One result: of step `label`, of a server, in a round; `studies` where the size matters."""
@@ -69,6 +71,7 @@ class Machine(msgspec.Struct, frozen=True):
     filesystem: str
     python: str
     load_average: float
+    congestion_control: str = ""
 
 
 class Comparison(msgspec.Struct, frozen=True):
@@ -162,4 +165,5 @@ def machine(folder: Path) -> Machine:
         where.fstype if where else "",
         platform.python_version(),
         round(os.getloadavg()[0], 2),
+        CONGESTION.read_text(encoding="ascii").strip() if CONGESTION.exists() else "",
     )

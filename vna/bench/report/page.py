@@ -65,6 +65,7 @@ def _head(found: Comparison) -> Iterator[str]:
         f"rounds in turns, medians with the lowest and highest round. "
         f"{escape(machine.processor)}, {machine.processors} processors (the client shares them), "
         f"{machine.memory_gb:g} GB, Linux {escape(machine.kernel)}, {escape(machine.filesystem)}, "
+        f"TCP by {escape(machine.congestion_control)}, "
         f"Python {escape(machine.python)}, load average at the end {machine.load_average:g}.</p>"
     )
     for name, what in found.servers.items():
