@@ -13,9 +13,10 @@ import pytest
 
 from vna.archive import Archive, ArchiveSettings, Outcome, RetentionSettings, restore_backup
 from vna.archive.alone import Alone
+from vna.archive.prepare import IngestRoom
 from vna.archive.purge import purge_deleted
 from vna.archive.turnstile import Turnstile
-from vna.errors import Busy, Conflict, Deleted
+from vna.errors import Busy, Conflict, Deleted, Unavailable
 from vna.testing.clocks import SetClock
 from vna.testing.images import ct_image
 from vna.testing.rebuilt import rebuilds_alike
@@ -414,3 +415,52 @@ async def test_what_is_kept_long_enough_is_let_go_of(folder):
         life.must_be_whole()
     finally:
         life.archive.close()
+
+
+def streamed(number):
+    """Return an image whose pixel data have a pack of their own."""
+    noise = random.Random(number).randbytes(120_000)
+    return ct_image(f"1.2.3.{number}", Rows=20, Columns=3000, PixelData=noise)
+
+
+def only(archive):
+    """Return the file of the only instance."""
+    (stored,) = archive.objects("1.2.3")
+    return b"".join(archive.file(stored, "TEST")[1])
+
+
+async def stored_after(life, monkeypatch, meanwhile):
+    """Store a streamed image; `meanwhile` happens between its value's sync and its commit."""
+    commit = IngestRoom.commit
+
+    def late(room, proposal):
+        assert proposal.placed
+        meanwhile(proposal)
+        return commit(room, proposal)
+
+    monkeypatch.setattr(IngestRoom, "commit", late)
+    ingest = life.archive.ingest(form="part10", source="test")
+    await ingest.write(streamed(1))
+    return await ingest.commit()
+
+
+async def test_a_streamed_value_is_not_compacted_before_its_commit(life, monkeypatch):
+    other = Archive.open(life.settings)
+    try:
+        found = []
+        await stored_after(life, monkeypatch, lambda _: found.append(other.compact(25)))
+        assert found[0].packs == 0
+        assert only(life.archive) == streamed(1)
+    finally:
+        other.close()
+    assert only(life.again()) == streamed(1)
+
+
+async def test_a_streamed_value_that_is_gone_is_not_counted_on(life, monkeypatch):
+    def remove(proposal):
+        ((_, place),) = proposal.placed
+        life.archive._store.remove(place.pack)
+
+    with pytest.raises(Unavailable, match=r"^blob [0-9a-f]{64} is gone with its pack"):
+        await stored_after(life, monkeypatch, remove)
+    assert life.archive.stats().counts.instances == 0

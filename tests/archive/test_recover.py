@@ -1,15 +1,23 @@
 """Crashes of a process that stores, and an index that is lost."""
 
+import asyncio
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from vna.archive import Archive, ArchiveSettings
+from vna.archive.commit import encode_commit
+from vna.archive.prepare import IngestRoom
+from vna.archive.recover import recover
+from vna.index import content_id
+from vna.testing.images import ct_image
+from vna.types import VoidCommit
 
 WRITER = """
 import asyncio, sys, itertools
@@ -32,6 +40,51 @@ async def main(data, template, prefix):
 
 asyncio.run(main(*sys.argv[1:]))
 """
+
+
+async def test_a_store_waits_for_the_void_that_a_newer_pack_may_have(tmp_path, monkeypatch):
+    """Its writer died between the two, and somebody holds the newer pack already, or it lets go of it last."""
+    settings = ArchiveSettings(data=tmp_path / "data", duplicates="keep")
+    archive = Archive.open(settings)
+    try:
+        await archive.store(ct_image(), source="first")
+        with archive._index.read() as reader:
+            stamp = reader.last_stamp() + 5
+        made = []
+        monkeypatch.setattr(IngestRoom, "commit", lambda _, proposal: made.append(proposal))
+        ingest = archive.ingest(form="part10", source="late")
+        await ingest.write(ct_image(SeriesDescription="refused"))
+        with pytest.raises(TypeError):  # nothing is there to wait for
+            await ingest.commit()
+        (proposal,) = made
+        refused = proposal.record(stamp)
+        void = VoidCommit(stamp + 1, stamp, refused.sop_uid, content_id(refused.version))
+        for commit, blobs in ((refused, proposal.blobs), (void, ())):
+            writer = archive._store.writer()
+            writer.append(blobs, encode_commit(commit))
+            writer.sync()
+            writer.close()
+        *_, newest = archive._store.packs()
+        monkeypatch.setattr("vna.archive.recover.DYING_S", 0.05)
+        with archive._store.claim(newest.id):
+            assert archive.recover().mutations == 0
+        assert archive.recover().mutations == 2
+        (stored,) = archive.objects("1.2.3")
+        assert b"".join(archive.file(stored, "TEST")[1]) == ct_image()
+    finally:
+        archive.close()
+
+
+async def test_one_recovers_at_a_time(tmp_path):
+    with closing(Archive.open(ArchiveSettings(data=tmp_path / "data"))) as archive:
+        await archive.store(ct_image(), source="test")
+        archive._committer.close()
+        with archive._index.recovering(wait=True):
+            assert recover(archive._store, archive._index, wait=False).packs == 0
+            waiting = asyncio.create_task(archive.run(archive.recover))
+            await asyncio.sleep(0.05)
+            assert not waiting.done()
+        await waiting
 
 
 def start_writer(data: Path, template: Path, prefix: str) -> subprocess.Popen[str]:

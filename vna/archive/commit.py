@@ -283,6 +283,10 @@ class Committer:
                         why = f"blob {digest.hex()} is being let go of: the object must come again"
                         raise Outdated(why)
                 judged = proposal.judge and proposal.judge(reader, proposal.blobs)
+            for digest, place in proposal.placed:
+                if not self._store.has(place.pack):
+                    why = f"blob {digest.hex()} is gone with its pack: the object must come again"
+                    raise Unavailable(why)
         except VnaError as refusal:
             proposal.done.set_exception(refusal)
             return False

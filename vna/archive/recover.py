@@ -7,7 +7,9 @@ empty index is made again from all packs in the same way.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import msgspec
@@ -20,6 +22,8 @@ from vna.storage import (
     BlobStore,
     CommitRecord,
     DamagedRecord,
+    MissingPack,
+    OrphanPack,
     RecordWalk,
     pack_name,
     tier_of,
@@ -35,6 +39,9 @@ decode_commit = msgspec.msgpack.Decoder(Commit).decode
 Progress = Callable[[int, int], None]
 """Told how much is done, and of how much."""
 
+DYING_S = 1.0
+"""How long a process that dies may take to let go of all its packs."""
+LOOK_S = 0.01
 GROUP = 512
 """Mutations applied in one index transaction."""
 
@@ -59,15 +66,24 @@ class Recovered:
         self.damage.append(what)
 
 
-def recover(store: BlobStore, index: Index, progress: Progress | None = None) -> Recovered:
+def recover(
+    store: BlobStore,
+    index: Index,
+    progress: Progress | None = None,
+    *,
+    wait: bool = True,
+) -> Recovered:
     """Apply what abandoned packs hold beyond their marks, cut torn tails, seal the packs.
 
     Packs that another process is writing are left alone. `progress` follows the bytes of packs.
     Idempotent; safe to be killed anywhere, and goes on from the marks. Newest pack first: a void
-    is never in an older pack than its store, and must be applied before it.
+    is never in an older pack than its store, and must be applied before it. So one process recovers
+    at a time; while another does, nothing is done without `wait`.
     """
     recovery = _Recovery(store, index, progress)
-    recovery.run()
+    with index.recovering(wait=wait) as alone:
+        if alone:
+            recovery.run()
     return recovery.recovered
 
 
@@ -91,6 +107,7 @@ class _Recovery:
         self._progress = progress
         self._done = 0
         self._total = 0
+        self._busy: list[tuple[PackId, int]] = []
 
     def run(self) -> None:
         with self._index.read() as reader:
@@ -102,25 +119,62 @@ class _Recovery:
         for pack in reversed(packs):
             mark = marks.get(pack.id, 0)
             if mark != pack.size:
-                try:
-                    self._settle(pack.id, mark)
-                except Corrupt as error:
-                    self.recovered.damaged(str(error))
+                self._settle(pack.id, mark)
             self._done += pack.size
             self._follow(0)
+        self.recovered.busy = len(self._busy)
 
     def _settle(self, pack: PackId, mark: int) -> None:
-        """Settle one pack beyond its mark. Raises Corrupt for one that is no use."""
-        with self._store.claim(pack) as orphan:
-            if orphan is None:
-                self.recovered.busy += 1
-                return
-            # Each walk makes the pack durable first, and ends where the torn tail begins.
-            self._apply_voids(orphan.records(mark), pack)
-            applied = self._apply_rest(orphan.records(mark), pack)
-            cut = orphan.truncate_torn_tail()
-            if end := orphan.seal():
-                self._index.apply([], {pack: end})
+        """Settle one pack beyond its mark, or note that it is busy."""
+        try:
+            with self._store.claim(pack) as orphan:
+                if orphan is None or not self._newer_settled(pack, mark):
+                    self._busy.append((pack, mark))
+                else:
+                    self._take(orphan, pack, mark)
+        except Corrupt as error:
+            self.recovered.damaged(str(error))
+
+    def _newer_settled(self, pack: PackId, mark: int) -> bool:
+        """Say whether no void for what is in `pack` can be in a newer pack that was busy.
+
+        A process that dies lets go of its packs one after the other. What it did not apply stays so
+        until somebody has its newer pack; one that lives goes on and applies it. What has to stay
+        for the next recovery was acknowledged to nobody.
+        """
+        if not self._busy or not self._store.has_record(pack, mark):
+            return True
+        until = time.monotonic() + DYING_S
+        while self._unapplied():
+            if time.monotonic() >= until:
+                return False
+            time.sleep(LOOK_S)
+        return True
+
+    def _unapplied(self) -> bool:
+        """Settle what is not busy any more; say whether some that is has a record that stays unapplied."""
+        busy, self._busy = self._busy, []
+        unapplied = False
+        for pack, before in busy:
+            with self._index.read() as reader:
+                mark = reader.marks().get(pack, 0)
+            with self._store.claim(pack) as orphan:
+                if orphan is not None:
+                    self._take(orphan, pack, mark)
+                    continue
+            self._busy.append((pack, before))
+            with suppress(MissingPack):
+                unapplied |= mark == before and self._store.has_record(pack, mark)
+        return unapplied
+
+    def _take(self, orphan: OrphanPack, pack: PackId, mark: int) -> None:
+        """Settle a pack that is ours now. Raises Corrupt for one that is no use."""
+        # Each walk makes the pack durable first, and ends where the torn tail begins.
+        self._apply_voids(orphan.records(mark), pack)
+        applied = self._apply_rest(orphan.records(mark), pack)
+        cut = orphan.truncate_torn_tail()
+        if end := orphan.seal():
+            self._index.apply([], {pack: end})
         self.recovered.packs += 1
         self.recovered.torn_bytes += cut
         log.info("recovered pack=%s mutations=%d torn_bytes=%d", pack_name(pack), applied, cut)

@@ -62,7 +62,7 @@ def _settled(store: BlobStore, index: Index) -> bool:
 
     A process that dies just now may still have its pack.
     """
-    recover(store, index)
+    recover(store, index, wait=False)
     with index.read() as reader:
         marks = reader.marks()
     for pack in store.packs():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Self
 
 from vna.index.apply import apply_group, forget, load_state
@@ -53,6 +55,17 @@ class Index:
         if not self._closed:
             self._closed = True
             self._environment.release()
+
+    @contextmanager
+    def recovering(self, *, wait: bool) -> Iterator[bool]:
+        """Be the one recovery of this index, over all processes; false if another is, without `wait`."""
+        with (self._environment.settings.path / "recover.lock").open("wb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
 
     def apply(
         self,

@@ -28,8 +28,9 @@ class BlobStream:
     """A blob under way; one thread at a time, but `abort` from any.
 
     Holds one chunk in memory (none after `complete`), and 16 bytes for each chunk that is written. The record's header
-    is written last, so until `finish` the pack holds no record. After any error only `abort` is
-    left.
+    is written last, so until `finish` the pack holds no record. From then on the blob is durable, and its
+    pack stays this process's until `abort`: nobody else may take it for what a dead process left, and
+    remove it, before the commit that needs it is applied. After any error only `abort` is left.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class BlobStream:
         self._stored = 0
         self._unsynced = 0
         self._failed = False
+        self._finished = False
         self._aborted = False
         self._lock = threading.Lock()
 
@@ -74,7 +76,7 @@ class BlobStream:
             return self._finish(digest)
 
     def abort(self) -> None:
-        """Remove what was written. Does nothing after `finish` or a second time.
+        """Let go of the pack; remove it unless it is finished. Does nothing a second time.
 
         While another thread is at work here this does not wait: that thread removes the pack when
         it is done. (It must not be closed under it: the descriptor may be another file's by then.)
@@ -97,9 +99,10 @@ class BlobStream:
         try:
             pack, self._pack = self._pack, None
             if pack is not None:
-                # What cannot be removed now holds no record, and recovery removes it.
-                with suppress(OSError):
-                    self._tier.remove(pack.pack)
+                if not self._finished:
+                    # What cannot be removed now holds no record, and recovery removes it.
+                    with suppress(OSError):
+                        self._tier.remove(pack.pack)
                 pack.close()
         finally:
             self._lock.release()
@@ -143,8 +146,7 @@ class BlobStream:
         # Durable now; a pack that misses its seal is checked once more and sealed by recovery.
         with suppress(OSError):
             pack.seal()
-        pack.close()
-        self._pack = None
+        self._finished = True
         return BlobPlace(pack.pack, offset, header.size, header.length)
 
     def _put_chunk(self) -> None:
@@ -168,7 +170,7 @@ class BlobStream:
         self._table += chunk_entry(self._stored, codec_id, stored)
 
     def _open_pack(self) -> OwnedPack:
-        if self._pack is None or self._failed or self._aborted:
+        if self._pack is None or self._failed or self._finished or self._aborted:
             raise Unavailable("the stream of a blob has failed or ended")
         return self._pack
 

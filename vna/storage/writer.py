@@ -221,18 +221,18 @@ class PackWriter:
     def close(self) -> None:
         """Sync, seal and let go of the active pack; a broken writer just lets go of its packs.
 
-        Errors of the sync are raised; the packs are let go in any case.
+        Errors of the sync are raised; the packs are let go in any case, the newest first: it may have
+        the void of a store in another.
         """
-        self.let_go()
         active, self._active = self._active, None
-        if active is None:
-            return
         try:
-            if not self._broken:
+            if active is not None and not self._broken:
                 self._finish(active)
         finally:
             self._broken = self._broken or "the writer is closed"
-            active.close()
+            if active is not None:
+                active.close()
+            self.let_go()
 
     def _room(self, size: int) -> OwnedPack:
         """Return a pack with room for `size` bytes, sealing the active one when it is full."""
