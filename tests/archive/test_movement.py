@@ -294,6 +294,47 @@ async def test_a_backup_names_what_is_on_lower_tiers(life):
     life.must_be_whole()
 
 
+async def test_an_older_backup_leaves_the_packs_that_it_does_not_name(life):
+    await life.fill(range(2))
+    life.again().move("cold")
+    life.archive.backup(life.folder / "backup")
+    for number in range(2, 5):
+        await life.fill([number])
+        life.again().move("cold")
+    later = {path: path.read_bytes() for path in life.packs("cold")}
+    life.archive.close()
+    shutil.rmtree(life.settings.data)
+    restore_backup(life.folder / "backup", life.settings.data)
+    life.archive = Archive.open(life.settings)
+    life.files = {number: life.files[number] for number in range(2)}
+    await life.fill(range(6, 8))
+    life.again()
+    assert life.archive.move("cold").packs == 1
+    await life.fill(range(8, 10))
+    assert life.archive.move("cold").packs == 1
+    assert len(life.packs("cold")) == len(later) + 2
+    assert all(path.read_bytes() == content for path, content in later.items())
+    life.must_be_whole()
+
+
+async def test_a_name_that_is_taken_meanwhile_is_passed_over(life, monkeypatch):
+    await life.fill()
+    put = DirectoryTier.put
+    taken = []
+
+    def late(self, pack, pieces):
+        if not taken:
+            taken.append(self.file(pack))
+            taken[0].write_bytes(b"of another")
+        return put(self, pack, pieces)
+
+    monkeypatch.setattr(DirectoryTier, "put", late)
+    assert life.archive.move("cold").packs == 1
+    assert taken[0].read_bytes() == b"of another"
+    assert not (life.settings.data / "moving.json").exists()
+    life.must_be_whole()
+
+
 async def test_a_backup_with_its_tiers_is_all_there_is_when_the_bucket_is_gone(
     folder, proxied, proxy
 ):

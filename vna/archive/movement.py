@@ -226,10 +226,8 @@ class Mover:
         named: list[Named] = []
         count = len(load.digests)
         if load.digests:
-            pack = self._store.reserve(self._number)
             self._describe(load)
-            self._intent.begin(pack)
-            self._store.keep(load.whole, pack)
+            pack = self._kept(load.whole)
             # Headers follow the bulk; records of stores, which name no blob, are last.
             named = list(zip(load.digests, load.whole.places(pack), strict=False))
             self._packs.add(pack)
@@ -238,6 +236,23 @@ class Mover:
         self._intent.end()
         self.done.blobs += count
         self.done.switched += len(load.there)
+
+    def _kept(self, whole: WholePack) -> PackId:
+        """Put a whole pack on the tier, noted, past names that are taken there; return its name.
+
+        Whose packs have those names is not known: no note may name them.
+        """
+        while True:
+            pack = self._store.reserve(self._number)
+            if pack in self._packs:
+                continue
+            self._intent.begin(pack)
+            try:
+                self._store.keep(whole, pack)
+            except FileExistsError:
+                self._intent.end()
+            else:
+                return pack
 
     def _describe(self, load: _Load) -> None:
         """Add headers and records, so that the pack tells by itself what is in it."""
