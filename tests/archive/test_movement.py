@@ -11,13 +11,15 @@ import pytest
 
 from vna.archive import Archive, ArchiveSettings, TierSettings, restore_backup
 from vna.archive.alone import Alone
+from vna.archive.commit import encode_commit
 from vna.errors import Busy, Invalid, NotFound, Unavailable
-from vna.storage import DirectoryTier, pack_name, tier_of
+from vna.index import Mutation
+from vna.storage import DirectoryTier, commit_record, pack_name, tier_of
 from vna.storage.lift import codec_of
 from vna.testing.images import ct_image
 from vna.testing.objectstore import bucket_tier
 from vna.testing.rebuilt import rebuilds_alike
-from vna.types import Key, Level, Query
+from vna.types import Key, Level, MoveCommit, Query
 
 SIZE = 6000
 AVAILABILITY = 0x00080056
@@ -159,6 +161,23 @@ async def test_packs_that_are_not_needed_are_removed(life):
     assert archive.reclaim() == 1
     assert len(life.packs("cold")) == 1
     archive.compact(1)
+    life.must_be_whole()
+
+
+async def test_a_pack_stays_while_a_record_is_not_applied(life):
+    await life.fill()
+    archive = life.archive
+    archive.move("warm")
+    archive.move("cold")
+    writer = archive._store.writer()
+    move = MoveCommit(10**18, 0, 0, [])
+    _, mark = writer.append_records([commit_record(encode_commit(move))])
+    writer.sync()
+    assert archive.reclaim() == 0, "it may count on any pack"
+    archive._index.apply([Mutation(move)], {mark.pack: mark.end})
+    assert archive.reclaim() == 1
+    assert life.packs("warm") == []
+    writer.close()
     life.must_be_whole()
 
 
