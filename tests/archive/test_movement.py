@@ -5,6 +5,7 @@ import json
 import random
 import shutil
 import threading
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -259,6 +260,31 @@ async def test_a_pack_that_was_not_finished_is_removed(life, monkeypatch):
     life.must_be_whole()
     life.archive.move("cold", "1.2.0")
     assert left not in life.packs("cold")
+    assert not (life.settings.data / "moving.json").exists()
+    life.must_be_whole()
+
+
+async def test_what_another_left_unfinished_amid_a_move_is_removed(life, monkeypatch):
+    await life.fill()
+    other = Archive.open(life.settings)
+    left = []
+
+    def pulled(*_):
+        raise Unavailable("pulled")
+
+    def pace(size):
+        if size == 0 and not left:  # between two series others may move
+            with monkeypatch.context() as patch:
+                patch.setattr("vna.archive.movement.Mover._switch", pulled)
+                with pytest.raises(Unavailable):
+                    other.move("cold", "1.2.1")
+            left.extend(life.packs("cold"))
+
+    with closing(other), closing(life.archive._mover(2, None, pace)) as mover:
+        mover.move([("1.2.0", "1.2.0.0"), ("1.2.0", "1.2.0.1")])
+    assert len(left) == 1
+    assert len(life.packs("cold")) == 1
+    assert left != life.packs("cold")
     assert not (life.settings.data / "moving.json").exists()
     life.must_be_whole()
 

@@ -163,6 +163,7 @@ class Mover:
             self._alone.leave()
             self._pace(0)
             self._alone.take(self._stop or threading.Event())
+            self._intent.settle()
         self._put()
         return self.done
 
