@@ -141,6 +141,27 @@ async def test_the_bulk_of_a_series_is_contiguous_in_viewing_order(life):
     assert [place.offset for place in ordered[1:]] == ends[:-1]
 
 
+async def test_a_bulk_value_that_is_a_header_too(life):
+    comments = {"ImageComments": "x" * 4000, "PatientComments": "y" * 4000}
+    life.files = {0: image(0, **comments), 2: image(2)}
+    for file in life.files.values():
+        await life.archive.store(file, source="test")
+    with life.archive._index.read() as reader:
+        header = reader.instance("1.2.3.0").version.header
+        value = bytes(life.archive._store.read(reader.blob(header)))
+    life.files[4] = image(4, Columns=len(value) // 2, PixelData=value)
+    await life.archive.store(life.files[4], source="test")
+    life.archive.move("cold")
+    with life.archive._index.read() as reader:
+        assert reader.instance("1.2.3.4").version.holes[0].blob == header
+        known = [
+            (digest, place) for digest, _, places in reader.known(b"", 100) for place in places
+        ]
+    for digest, place in known:
+        life.archive._store.verify(place, digest)
+    life.must_be_whole()
+
+
 async def test_packs_that_are_not_needed_are_removed(life):
     await life.fill()
     archive = life.archive

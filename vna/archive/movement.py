@@ -86,9 +86,17 @@ class _Load:
         self.headers: dict[bytes, StoreCommit | None] = {}
 
     def add(self, digest: bytes, record: EncodedBlob | LargeBlob) -> None:
-        """Have a blob at the end."""
-        self.whole.add(record)
-        self.digests[digest] = None
+        """Have a blob at the end, unless it is there: a bulk value may be some header, too."""
+        if digest not in self.digests:
+            self.whole.add(record)
+            self.digests[digest] = None
+
+    def named(self, pack: PackId) -> list[Named]:
+        """Return where the blobs are when the pack has this name."""
+        places = self.whole.places(pack)
+        # Headers follow the bulk; records of stores, which name no blob, are last.
+        stores = sum(store is not None for store in self.headers.values())
+        return list(zip(self.digests, places[: len(places) - stores], strict=True))
 
 
 class Mover:
@@ -229,8 +237,7 @@ class Mover:
         if load.digests:
             self._describe(load)
             pack = self._kept(load.whole)
-            # Headers follow the bulk; records of stores, which name no blob, are last.
-            named = list(zip(load.digests, load.whole.places(pack), strict=False))
+            named = load.named(pack)
             self._packs.add(pack)
             self.done.packs += 1
         self._switch(named, load.there, set(load.headers))
