@@ -102,8 +102,9 @@ class _Load:
 class Mover:
     """Moves series to one tier. One thread; close it: that seals its pack on the hot tier.
 
-    Methods raise Busy while another process moves or compacts (or wait, until `stop`), Full, and
-    Unavailable when a tier is away: what was moved by then is moved, the rest is as it was.
+    Methods raise Busy while another process moves or compacts (or wait, until `stop`) or settles
+    what a killed mover left, Full, and Unavailable when a tier is away: what was moved by then is
+    moved, the rest is as it was.
     """
 
     def __init__(  # noqa: PLR0917
