@@ -5,19 +5,22 @@ import json
 import random
 import shutil
 import threading
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
 from vna.archive import Archive, ArchiveSettings, TierSettings, restore_backup
 from vna.archive.alone import Alone
+from vna.archive.commit import encode_commit
 from vna.errors import Busy, Invalid, NotFound, Unavailable
-from vna.storage import DirectoryTier, pack_name, tier_of
+from vna.index import Mutation
+from vna.storage import DirectoryTier, commit_record, pack_name, tier_of
 from vna.storage.lift import codec_of
 from vna.testing.images import ct_image
 from vna.testing.objectstore import bucket_tier
 from vna.testing.rebuilt import rebuilds_alike
-from vna.types import Key, Level, Query
+from vna.types import Key, Level, MoveCommit, Query
 
 SIZE = 6000
 AVAILABILITY = 0x00080056
@@ -138,6 +141,27 @@ async def test_the_bulk_of_a_series_is_contiguous_in_viewing_order(life):
     assert [place.offset for place in ordered[1:]] == ends[:-1]
 
 
+async def test_a_bulk_value_that_is_a_header_too(life):
+    comments = {"ImageComments": "x" * 4000, "PatientComments": "y" * 4000}
+    life.files = {0: image(0, **comments), 2: image(2)}
+    for file in life.files.values():
+        await life.archive.store(file, source="test")
+    with life.archive._index.read() as reader:
+        header = reader.instance("1.2.3.0").version.header
+        value = bytes(life.archive._store.read(reader.blob(header)))
+    life.files[4] = image(4, Columns=len(value) // 2, PixelData=value)
+    await life.archive.store(life.files[4], source="test")
+    life.archive.move("cold")
+    with life.archive._index.read() as reader:
+        assert reader.instance("1.2.3.4").version.holes[0].blob == header
+        known = [
+            (digest, place) for digest, _, places in reader.known(b"", 100) for place in places
+        ]
+    for digest, place in known:
+        life.archive._store.verify(place, digest)
+    life.must_be_whole()
+
+
 async def test_packs_that_are_not_needed_are_removed(life):
     await life.fill()
     archive = life.archive
@@ -159,6 +183,23 @@ async def test_packs_that_are_not_needed_are_removed(life):
     assert archive.reclaim() == 1
     assert len(life.packs("cold")) == 1
     archive.compact(1)
+    life.must_be_whole()
+
+
+async def test_a_pack_stays_while_a_record_is_not_applied(life):
+    await life.fill()
+    archive = life.archive
+    archive.move("warm")
+    archive.move("cold")
+    writer = archive._store.writer()
+    move = MoveCommit(10**18, 0, 0, [])
+    _, mark = writer.append_records([commit_record(encode_commit(move))])
+    writer.sync()
+    assert archive.reclaim() == 0, "it may count on any pack"
+    archive._index.apply([Mutation(move)], {mark.pack: mark.end})
+    assert archive.reclaim() == 1
+    assert life.packs("warm") == []
+    writer.close()
     life.must_be_whole()
 
 
@@ -244,6 +285,31 @@ async def test_a_pack_that_was_not_finished_is_removed(life, monkeypatch):
     life.must_be_whole()
 
 
+async def test_what_another_left_unfinished_amid_a_move_is_removed(life, monkeypatch):
+    await life.fill()
+    other = Archive.open(life.settings)
+    left = []
+
+    def pulled(*_):
+        raise Unavailable("pulled")
+
+    def pace(size):
+        if size == 0 and not left:  # between two series others may move
+            with monkeypatch.context() as patch:
+                patch.setattr("vna.archive.movement.Mover._switch", pulled)
+                with pytest.raises(Unavailable):
+                    other.move("cold", "1.2.1")
+            left.extend(life.packs("cold"))
+
+    with closing(other), closing(life.archive._mover(2, None, pace)) as mover:
+        mover.move([("1.2.0", "1.2.0.0"), ("1.2.0", "1.2.0.1")])
+    assert len(left) == 1
+    assert len(life.packs("cold")) == 1
+    assert left != life.packs("cold")
+    assert not (life.settings.data / "moving.json").exists()
+    life.must_be_whole()
+
+
 async def test_a_tier_that_gives_back_other_bytes_is_not_believed(life, monkeypatch):
     await life.fill()
     put = DirectoryTier.put
@@ -291,6 +357,47 @@ async def test_a_backup_names_what_is_on_lower_tiers(life):
     life.archive = Archive.open(life.settings)
     life.archive.recover()
     assert life.objects() == {"hot": 6, "warm": 0, "cold": 6}
+    life.must_be_whole()
+
+
+async def test_an_older_backup_leaves_the_packs_that_it_does_not_name(life):
+    await life.fill(range(2))
+    life.again().move("cold")
+    life.archive.backup(life.folder / "backup")
+    for number in range(2, 5):
+        await life.fill([number])
+        life.again().move("cold")
+    later = {path: path.read_bytes() for path in life.packs("cold")}
+    life.archive.close()
+    shutil.rmtree(life.settings.data)
+    restore_backup(life.folder / "backup", life.settings.data)
+    life.archive = Archive.open(life.settings)
+    life.files = {number: life.files[number] for number in range(2)}
+    await life.fill(range(6, 8))
+    life.again()
+    assert life.archive.move("cold").packs == 1
+    await life.fill(range(8, 10))
+    assert life.archive.move("cold").packs == 1
+    assert len(life.packs("cold")) == len(later) + 2
+    assert all(path.read_bytes() == content for path, content in later.items())
+    life.must_be_whole()
+
+
+async def test_a_name_that_is_taken_meanwhile_is_passed_over(life, monkeypatch):
+    await life.fill()
+    put = DirectoryTier.put
+    taken = []
+
+    def late(self, pack, pieces):
+        if not taken:
+            taken.append(self.file(pack))
+            taken[0].write_bytes(b"of another")
+        return put(self, pack, pieces)
+
+    monkeypatch.setattr(DirectoryTier, "put", late)
+    assert life.archive.move("cold").packs == 1
+    assert taken[0].read_bytes() == b"of another"
+    assert not (life.settings.data / "moving.json").exists()
     life.must_be_whole()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from vna.archive import Archive, ArchiveSettings, TierSettings
+from vna.errors import Busy
 from vna.storage import tier_of
 from vna.testing.images import ct_image
 from vna.testing.power import memory_folder
@@ -103,6 +104,28 @@ async def test_a_killed_move_loses_nothing_and_is_finished(step, tmp_path, reque
             archive.recover()
             assert all(content(archive, number) == file for number, file in files.items())
             assert archive.check().damage == []
+            archive.move("cold")
+            must_be_moved(archive, files, folder)
+        finally:
+            archive.close()
+
+
+async def test_what_another_process_settles_may_name_the_pack(tmp_path, request):
+    with memory_folder() as folder:
+        archive = Archive.open(settings(folder))
+        files = {number: image(number) for number in range(10)}
+        for file in files.values():
+            await archive.store(file, source="test")
+        archive.close()
+        synced = ("vna.storage", "PackWriter", "sync", "after")
+        move_until_killed(request.path.parent, folder, synced)
+        archive = Archive.open(settings(folder))
+        try:
+            with archive._store.claim(max(pack.id for pack in archive._store.packs())):
+                with pytest.raises(Busy):
+                    archive.move("cold")
+                assert (folder / "data/moving.json").exists()
+            archive.recover()
             archive.move("cold")
             must_be_moved(archive, files, folder)
         finally:

@@ -86,16 +86,25 @@ class _Load:
         self.headers: dict[bytes, StoreCommit | None] = {}
 
     def add(self, digest: bytes, record: EncodedBlob | LargeBlob) -> None:
-        """Have a blob at the end."""
-        self.whole.add(record)
-        self.digests[digest] = None
+        """Have a blob at the end, unless it is there: a bulk value may be some header, too."""
+        if digest not in self.digests:
+            self.whole.add(record)
+            self.digests[digest] = None
+
+    def named(self, pack: PackId) -> list[Named]:
+        """Return where the blobs are when the pack has this name."""
+        places = self.whole.places(pack)
+        # Headers follow the bulk; records of stores, which name no blob, are last.
+        stores = sum(store is not None for store in self.headers.values())
+        return list(zip(self.digests, places[: len(places) - stores], strict=True))
 
 
 class Mover:
     """Moves series to one tier. One thread; close it: that seals its pack on the hot tier.
 
-    Methods raise Busy while another process moves or compacts (or wait, until `stop`), Full, and
-    Unavailable when a tier is away: what was moved by then is moved, the rest is as it was.
+    Methods raise Busy while another process moves or compacts (or wait, until `stop`) or settles
+    what a killed mover left, Full, and Unavailable when a tier is away: what was moved by then is
+    moved, the rest is as it was.
     """
 
     def __init__(  # noqa: PLR0917
@@ -163,6 +172,7 @@ class Mover:
             self._alone.leave()
             self._pace(0)
             self._alone.take(self._stop or threading.Event())
+            self._intent.settle()
         self._put()
         return self.done
 
@@ -226,18 +236,32 @@ class Mover:
         named: list[Named] = []
         count = len(load.digests)
         if load.digests:
-            pack = self._store.reserve(self._number)
             self._describe(load)
-            self._intent.begin(pack)
-            self._store.keep(load.whole, pack)
-            # Headers follow the bulk; records of stores, which name no blob, are last.
-            named = list(zip(load.digests, load.whole.places(pack), strict=False))
+            pack = self._kept(load.whole)
+            named = load.named(pack)
             self._packs.add(pack)
             self.done.packs += 1
         self._switch(named, load.there, set(load.headers))
         self._intent.end()
         self.done.blobs += count
         self.done.switched += len(load.there)
+
+    def _kept(self, whole: WholePack) -> PackId:
+        """Put a whole pack on the tier, noted, past names that are taken there; return its name.
+
+        Whose packs have those names is not known: no note may name them.
+        """
+        while True:
+            pack = self._store.reserve(self._number)
+            if pack in self._packs:
+                continue
+            self._intent.begin(pack)
+            try:
+                self._store.keep(whole, pack)
+            except FileExistsError:
+                self._intent.end()
+            else:
+                return pack
 
     def _describe(self, load: _Load) -> None:
         """Add headers and records, so that the pack tells by itself what is in it."""

@@ -19,7 +19,7 @@ from vna.archive.alone import Alone
 from vna.archive.commit import encode_commit
 from vna.archive.recover import recover
 from vna.archive.turnstile import Turnstile
-from vna.archive.vacate import damage_holds
+from vna.archive.vacate import damage_holds, settled
 from vna.clock import Clock
 from vna.errors import Unavailable
 from vna.index import Index, Mutation, Reader
@@ -87,9 +87,8 @@ def _drop(  # noqa: PLR0917
 ) -> bool:
     """Let go of a pack if it is still not needed when nobody can begin to count on it."""
     with turnstile.drained(PATIENCE_S) as drained:
-        if not drained:
+        if not drained or not settled(store, index):
             return False
-        recover(store, index)
         with index.read() as reader:
             for digest in digests:
                 places = reader.places(digest)

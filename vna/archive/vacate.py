@@ -18,7 +18,7 @@ from vna.index import Index, Reader
 from vna.storage import BlobRecord, BlobStore, DamagedRecord, MissingPack, pack_name
 from vna.types import PackId
 
-__all__ = ["damage_holds", "vacate"]
+__all__ = ["damage_holds", "settled", "vacate"]
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def vacate(store: BlobStore, index: Index, turnstile: Turnstile, pack: PackId) -
             return False
     recover(store, index)  # now, so that the next one, for which all stores wait, has little to do
     with turnstile.drained(PATIENCE_S) as drained:
-        if not drained or not _settled(store, index):
+        if not drained or not settled(store, index):
             raise Busy(f"pack {pack_name(pack)} stays for now: a group of stores goes on")
     kept = sum(index.forget(pack, digests) for digests in _digests(store, index, pack))
     if kept:
@@ -57,7 +57,7 @@ def damage_holds(reader: Reader) -> set[PackId]:
     }
 
 
-def _settled(store: BlobStore, index: Index) -> bool:
+def settled(store: BlobStore, index: Index) -> bool:
     """Say whether every record is applied; settles first what dead processes left.
 
     A process that dies just now may still have its pack.

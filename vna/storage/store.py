@@ -260,8 +260,8 @@ class BlobStore:
     def keep(self, whole: WholePack, pack: PackId) -> int:
         """Put a whole pack on its tier, under a name that was reserved; return its size.
 
-        Durable there, and read back, on return. Raises Unavailable, Full, and Corrupt when the
-        tier gave back other bytes.
+        Durable there, and read back, on return. Raises Unavailable, Full, Corrupt when the tier
+        gave back other bytes, and FileExistsError when it has a pack of that name.
         """
         with self._asking(pack, "cannot be put on its tier"):
             return whole.put(self._plain(tier_of(pack)), pack)
@@ -404,6 +404,8 @@ class BlobStore:
     def _asking(self, pack: PackId, what: str) -> Iterator[None]:
         try:
             yield
+        except FileExistsError:
+            raise
         except OSError as error:
             raise write_error(error, f"pack {pack_name(pack)} {what}") from error
 
