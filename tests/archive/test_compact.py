@@ -16,6 +16,7 @@ from vna.archive.alone import Alone
 from vna.archive.purge import purge_deleted
 from vna.archive.turnstile import Turnstile
 from vna.errors import Busy, Conflict, Deleted
+from vna.storage import CommitRecord
 from vna.testing.clocks import SetClock
 from vna.testing.images import ct_image
 from vna.testing.rebuilt import rebuilds_alike
@@ -238,6 +239,62 @@ async def test_what_is_damaged_stays_and_the_rest_moves(life):
     assert archive.compactable(1) == []
     await archive.store(files[2], source="again")
     assert archive.compact(1).packs == 1
+    assert not pack.exists()
+    for number in (0, 2, 3, 5):
+        assert life.content(number) == files[number]
+    life.must_be_whole()
+
+
+def flip(path, at):
+    with path.open("r+b") as file:
+        file.seek(at)
+        (byte,) = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+
+
+async def test_a_pack_whose_commits_are_damaged_stays_until_it_is_mended(life, caplog):
+    """The index may be the only one to know what they said; of a mended pack they move."""
+    files = await life.fill(range(6))
+    archive = life.again()
+    (pack,) = life.packs
+    walk = archive._store.records(archive._store.packs()[0].id)
+    third = [each for each in walk if isinstance(each, CommitRecord)][2]
+    flip(pack, third.offset + 120)
+    await life.purge(Level.STUDY, "1.2.1")
+    packs = life.packs
+    assert archive.compactable(1)
+    done = archive.compact(1)
+    assert (done.packs, done.left, done.written) == (0, 1, 0)
+    assert f"bytes {third.offset} to {third.end} are damaged" in caplog.text
+    for _ in range(2):
+        archive = life.again()
+        assert archive.compact(1).written == 0
+    with contextlib.closing(archive._compaction()) as compaction:
+        assert [compaction.run(1, lambda _: None).left for _ in range(2)] == [1, 0]
+    assert life.packs == packs
+    assert len(archive.check().damage) == 1
+    flip(pack, third.offset + 120)
+    archive = life.again()
+    assert archive.compact(1).left == 0
+    assert not pack.exists()
+    for number in (0, 2, 3, 5):
+        assert life.content(number) == files[number]
+    life.must_be_whole()
+
+
+async def test_damage_that_hides_only_known_blobs_holds_no_pack(life):
+    files = await life.fill(range(6))
+    archive = life.again()
+    (pack,) = life.packs
+    with archive._index.read() as reader:
+        (stored,) = archive.objects("1.2.1", None, "1.2.3.1")
+        place = reader.blob(stored.version.holes[-1].blob)
+    flip(pack, place.offset + 20)
+    flip(pack, 20)  # the header of the pack, which hides nothing
+    assert len(archive.check().damage) >= 2
+    await life.purge(Level.STUDY, "1.2.1")
+    assert archive.compact(1).left == 0
     assert not pack.exists()
     for number in (0, 2, 3, 5):
         assert life.content(number) == files[number]
