@@ -471,3 +471,44 @@ async def test_what_is_kept_long_enough_is_let_go_of(folder):
         life.must_be_whole()
     finally:
         life.archive.close()
+
+
+def deleted_days(archive):
+    return archive.let_go_of(RetentionSettings(deleted_days=1))
+
+
+def versions_days(archive):
+    return archive.let_go_of(RetentionSettings(versions_days=1))
+
+
+def told_to(archive):
+    return purge_deleted(archive._index, archive._committer, "1.2.1", "told to")
+
+
+@pytest.mark.parametrize("purge", [deleted_days, versions_days, told_to])
+async def test_what_is_restored_before_its_purge_is_kept_whole(folder, monkeypatch, purge):
+    """A purge waits for others, and for the committer, after it has read what is deleted."""
+    clock = SetClock(10**18)
+    life = Life(folder, clock)
+    archive = life.archive
+    submit = archive._committer.submit
+
+    def restore_first(proposal):
+        monkeypatch.undo()
+        asyncio.run(archive.restore("1.2.3.1"))
+        return submit(proposal)
+
+    try:
+        for content in (5, 6):
+            await archive.store(image(1, content=content), source="test")
+            clock.now_ns += 1
+        await archive.delete(Level.INSTANCE, "1.2.3.1", "test")
+        clock.now_ns += 2 * 86_400 * 10**9
+        monkeypatch.setattr(archive._committer, "submit", restore_first)
+        purged = await archive.run(purge, archive)
+        assert (purged.instances, purged.versions) == (0, 0)
+        (history,) = archive.histories("1.2.3.1")
+        assert (history.deleted, history.purges) == ("", [None, None])
+        life.must_be_whole()
+    finally:
+        archive.close()
