@@ -17,6 +17,7 @@ from vna.archive.prepare import IngestRoom
 from vna.archive.purge import purge_deleted
 from vna.archive.turnstile import Turnstile
 from vna.errors import Busy, Conflict, Deleted, Unavailable
+from vna.storage import CommitRecord
 from vna.testing.clocks import SetClock
 from vna.testing.images import ct_image
 from vna.testing.rebuilt import rebuilds_alike
@@ -245,6 +246,62 @@ async def test_what_is_damaged_stays_and_the_rest_moves(life):
     life.must_be_whole()
 
 
+def flip(path, at):
+    with path.open("r+b") as file:
+        file.seek(at)
+        (byte,) = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+
+
+async def test_a_pack_whose_commits_are_damaged_stays_until_it_is_mended(life, caplog):
+    """The index may be the only one to know what they said; of a mended pack they move."""
+    files = await life.fill(range(6))
+    archive = life.again()
+    (pack,) = life.packs
+    walk = archive._store.records(archive._store.packs()[0].id)
+    third = [each for each in walk if isinstance(each, CommitRecord)][2]
+    flip(pack, third.offset + 120)
+    await life.purge(Level.STUDY, "1.2.1")
+    packs = life.packs
+    assert archive.compactable(1)
+    done = archive.compact(1)
+    assert (done.packs, done.left, done.written) == (0, 1, 0)
+    assert f"bytes {third.offset} to {third.end} are damaged" in caplog.text
+    for _ in range(2):
+        archive = life.again()
+        assert archive.compact(1).written == 0
+    with contextlib.closing(archive._compaction()) as compaction:
+        assert [compaction.run(1, lambda _: None).left for _ in range(2)] == [1, 0]
+    assert life.packs == packs
+    assert len(archive.check().damage) == 1
+    flip(pack, third.offset + 120)
+    archive = life.again()
+    assert archive.compact(1).left == 0
+    assert not pack.exists()
+    for number in (0, 2, 3, 5):
+        assert life.content(number) == files[number]
+    life.must_be_whole()
+
+
+async def test_damage_that_hides_only_known_blobs_holds_no_pack(life):
+    files = await life.fill(range(6))
+    archive = life.again()
+    (pack,) = life.packs
+    with archive._index.read() as reader:
+        (stored,) = archive.objects("1.2.1", None, "1.2.3.1")
+        place = reader.blob(stored.version.holes[-1].blob)
+    flip(pack, place.offset + 20)
+    flip(pack, 20)  # the header of the pack, which hides nothing
+    assert len(archive.check().damage) >= 2
+    await life.purge(Level.STUDY, "1.2.1")
+    assert archive.compact(1).left == 0
+    assert not pack.exists()
+    for number in (0, 2, 3, 5):
+        assert life.content(number) == files[number]
+    life.must_be_whole()
+
+
 async def test_a_pack_that_comes_back_is_known(life):
     """A removal is not waited for: after a power loss the pack may be there again."""
     files = await life.fill(range(9))
@@ -464,3 +521,44 @@ async def test_a_streamed_value_that_is_gone_is_not_counted_on(life, monkeypatch
     with pytest.raises(Unavailable, match=r"^blob [0-9a-f]{64} is gone with its pack"):
         await stored_after(life, monkeypatch, remove)
     assert life.archive.stats().counts.instances == 0
+
+
+def deleted_days(archive):
+    return archive.let_go_of(RetentionSettings(deleted_days=1))
+
+
+def versions_days(archive):
+    return archive.let_go_of(RetentionSettings(versions_days=1))
+
+
+def told_to(archive):
+    return purge_deleted(archive._index, archive._committer, "1.2.1", "told to")
+
+
+@pytest.mark.parametrize("purge", [deleted_days, versions_days, told_to])
+async def test_what_is_restored_before_its_purge_is_kept_whole(folder, monkeypatch, purge):
+    """A purge waits for others, and for the committer, after it has read what is deleted."""
+    clock = SetClock(10**18)
+    life = Life(folder, clock)
+    archive = life.archive
+    submit = archive._committer.submit
+
+    def restore_first(proposal):
+        monkeypatch.undo()
+        asyncio.run(archive.restore("1.2.3.1"))
+        return submit(proposal)
+
+    try:
+        for content in (5, 6):
+            await archive.store(image(1, content=content), source="test")
+            clock.now_ns += 1
+        await archive.delete(Level.INSTANCE, "1.2.3.1", "test")
+        clock.now_ns += 2 * 86_400 * 10**9
+        monkeypatch.setattr(archive._committer, "submit", restore_first)
+        purged = await archive.run(purge, archive)
+        assert (purged.instances, purged.versions) == (0, 0)
+        (history,) = archive.histories("1.2.3.1")
+        assert (history.deleted, history.purges) == ("", [None, None])
+        life.must_be_whole()
+    finally:
+        archive.close()

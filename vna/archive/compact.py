@@ -8,7 +8,7 @@ One process of an archive compacts at a time: the lock is taken for each pack.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from vna.archive.quarantine import Quarantine
 from vna.archive.recover import recover
 from vna.archive.relocate import Relocation
 from vna.archive.turnstile import Turnstile
-from vna.archive.vacate import damage_holds, vacate
+from vna.archive.vacate import damage_holds, unaccounted, vacate
 from vna.clock import Clock
 from vna.errors import Busy, Corrupt, Full
 from vna.index import Index
@@ -78,10 +78,17 @@ class Compacted:
     damaged: list[str]
 
 
-def choose(store: BlobStore, index: Index, dead_percent: int, pack_size: int) -> list[Victim]:
+def choose(
+    store: BlobStore,
+    index: Index,
+    dead_percent: int,
+    pack_size: int,
+    but: Collection[PackId] = (),
+) -> list[Victim]:
     """Return the packs that are due, those with the most to free first, small ones last.
 
-    A pack that is being written, or is not applied to its end, is not; nor is one that damage holds.
+    A pack that is being written, or is not applied to its end, is not; nor is one that damage holds,
+    or one of `but`.
     """
     dead: list[Victim] = []
     small: list[Victim] = []
@@ -89,7 +96,7 @@ def choose(store: BlobStore, index: Index, dead_percent: int, pack_size: int) ->
     with index.read() as reader:
         uses, held = reader.packs(), damage_holds(reader)
     for pack in packs:
-        use = uses.get(pack.id)
+        use = uses.get(pack.id) if pack.id not in but else None
         if use is None or use.mark != pack.size or (pack.id in held and not use.live):
             continue
         if use.moved >= use.mark or (use.dead and use.dead * 100 >= dead_percent * pack.size):
@@ -128,15 +135,19 @@ class Compaction:
         self._quarantine = quarantine
         self._clock = clock
         self._pack_size = pack_size
+        self._held: set[PackId] = set()
 
     def close(self) -> None:
         """Let go of the locks."""
         self._turnstile.close()
 
     def due(self, dead_percent: int) -> list[Victim]:
-        """Return what a run would compact; settles first what dead processes left."""
+        """Return what a run would compact; settles first what dead processes left.
+
+        Packs that were found to hide records are not looked at again: that takes the whole index.
+        """
         recover(self._store, self._index)
-        return choose(self._store, self._index, dead_percent, self._pack_size)
+        return choose(self._store, self._index, dead_percent, self._pack_size, self._held)
 
     def run(
         self, dead_percent: int, pace: Pace, progress: Callable[[int, int], None] | None = None
@@ -180,8 +191,9 @@ class Compaction:
             if not self._store.has(victim.pack):
                 return True
             try:
-                relocation.move_pack(victim.pack)
-                removed = vacate(self._store, self._index, self._turnstile, victim.pack)
+                if not self._hides_records(victim):
+                    relocation.move_pack(victim.pack)
+                    removed = vacate(self._store, self._index, self._turnstile, victim.pack)
             except Corrupt as error:
                 log.warning("pack %s cannot be compacted: %s", victim.name, error)
             except Full:
@@ -200,4 +212,21 @@ class Compaction:
             metrics.COMPACTED_PACKS.add()
             metrics.COMPACTED_BYTES.add(by=victim.size)
         log.info("pack %s compacted: %d bytes, %d needed", victim.name, victim.size, written)
+        return True
+
+    def _hides_records(self, victim: Victim) -> bool:
+        """Say whether damage hides what may be needed of a pack; such a pack is left as it is.
+
+        Once it is mended all of it is moved, so nothing of it may be said to have moved before.
+        """
+        span = unaccounted(self._store, self._index, victim.pack)
+        if span is None:
+            return False
+        self._held.add(victim.pack)
+        log.warning(
+            "pack %s is not compacted: bytes %d to %d are damaged, and may hold commit records",
+            victim.name,
+            span.offset,
+            span.end,
+        )
         return True

@@ -7,17 +7,19 @@ version needs any more are left out when their pack is compacted, and gone with 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 
 from vna.archive.commit import Committer, Proposal
 from vna.archive.every import deleted_instances, living_instances
 from vna.archive.history import Known, known_instance
 from vna.clock import Clock
 from vna.errors import Conflict, NotFound
-from vna.index import Applied, Index, Instance, Reader, Tombstone, content_id
+from vna.index import Applied, Index, Instance, Outcome, Reader, Tombstone, content_id
 from vna.observe import metrics
+from vna.storage import EncodedBlob
 from vna.types import Level, PurgeCommit
 
 __all__ = ["Purged", "RetentionSettings", "let_go_of", "purge_deleted", "purge_version"]
@@ -50,11 +52,12 @@ class Purged:
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """Versions of an instance, by their place in its history."""
+    """Versions of an instance, by their place in its history; `due` says if it is still time."""
 
     known: Known
     numbers: list[int]
     reason: str
+    due: Callable[[Reader], bool]
 
 
 def purge_deleted(index: Index, committer: Committer, uid: str, reason: str) -> Purged:
@@ -64,7 +67,7 @@ def purge_deleted(index: Index, committer: Committer, uid: str, reason: str) -> 
         with index.read() as reader:
             found = list(_deleted_below(reader, uid))
         for known in found:
-            yield _Wish(known, list(range(len(known.stamps))), reason)
+            yield _Wish(known, list(range(len(known.stamps))), reason, partial(_still_dead, known))
 
     return _purge(index, committer, wishes())
 
@@ -81,7 +84,8 @@ def purge_version(
         if version.stamp == stamp:
             if number == 0 and isinstance(known, Instance):
                 raise Conflict(f"version {stamp} of instance {sop_uid} is the current one")
-            return _purge(index, committer, [_Wish(known, [number], reason)])
+            # Stored or restored meanwhile it has a newer stamp, which a purge of this one leaves.
+            return _purge(index, committer, [_Wish(known, [number], reason, lambda _: True)])
     raise NotFound(f"instance {sop_uid} has no version {stamp}")
 
 
@@ -105,11 +109,14 @@ def let_go_of(
 
 
 def _long_deleted(index: Index, before: int, reason: str) -> Iterator[_Wish]:
+    def due(known: Tombstone, reader: Reader) -> bool:
+        return _still_dead(known, reader) and 0 < _dead_since(reader, known) < before
+
     for known in deleted_instances(index):
         with index.read() as reader:
-            since = _dead_since(reader, known)
-        if 0 < since < before:
-            yield _Wish(known, list(range(len(known.stamps))), reason)
+            wanted = due(known, reader)
+        if wanted:
+            yield _Wish(known, list(range(len(known.stamps))), reason, partial(due, known))
 
 
 def _long_replaced(index: Index, before: int, reason: str) -> Iterator[_Wish]:
@@ -119,7 +126,18 @@ def _long_replaced(index: Index, before: int, reason: str) -> Iterator[_Wish]:
             # A version was replaced when the next newer one was stored, or was restored.
             numbers = [n for n in range(1, len(known.stamps)) if known.stamps[n - 1] < before]
             if numbers:
-                yield _Wish(known, numbers, reason)
+                yield _Wish(known, numbers, reason, partial(_as_it_was, known))
+
+
+def _still_dead(known: Tombstone, reader: Reader) -> bool:
+    now = reader.tombstone(known.uid)
+    return now is not None and now.stamps == known.stamps
+
+
+def _as_it_was(known: Known, reader: Reader) -> bool:
+    """Say whether an instance has the versions it had, alive or deleted."""
+    now = known_instance(reader, known.uid)
+    return now is not None and now.stamps == known.stamps
 
 
 def _dead_since(reader: Reader, known: Tombstone) -> int:
@@ -165,7 +183,10 @@ def _wait(waiting: list[Future[Applied]], purged: Purged) -> None:
 
 
 def _proposal(index: Index, wish: _Wish) -> Proposal | None:
-    """Return the purge of those versions that are kept; None if there are none."""
+    """Return the purge of those versions that are kept; None if there are none.
+
+    It comes to nothing when it is not due any more as the committer takes it.
+    """
     known = wish.known
     with index.read() as reader:
         purges = reader.purges(known)
@@ -181,7 +202,10 @@ def _proposal(index: Index, wish: _Wish) -> Proposal | None:
     def record(stamp: int) -> PurgeCommit:
         return PurgeCommit(stamp, known.uid, contents, wish.reason)
 
-    return Proposal(record)
+    def judge(reader: Reader, blobs: Sequence[EncodedBlob]) -> Outcome | Sequence[EncodedBlob]:
+        return blobs if wish.due(reader) else Outcome.NOTHING
+
+    return Proposal(record, judge=judge)
 
 
 def _add(total: Purged, more: Purged) -> None:

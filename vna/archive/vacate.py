@@ -9,16 +9,16 @@ needed by what is in the index already.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from vna.archive.recover import recover
 from vna.archive.turnstile import Turnstile
 from vna.errors import Busy
 from vna.index import Index, Reader
 from vna.storage import BlobRecord, BlobStore, DamagedRecord, MissingPack, pack_name
-from vna.types import PackId
+from vna.types import BlobPlace, PackId
 
-__all__ = ["damage_holds", "settled", "vacate"]
+__all__ = ["damage_holds", "settled", "unaccounted", "vacate"]
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,8 @@ def vacate(store: BlobStore, index: Index, turnstile: Turnstile, pack: PackId) -
     with index.read() as reader:
         if not reader.packs()[pack].emptied or pack in damage_holds(reader):
             return False
+    if unaccounted(store, index, pack):
+        return False
     recover(store, index)  # now, so that the next one, for which all stores wait, has little to do
     with turnstile.drained(PATIENCE_S) as drained:
         if not drained or not settled(store, index):
@@ -55,6 +57,47 @@ def damage_holds(reader: Reader) -> set[PackId]:
         for digest, damaged in reader.damage()
         if reader.refs(digest) and reader.blob(digest) is None
     }
+
+
+def unaccounted(store: BlobStore, index: Index, pack: PackId) -> DamagedRecord | None:
+    """Return damaged bytes of a pack that are not all of known blobs; None if there are none.
+
+    They may be of commit records that are nowhere else. Looks at every blob of the index when the
+    pack is damaged at all; nothing is hidden by damage of its header.
+    """
+    walk = store.records(pack)
+    damaged = [each for each in walk if isinstance(each, DamagedRecord) and each.offset]
+    places = sorted(_places_in(index, pack)) if damaged else []
+    return next((span for span in damaged if not _covered(span, places)), None)
+
+
+def _places_in(index: Index, pack: PackId) -> Iterator[tuple[int, int]]:
+    """Yield where blobs are known in a pack, and where they end; damaged copies too."""
+    with index.read() as reader:
+        condemned = [damaged.place for _, damaged in reader.damage()]
+    yield from _within(pack, condemned)
+    after = b""
+    while True:
+        with index.read() as reader:
+            page = reader.known(after, BATCH)
+        if not page:
+            return
+        for _, _, places in page:
+            yield from _within(pack, places)
+        after = page[-1][0]
+
+
+def _within(pack: PackId, places: Iterable[BlobPlace]) -> Iterator[tuple[int, int]]:
+    return ((each.offset, each.offset + each.size) for each in places if each.pack == pack)
+
+
+def _covered(span: DamagedRecord, places: Iterable[tuple[int, int]]) -> bool:
+    """Say whether places, in order, leave nothing of a span."""
+    at = span.offset
+    for offset, end in places:
+        if offset <= at < end:
+            at = end
+    return at >= span.end
 
 
 def settled(store: BlobStore, index: Index) -> bool:
