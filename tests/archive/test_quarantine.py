@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from vna.archive import Archive, ArchiveSettings, Outcome
-from vna.errors import Corrupt
+from vna.errors import Corrupt, Unavailable
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 
@@ -111,3 +111,24 @@ async def test_a_pack_that_was_put_back_is_believed_again(archive, data, large):
     archive._quarantine.look_again()
     assert archive.lost() == []
     assert whole(archive) == large
+
+
+async def test_what_is_gone_with_its_pack_is_stored_when_it_comes_again(data, large, ct):
+    """The index still names the pack: neither it nor another object with the same pixels counts on that."""
+    archive = Archive.open(ArchiveSettings(data=data))
+    await archive.store(large, source="test")
+    archive.close()
+    for pack in (data / "packs").glob("*.pack"):
+        pack.unlink()
+    archive = Archive.open(ArchiveSettings(data=data))
+    try:
+        with pytest.raises(Unavailable, match="is missing"):
+            whole(archive)
+        other = ct("1.9", Rows=100, Columns=50, PixelData=random.Random(1).randbytes(10_000))
+        await archive.store(other, source="test")
+        await archive.store(large, source="test")
+        found = {stored.sop_uid: stored for stored in archive.objects("1.2.3")}
+        for sop_uid, file in (("1.2.3.4", large), ("1.9", other)):
+            assert b"".join(archive.file(found[sop_uid], "TEST")[1]) == file
+    finally:
+        archive.close()

@@ -405,12 +405,10 @@ def test_a_damaged_copy_is_never_served_again_and_a_new_one_repairs(index):
     apply(index, damage(2, 2, 5))
     with index.read() as reader:
         assert reader.blob(digest(2)) == blob_place(2, pack=7), "the other copy takes over"
-        assert reader.whole(reader.instance(uid(Level.INSTANCE, 1)).version)
     apply(index, damage(3, 2, 7))
     assert apply(index, store(1, 1, pack=5)) == [DUPLICATE]
     with index.read() as reader:
         assert reader.blob(digest(2)) is None, "what is replayed does not bring it back"
-        assert not reader.whole(reader.instance(uid(Level.INSTANCE, 1)).version)
         assert [key for key, _ in reader.damage()] == [digest(2)] * 2
         assert reader.packs()[7].live == 0
     assert apply(index, store(4, 1, pack=9)) == [Applied(Outcome.REPAIRED, 0)]

@@ -21,7 +21,7 @@ from vna.archive.offload import Offload
 from vna.archive.settings import ArchiveSettings
 from vna.archive.space import Space
 from vna.dicom.scan import Scanned
-from vna.index import Applied, Index, Outcome, Reader
+from vna.index import Applied, Index, Outcome, Reader, blobs_of
 from vna.storage import BlobStore, BlobStream, CodecName, EncodedBlob, digest_of, encode_blob
 from vna.types import (
     BlobKind,
@@ -95,7 +95,7 @@ class IngestRoom:
     def known(self, digest: bytes) -> bool:
         """Return whether the archive has a blob, and keeps it."""
         with self.index.read() as reader:
-            return reader.reliable(digest)
+            return reader.reliable(digest) and _there(self, reader, digest)
 
 
 def standing(room: IngestRoom, reader: Reader, scanned: Scanned) -> Outcome | None:
@@ -105,13 +105,20 @@ def standing(room: IngestRoom, reader: Reader, scanned: Scanned) -> Outcome | No
         return None
     current = instance.version
     if (current.digest, current.transfer_syntax) == (scanned.digest, scanned.transfer_syntax):
-        # what is damaged is stored once more
-        return Outcome.DUPLICATE if reader.whole(current) else None
+        # what is damaged, or gone with its pack, is stored once more
+        whole = all(_there(room, reader, digest) for digest in blobs_of(current))
+        return Outcome.DUPLICATE if whole else None
     refusals: dict[DuplicatePolicy, Outcome] = {
         "keep": Outcome.KEPT,
         "reject": Outcome.REJECTED,
     }
     return refusals.get(room.settings.duplicates)
+
+
+def _there(room: IngestRoom, reader: Reader, digest: bytes) -> bool:
+    """Say whether a blob has an undamaged place, in a pack that has not been lost."""
+    place = reader.blob(digest)
+    return place is not None and room.store.has(place.pack)
 
 
 def propose(
@@ -140,7 +147,11 @@ def propose(
         if outcome is not None:
             return outcome
         room.space.check()
-        return [blob for blob in blobs if not reader.reliable(blob.digest)]
+        return [
+            blob
+            for blob in blobs
+            if not (reader.reliable(blob.digest) and _there(room, reader, blob.digest))
+        ]
 
     return Proposal(record, blobs, list(placed.items()), shared, judge)
 

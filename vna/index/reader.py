@@ -48,7 +48,6 @@ from vna.index.layout import (
     secondary_parts,
     series_key,
 )
-from vna.index.ledger import blobs_of
 from vna.index.transaction import Transaction
 from vna.index.versions import content_id
 from vna.types import BlobPlace, Level, PackId, Version
@@ -326,10 +325,6 @@ class Reader:
         rows = self._txn.scan(Table.BLOBS, b"", after + b"\0")
         found = ((digest, decode_blob(value)) for digest, value in islice(rows, limit))
         return [(digest, blob.place if blob.refs else None) for digest, blob in found]
-
-    def whole(self, version: Version) -> bool:
-        """Return whether every blob of a version has an undamaged place."""
-        return all(self.blob(digest) is not None for digest in blobs_of(version))
 
     def damage(self, digest: bytes = b"") -> Iterator[tuple[bytes, Damaged]]:
         """Yield the copies of a blob, or of all, that are damaged."""

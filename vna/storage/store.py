@@ -354,9 +354,9 @@ class BlobStore:
             return ends_in_seal(source, pack)
 
     def has(self, pack: PackId) -> bool:
-        """Return whether there is a pack of that name."""
+        """Return whether there is a pack of that name; taken for granted below the hot tier."""
         with reading(pack):
-            return self._tier.has(pack)
+            return self.tiers.has(pack)
 
     def remove(self, pack: PackId) -> None:
         """Remove a pack, durably; what reads in it goes on."""
