@@ -28,7 +28,7 @@ def test_every_new_folder_is_durable_in_the_one_above_it(tmp_path, monkeypatch):
     assert "tier" in synced[(data / "packs").stat().st_ino]
     assert "data.mdb" in synced[(data / "index").stat().st_ino]
     left = {path.name for path in (data / "index").iterdir()}
-    assert left == {"data.mdb", "lock.mdb", "checkpoint.lock"}
+    assert left == {"data.mdb", "lock.mdb", "checkpoint.lock", "open.lock"}
 
 
 @pytest.mark.parametrize("node", [0, 1 << 24, -1])

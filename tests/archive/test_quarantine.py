@@ -8,6 +8,7 @@ import pytest
 
 from vna.archive import Archive, ArchiveSettings, Outcome
 from vna.errors import Corrupt, Unavailable
+from vna.testing.images import ct_image
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 
@@ -130,5 +131,35 @@ async def test_what_is_gone_with_its_pack_is_stored_when_it_comes_again(data, la
         found = {stored.sop_uid: stored for stored in archive.objects("1.2.3")}
         for sop_uid, file in (("1.2.3.4", large), ("1.9", other)):
             assert b"".join(archive.file(found[sop_uid], "TEST")[1]) == file
+    finally:
+        archive.close()
+
+
+async def test_what_was_stored_again_is_not_compacted_away_for_a_lost_pack(data):
+    """Each of its blobs has two places, and the one that is served first is gone."""
+    settings = ArchiveSettings(data=data)
+    files = {
+        f"1.9.{n}": ct_image(f"1.9.{n}", PixelData=random.Random(n).randbytes(512))
+        for n in range(1, 9)
+    }
+    archive = Archive.open(settings)
+    for file in files.values():
+        await archive.store(file, source="test")
+    archive.close()
+    for pack in (data / "packs").glob("*.pack"):
+        pack.unlink()
+    archive = Archive.open(settings)
+    for file in files.values():
+        await archive.store(file, source="test")
+    await archive.erase("1.9.1", "test")
+    archive.close()
+    archive = Archive.open(settings)
+    try:
+        for _ in range(2):
+            archive.compact(1)
+        found = {stored.sop_uid: stored for stored in archive.objects("1.2.3")}
+        assert len(found) == 7
+        for sop_uid, stored in found.items():
+            assert b"".join(archive.file(stored, "TEST")[1]) == files[sop_uid]
     finally:
         archive.close()

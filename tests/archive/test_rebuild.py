@@ -1,5 +1,6 @@
 """The index made again from packs alone: equal to the one before, resumable, alone."""
 
+import random
 import shutil
 import signal
 import subprocess
@@ -168,3 +169,49 @@ def test_killed_it_goes_on_where_it_was(settings, data, filled):
     (data / "index.new").mkdir()
     (data / "index.new/boot").write_text("another run of the machine")
     assert rebuild_index(settings).recovered.mutations == fresh.recovered.mutations
+
+
+async def test_what_was_begun_before_a_compaction_is_not_gone_on_with(settings, ct):
+    """Its blobs would be in packs that are gone, first, and copies alone in those that are there."""
+
+    class Stopped(Exception):
+        pass
+
+    def stop(done, total):
+        if done >= total:
+            raise Stopped
+
+    def image(number):
+        return ct(f"1.9.{number}", PixelData=random.Random(number).randbytes(512))
+
+    def compacted():
+        archive = Archive.open(settings)
+        archive.compact(1)
+        archive.close()
+
+    archive = Archive.open(settings)
+    for number in range(40):
+        await archive.store(image(number), source="test")
+    archive.close()
+    with pytest.raises(Stopped):
+        rebuild_index(settings, stop)
+    for dead in (0, 1):
+        archive = Archive.open(settings)
+        await archive.erase(f"1.9.{dead}", "test")
+        archive.close()
+        compacted()
+    rebuilt = rebuild_index(settings)
+    assert (rebuilt.recovered.damage, rebuilt.uncompared, rebuilt.different) == ([], "", 0)
+    archive = Archive.open(settings)
+    await archive.erase("1.9.2", "test")
+    archive.close()
+    compacted()
+    archive = Archive.open(settings)
+    try:
+        found = archive.objects("1.2.3")
+        assert len(found) == 37
+        for stored in found:
+            number = int(stored.sop_uid.rsplit(".", 1)[1])
+            assert b"".join(archive.file(stored, "TEST")[1]) == image(number)
+    finally:
+        archive.close()

@@ -1,7 +1,9 @@
 """Deleted objects and replaced versions come back, and stay back when the index is made again."""
 
+import asyncio
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -158,3 +160,30 @@ async def test_restores_are_in_the_packs(data, ct):
         assert bytes_of(again, "1.2.3.4") == whole
     finally:
         again.close()
+
+
+async def test_a_delete_while_a_restore_goes_on_stands(data, ct, monkeypatch):
+    """Of another process, and acknowledged: what was restored is deleted again, the rest stays so."""
+    monkeypatch.setattr("vna.archive.restore.AT_ONCE", 1)
+    archive, other = (Archive.open(ArchiveSettings(data=data)) for _ in range(2))
+    submit, submitted = archive._committer.submit, []
+
+    def counted(proposal):
+        submitted.append(proposal)
+        if len(submitted) == 9:
+            with ThreadPoolExecutor() as threads:
+                threads.submit(asyncio.run, other.delete(Level.STUDY, STUDY, "again")).result()
+        return submit(proposal)
+
+    try:
+        for number in range(30):
+            await archive.store(ct(f"1.9.{number}"), source="test")
+        await archive.delete(Level.STUDY, STUDY, "once")
+        archive._committer.submit = counted
+        restored = await archive.restore(STUDY)
+        assert alive(archive) == set()
+        assert (restored.instances, len(restored.failed)) == (8, 22)
+        assert all(failed.reason.endswith("meanwhile") for failed in restored.failed)
+    finally:
+        archive.close()
+        other.close()

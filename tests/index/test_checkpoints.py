@@ -5,6 +5,8 @@ import random
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -21,6 +23,8 @@ PAGE = 4096
 # Each line in is a number of groups to apply; a line out says that they are.
 WRITER = """
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from vna.index import Index, IndexSettings, checkpoints
 from vna.testing.commits import plain_keyer, store
@@ -223,3 +227,38 @@ def test_a_damaged_checkpoint_is_named(kept):
             file.write(b"damage")
     with pytest.raises(Unavailable, match="checkpoint is damaged; `vna rebuild-index`"):
         Index.open(kept, plain_keyer)
+
+
+DIES = """
+import os, sys, time
+from pathlib import Path
+from vna.index import Index, IndexSettings
+from vna.index.data_file import DataFile
+from vna.testing.commits import plain_keyer
+
+def die(self):
+    print("first", flush=True)
+    sys.stdin.readline()
+    os._exit(9)
+
+DataFile._return = die
+Index.open(IndexSettings(Path(sys.argv[1]), map_size_bytes=64 << 20), plain_keyer)
+"""
+
+
+def test_who_waited_for_one_that_died_as_it_went_back_goes_back(kept):
+    writer = Writer(kept, 1)
+    writer.apply(3)
+    writer.checkpoint()
+    writer.apply(5)
+    writer.kill()
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", DIES, str(kept.path)]
+    first = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+    assert first.stdout.readline() == "first\n"
+    with ThreadPoolExecutor() as threads:
+        second = threads.submit(opened, kept)
+        time.sleep(0.2)
+        assert not second.done()
+        first.communicate("die\n")
+        assert second.result() == 60

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from vna.archive.hold import Hold
 from vna.archive.identity import Identity, load_identity
-from vna.archive.recover import Progress, Recovered, recover
+from vna.archive.recover import Progress, Recovered, missing_packs, recover
 from vna.archive.settings import ArchiveSettings
 from vna.clock import SystemClock
 from vna.dicom.keys import keys_of
@@ -93,6 +93,11 @@ def _rebuild(store: BlobStore, folders: _Folders, progress: Progress | None) -> 
     _begin(folders.new.path)
     index = Index.open(folders.new, keys_of)
     try:
+        if missing_packs(store, index):  # what was begun is of before a compaction
+            index.close()
+            shutil.rmtree(folders.new.path)
+            _begin(folders.new.path)
+            index = Index.open(folders.new, keys_of)
         recovered = recover(store, index, progress)
         if recovered.busy:
             raise Unavailable("a pack is being written: the archive is in use")

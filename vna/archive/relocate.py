@@ -135,7 +135,7 @@ class Relocation:
     def _take(self, step: _Step, pack: PackId, end: int) -> None:
         """Move the records of a step: durable and applied on return."""
         with self._index.read() as reader:
-            needed = [each for each in step.blobs if reader.needed_at(*each)]
+            needed = [each for each in step.blobs if self._serves(reader, *each)]
             commits = list(_surviving(step.commits, reader, self._there))
             self._stamp = max(self._clock.stamp(), self._stamp + 1, reader.last_stamp() + 1)
         lifted, placed, damaged = self._lift(needed)
@@ -154,6 +154,13 @@ class Relocation:
         self.done.commits += len(commits)
         self.done.bytes += sum(record.size for record in records)
         self.done.bytes += sum(place.size for _, place in placed)
+
+    def _serves(self, reader: Reader, digest: bytes, place: BlobPlace) -> bool:
+        """Say whether a version needs a blob and has it from this place; a lost pack has none."""
+        places = reader.places(digest)
+        return place in places and place == next(
+            (each for each in places if self._store.has(each.pack)), None
+        )
 
     def _lift(self, needed: Sequence[Named]) -> tuple[list[EncodedBlob], list[Named], set[bytes]]:
         """Read blobs; return records to append, large ones that are copied, and the damaged ones."""

@@ -8,8 +8,9 @@ its own bytes, and what is damaged is refused instead of restored.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from vna.archive.check import Damage
 from vna.archive.commit import Proposal
@@ -20,6 +21,7 @@ from vna.archive.retrieve import BlockingRetrieval
 from vna.dicom.scan import ObjectScan
 from vna.errors import Conflict, Corrupt, NotFound, VnaError
 from vna.index import Outcome, Reader, Tombstone, blobs_of
+from vna.storage import EncodedBlob
 from vna.types import Level, RestoreCommit, StoreCommit, Version
 
 __all__ = ["Restored", "restore"]
@@ -43,23 +45,28 @@ class Restored:
     failed: list[Damage] = field(default_factory=list)
 
 
+class _Target(NamedTuple):
+    """An instance to bring back, and the newest stamp that it had when that was asked for."""
+
+    sop_uid: str
+    newest: int
+
+
 async def restore(
     room: IngestRoom, retrieval: BlockingRetrieval, uid: str, stamp: int | None, reason: str
 ) -> Restored:
     """Bring back what `uid` names; see `Archive.restore`."""
-    restored, uids = await room.offload.run(_targets, room, uid, stamp)
-    todo = iter(uids)
+    restored, targets = await room.offload.run(_targets, room, uid, stamp)
+    todo = iter(targets)
 
     async def lane() -> None:
-        for sop_uid in todo:
+        for target in todo:
             try:
-                proposal = await room.offload.run(
-                    _proposal, room, retrieval, sop_uid, stamp, reason
-                )
+                proposal = await room.offload.run(_proposal, room, retrieval, target, stamp, reason)
                 done = room.committer.submit(proposal)
                 applied = await asyncio.shield(asyncio.wrap_future(done))
             except VnaError as error:
-                restored.failed.append(Damage(sop_uid, str(error)))
+                restored.failed.append(Damage(target.sop_uid, str(error)))
             else:
                 restored.instances += applied.outcome in (Outcome.STORED, Outcome.REPLACED)
 
@@ -69,30 +76,31 @@ async def restore(
     return restored
 
 
-def _targets(room: IngestRoom, uid: str, stamp: int | None) -> tuple[Restored, list[str]]:
+def _targets(room: IngestRoom, uid: str, stamp: int | None) -> tuple[Restored, list[_Target]]:
     """Return the instances to bring back. Raises NotFound, or Conflict where none is to be."""
     with room.index.read() as reader:
         level = level_of(reader, uid)
         restored = Restored(level)
         if level is Level.INSTANCE:
-            _choose(reader, _known(reader, uid), stamp)
-            return restored, [uid]
+            known = _known(reader, uid)
+            _choose(reader, known, stamp)
+            return restored, [_Target(uid, _newest(reader, known))]
         named = f"{level.name.lower()} {uid}"
         if stamp is not None:
             raise Conflict(f"{named} has no versions: each of its instances has")
-        uids = []
+        targets = []
         for tombstone in _buried(reader, level, uid):
             if reader.purges(tombstone)[0] is not None:
                 restored.purged += 1
             elif deleted_by(reader, tombstone) <= level:
-                uids.append(tombstone.uid)
+                targets.append(_Target(tombstone.uid, _newest(reader, tombstone)))
             else:
                 restored.left += 1
-        if restored.purged and not uids and not restored.left:
+        if restored.purged and not targets and not restored.left:
             raise Conflict(f"what of {named} is deleted was purged: it is gone for good")
-        if not uids and not restored.left:
+        if not targets and not restored.left:
             raise Conflict(f"nothing of {named} is deleted")
-        return restored, uids
+        return restored, targets
 
 
 def _buried(reader: Reader, level: Level, uid: str) -> Iterator[Tombstone]:
@@ -133,20 +141,38 @@ def _choose(reader: Reader, known: Known, stamp: int | None) -> Version:
 
 
 def _proposal(
-    room: IngestRoom, retrieval: BlockingRetrieval, sop_uid: str, stamp: int | None, reason: str
+    room: IngestRoom, retrieval: BlockingRetrieval, target: _Target, stamp: int | None, reason: str
 ) -> Proposal:
-    """Return the restore of an instance, its bytes read back and found whole."""
+    """Return the restore of an instance, its bytes read back and found whole.
+
+    Nothing comes of it, but Conflict, when the instance was deleted, stored or purged meanwhile.
+    """
+
+    def chosen(reader: Reader) -> tuple[Known, Version]:
+        known = _known(reader, target.sop_uid)
+        if _newest(reader, known) != target.newest:
+            raise Conflict(f"instance {target.sop_uid} was deleted or stored meanwhile")
+        return known, _choose(reader, known, stamp)
+
     with room.index.read() as reader:
-        known = _known(reader, sop_uid)
-        version = _choose(reader, known, stamp)
-        newest = max(known.stamps[0], _barrier(reader, known))
-    store = _read_back(room, retrieval, StoredObject("", "", sop_uid, known.sop_class, version))
+        known, version = chosen(reader)
+    stored = StoredObject("", "", target.sop_uid, known.sop_class, version)
+    store = _read_back(room, retrieval, stored)
 
     def record(stamp: int) -> RestoreCommit:
         # Stamps of other processes may be ahead of this clock: a restore is above what it undoes.
-        return RestoreCommit(max(stamp, newest + 1), store, reason)
+        return RestoreCommit(max(stamp, target.newest + 1), store, reason)
 
-    return Proposal(record, shared=blobs_of(version))
+    def judge(reader: Reader, blobs: Sequence[EncodedBlob]) -> Sequence[EncodedBlob]:
+        chosen(reader)
+        return blobs
+
+    return Proposal(record, shared=blobs_of(version), judge=judge)
+
+
+def _newest(reader: Reader, known: Known) -> int:
+    """Return the newest stamp of what became of an instance: stored, restored or deleted."""
+    return max(known.stamps[0], _barrier(reader, known))
 
 
 def _barrier(reader: Reader, known: Known) -> int:

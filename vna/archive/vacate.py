@@ -15,7 +15,15 @@ from vna.archive.recover import recover
 from vna.archive.turnstile import Turnstile
 from vna.errors import Busy
 from vna.index import Index, Reader
-from vna.storage import BlobRecord, BlobStore, DamagedRecord, MissingPack, pack_name
+from vna.storage import (
+    HOT,
+    BlobRecord,
+    BlobStore,
+    DamagedRecord,
+    MissingPack,
+    pack_name,
+    tier_of,
+)
 from vna.types import BlobPlace, PackId
 
 __all__ = ["damage_holds", "settled", "unaccounted", "vacate"]
@@ -41,7 +49,12 @@ def vacate(store: BlobStore, index: Index, turnstile: Turnstile, pack: PackId) -
     with turnstile.drained(PATIENCE_S) as drained:
         if not drained or not settled(store, index):
             raise Busy(f"pack {pack_name(pack)} stays for now: a group of stores goes on")
-    kept = sum(index.forget(pack, digests) for digests in _digests(store, index, pack))
+    hot = {each.id for each in store.packs()}
+
+    def there(other: PackId) -> bool:
+        return other in hot or tier_of(other) != HOT
+
+    kept = sum(index.forget(pack, digests, there) for digests in _digests(store, index, pack))
     if kept:
         log.info("pack %s stays: %d blobs of it are needed again", pack_name(pack), kept)
         return False

@@ -5,7 +5,7 @@ What this code must keep true is stated in docs/format/index.md, "What apply doe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from vna.errors import Invalid
@@ -120,11 +120,13 @@ def apply_group(
     return results
 
 
-def forget(txn: Transaction, pack: PackId, digests: Sequence[bytes]) -> int:
+def forget(
+    txn: Transaction, pack: PackId, digests: Sequence[bytes], there: Callable[[PackId], bool]
+) -> int:
     """Drop the places of blobs in a pack; see `Index.forget`."""
     state = load_state(txn)
     ledger = Ledger(txn, state.counts)
-    kept = ledger.forget(pack, digests)
+    kept = ledger.forget(pack, digests, there)
     ledger.settle()
     txn.put(META, META_STATE, encode(state))
     return kept

@@ -7,6 +7,7 @@ find out at their next transaction, and adopt the larger map the same way.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import tempfile
@@ -123,12 +124,24 @@ class Environment:
         except (lmdb.Error, OSError) as error:
             raise self._unopened(error) from error
         try:
-            self._open_alone()
+            with self._turn_to_open():
+                self._open_first_or_beside()
         except BaseException:
             self.data.close()
             raise
 
-    def _open_alone(self) -> None:
+    @contextmanager
+    def _turn_to_open(self) -> Iterator[None]:
+        """Open one at a time: who comes next finds that the last one has finished, or that nobody has it."""
+        try:
+            lock = (self.settings.path / "open.lock").open("wb")
+        except OSError as error:
+            raise self._unopened(error) from error
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _open_first_or_beside(self) -> None:
         """Open the file; who is the first to has it alone until it is as it should be."""
         try:
             self.data.claim()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Self
 
+from vna.errors import Full, Unavailable
 from vna.index.apply import apply_group, forget, load_state
 from vna.index.dump import Line, dump_lines
 from vna.index.environment import Environment
@@ -58,8 +60,17 @@ class Index:
 
     @contextmanager
     def recovering(self, *, wait: bool) -> Iterator[bool]:
-        """Be the one recovery of this index, over all processes; false if another is, without `wait`."""
-        with (self._environment.settings.path / "recover.lock").open("wb") as lock:
+        """Be the one recovery of this index, over all processes; false if another is, without `wait`.
+
+        Raises Full or Unavailable.
+        """
+        path = self._environment.settings.path / "recover.lock"
+        try:
+            opened = path.open("wb")
+        except OSError as error:
+            kind = Full if error.errno in {errno.ENOSPC, errno.EDQUOT} else Unavailable
+            raise kind(f"{path} cannot be used: {error.strerror}") from error
+        with opened as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
@@ -99,13 +110,15 @@ class Index:
             metrics.GROUP_MUTATIONS.observe(len(mutations))
         return results
 
-    def forget(self, pack: PackId, digests: Sequence[bytes]) -> int:
+    def forget(
+        self, pack: PackId, digests: Sequence[bytes], there: Callable[[PackId], bool]
+    ) -> int:
         """Drop the places of blobs in a pack that is to vanish; return how many must stay there.
 
-        Those are needed and are nowhere else, and stay known there. Changes nothing of the logical
-        content. Raises as `apply`.
+        Those are needed and in no other pack that is `there`, and stay known there. Changes nothing
+        of the logical content. Raises as `apply`.
         """
-        return self._environment.write(lambda txn: forget(txn, pack, digests))
+        return self._environment.write(lambda txn: forget(txn, pack, digests, there))
 
     def read(self) -> Reader:
         """Return a snapshot to be used in a `with` statement."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from vna.index.entities import (
     Blob,
@@ -112,17 +112,20 @@ class Ledger:
                 self._txn.delete(MOVED, copy_key(digest, place))
             self._settle_on(digest, blob, left)
 
-    def forget(self, pack: PackId, digests: Iterable[bytes]) -> int:
+    def forget(
+        self, pack: PackId, digests: Iterable[bytes], there: Callable[[PackId], bool]
+    ) -> int:
         """Drop the places of blobs in a pack that is to vanish; return how many must stay.
 
-        Those are needed and have no other place, damaged ones included.
+        Those are needed and have no other place in a pack that is `there`, damaged ones included.
         """
         kept = 0
         for digest in digests:
             blob = self._blob(digest)
             left = {place for place in _places(blob) if place.pack != pack}
             gone = set(_places(blob)) - left
-            if blob.refs and not left and (gone or self._damaged_in(pack, digest)):
+            elsewhere = any(there(place.pack) for place in left)
+            if blob.refs and not elsewhere and (gone or self._damaged_in(pack, digest)):
                 kept += 1
                 continue
             self._settle_on(digest, blob, left)

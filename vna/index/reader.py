@@ -308,11 +308,6 @@ class Reader:
             for digest, blob in found
         ]
 
-    def needed_at(self, digest: bytes, place: BlobPlace) -> bool:
-        """Return whether a version needs a blob, and is served it from this place."""
-        blob = self._get(Table.BLOBS, digest, decode_blob)
-        return blob is not None and blob.refs > 0 and blob.place == place
-
     def reliable(self, digest: bytes) -> bool:
         """Return whether a new version may count on a blob: another does, and it is not moving."""
         blob = self._get(Table.BLOBS, digest, decode_blob)

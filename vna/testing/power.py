@@ -442,7 +442,7 @@ def memory_folder() -> Iterator[Path]:
 
 def read_image(data: Path) -> dict[str, bytes]:
     """Return the files of a data folder; the index's lock files mean nothing after power loss."""
-    locks = {"lock.mdb", "checkpoint.lock", "recover.lock"}
+    locks = {"lock.mdb", "checkpoint.lock", "open.lock", "recover.lock"}
     files = (path for path in data.rglob("*") if path.is_file() and path.name not in locks)
     return {str(path.relative_to(data)): path.read_bytes() for path in files}
 
