@@ -15,7 +15,11 @@ from vna.archive import Archive, ArchiveSettings, Outcome, RetentionSettings, re
 from vna.archive.alone import Alone
 from vna.archive.prepare import IngestRoom
 from vna.archive.purge import purge_deleted
+from vna.archive.recover import missing_packs
+from vna.archive.relocate import Relocation
 from vna.archive.turnstile import Turnstile
+from vna.archive.vacate import vacate
+from vna.clock import SystemClock
 from vna.errors import Busy, Conflict, Deleted, Unavailable
 from vna.storage import CommitRecord
 from vna.testing.clocks import SetClock
@@ -521,6 +525,26 @@ async def test_a_streamed_value_that_is_gone_is_not_counted_on(life, monkeypatch
     with pytest.raises(Unavailable, match=r"^blob [0-9a-f]{64} is gone with its pack"):
         await stored_after(life, monkeypatch, remove)
     assert life.archive.stats().counts.instances == 0
+
+
+async def test_a_pack_that_was_sealed_meanwhile_is_not_removed_as_missing(life):
+    """All was moved up to its last record, not its seal: the index would know of more than that."""
+    await life.fill(range(4))
+    await life.purge(Level.STUDY, "1.2.1")
+    life.archive.close()
+    life.archive = archive = Archive.open(life.settings)
+    store, index = archive._store, archive._index
+    pack = store.packs()[0].id
+    moving = Relocation(store, index, archive._quarantine, SystemClock())
+    moving.move_pack(pack)
+    moving.close()
+    turnstile = Turnstile(life.settings.data)
+    assert not vacate(store, index, turnstile, pack)
+    turnstile.close()
+    assert missing_packs(store, index) == []
+    archive.compact(1)
+    assert not store.has(pack)
+    assert archive.check().damage == []
 
 
 def deleted_days(archive):

@@ -49,6 +49,9 @@ def vacate(store: BlobStore, index: Index, turnstile: Turnstile, pack: PackId) -
     with turnstile.drained(PATIENCE_S) as drained:
         if not drained or not settled(store, index):
             raise Busy(f"pack {pack_name(pack)} stays for now: a group of stores goes on")
+        with index.read() as reader:
+            if not reader.packs()[pack].emptied:  # its end was settled only now
+                return False
     hot = {each.id for each in store.packs()}
 
     def there(other: PackId) -> bool:
