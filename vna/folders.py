@@ -1,11 +1,14 @@
-"""Names that survive a power loss: one is durable once the folder that holds it is synced."""
+"""Names that survive a power loss: one is durable once the folder that holds it is synced. And locks."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["make_folder", "sync_folder", "write_durably"]
+__all__ = ["exclusive", "make_folder", "sync_folder", "write_durably"]
 
 
 def make_folder(path: Path) -> None:
@@ -35,3 +38,21 @@ def write_durably(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
     draft.replace(path)
     sync_folder(path.parent)
+
+
+@contextmanager
+def exclusive(path: Path, *, wait: bool) -> Iterator[bool]:
+    """Have the lock `path`, made if it is missing, over all threads and processes, until the end of the block.
+
+    Yields false if another has it, without `wait`. It ends with the process, too. Raises OSError.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(fd)

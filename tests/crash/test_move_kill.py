@@ -90,14 +90,20 @@ def must_be_moved(archive, files, folder):
     assert archive.check().damage == []
 
 
+async def filled(folder):
+    """Have an archive with ten images there, and return them."""
+    archive = Archive.open(settings(folder))
+    files = {number: image(number) for number in range(10)}
+    for file in files.values():
+        await archive.store(file, source="test")
+    archive.close()
+    return files
+
+
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: "-".join(step[1:]))
 async def test_a_killed_move_loses_nothing_and_is_finished(step, tmp_path, request):
     with memory_folder() as folder:
-        archive = Archive.open(settings(folder))
-        files = {number: image(number) for number in range(10)}
-        for file in files.values():
-            await archive.store(file, source="test")
-        archive.close()
+        files = await filled(folder)
         move_until_killed(request.path.parent, folder, step)
         archive = Archive.open(settings(folder))
         try:
@@ -112,11 +118,7 @@ async def test_a_killed_move_loses_nothing_and_is_finished(step, tmp_path, reque
 
 async def test_what_another_process_settles_may_name_the_pack(tmp_path, request):
     with memory_folder() as folder:
-        archive = Archive.open(settings(folder))
-        files = {number: image(number) for number in range(10)}
-        for file in files.values():
-            await archive.store(file, source="test")
-        archive.close()
+        files = await filled(folder)
         synced = ("vna.storage", "PackWriter", "sync", "after")
         move_until_killed(request.path.parent, folder, synced)
         archive = Archive.open(settings(folder))

@@ -1,7 +1,7 @@
 """Who is committing a group just now, over all processes of an archive.
 
-A store may count on blobs that are in the archive already. It looks whether they are when its group
-begins, and says so durably when the group ends. Whoever removes a pack waits in between until every
+A store may count on blobs that are in the archive already. It looks whether they are in its group,
+and says so durably when the group ends. Whoever removes a pack waits in between until every
 group that began before has ended: `drained`.
 
 Two locks (flock) make it. A group holds the *room*, and the *gate* for the moment of entering; who

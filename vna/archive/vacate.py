@@ -1,9 +1,9 @@
 """Removing a pack out of which all that is needed was moved (docs/design/compaction.md, step 4).
 
-What is needed is counted by the index, and only grows by stores that count on a blob of another
-version. They look whether it is needed, and not moving, when their group begins; so once all was
-moved, and every group that began before has ended or been settled, what the pack holds can only be
-needed by what is in the index already.
+What is needed is counted by the index, and grows by stores that count on a blob of another version,
+or have a value in a pack of its own. They look whether it is needed, and not moving, or there, in
+their group; so once all was moved, and every group that began before has ended or been settled, what
+the pack holds can only be needed by what is in the index already.
 """
 
 from __future__ import annotations
@@ -15,15 +15,7 @@ from vna.archive.recover import recover
 from vna.archive.turnstile import Turnstile
 from vna.errors import Busy
 from vna.index import Index, Reader
-from vna.storage import (
-    HOT,
-    BlobRecord,
-    BlobStore,
-    DamagedRecord,
-    MissingPack,
-    pack_name,
-    tier_of,
-)
+from vna.storage import BlobRecord, BlobStore, DamagedRecord, MissingPack, pack_name
 from vna.types import BlobPlace, PackId
 
 __all__ = ["damage_holds", "settled", "unaccounted", "vacate"]
@@ -52,12 +44,7 @@ def vacate(store: BlobStore, index: Index, turnstile: Turnstile, pack: PackId) -
         with index.read() as reader:
             if not reader.packs()[pack].emptied:  # its end was settled only now
                 return False
-    hot = {each.id for each in store.packs()}
-
-    def there(other: PackId) -> bool:
-        return other in hot or tier_of(other) != HOT
-
-    kept = sum(index.forget(pack, digests, there) for digests in _digests(store, index, pack))
+    kept = sum(index.forget(pack, digests, store.has) for digests in _digests(store, index, pack))
     if kept:
         log.info("pack %s stays: %d blobs of it are needed again", pack_name(pack), kept)
         return False

@@ -7,7 +7,6 @@ find out at their next transaction, and adopt the larger map the same way.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import tempfile
@@ -22,7 +21,7 @@ import lmdb
 import msgspec
 
 from vna.errors import Busy, Full, Unavailable, WouldWait
-from vna.folders import make_folder, sync_folder
+from vna.folders import exclusive, make_folder, sync_folder
 from vna.index.apply import leap_feed
 from vna.index.checkpoints import Checkpoints
 from vna.index.data_file import DataFile
@@ -124,22 +123,15 @@ class Environment:
         except (lmdb.Error, OSError) as error:
             raise self._unopened(error) from error
         try:
-            with self._turn_to_open():
+            # One at a time: who comes next finds that the last one has finished, or that nobody has it.
+            with exclusive(settings.path / "open.lock", wait=True):
                 self._open_first_or_beside()
+        except OSError as error:
+            self.data.close()
+            raise self._unopened(error) from error
         except BaseException:
             self.data.close()
             raise
-
-    @contextmanager
-    def _turn_to_open(self) -> Iterator[None]:
-        """Open one at a time: who comes next finds that the last one has finished, or that nobody has it."""
-        try:
-            lock = (self.settings.path / "open.lock").open("wb")
-        except OSError as error:
-            raise self._unopened(error) from error
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
     def _open_first_or_beside(self) -> None:
         """Open the file; who is the first to has it alone until it is as it should be."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Self
 
 from vna.errors import Full, Unavailable
+from vna.folders import exclusive
 from vna.index.apply import apply_group, forget, load_state
 from vna.index.dump import Line, dump_lines
 from vna.index.environment import Environment
@@ -65,18 +65,13 @@ class Index:
         Raises Full or Unavailable.
         """
         path = self._environment.settings.path / "recover.lock"
-        try:
-            opened = path.open("wb")
-        except OSError as error:
-            kind = Full if error.errno in {errno.ENOSPC, errno.EDQUOT} else Unavailable
-            raise kind(f"{path} cannot be used: {error.strerror}") from error
-        with opened as lock:
+        with ExitStack() as stack:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+                alone = stack.enter_context(exclusive(path, wait=wait))
+            except OSError as error:
+                kind = Full if error.errno in {errno.ENOSPC, errno.EDQUOT} else Unavailable
+                raise kind(f"{path} cannot be used: {error.strerror}") from error
+            yield alone
 
     def apply(
         self,

@@ -124,8 +124,8 @@ class Ledger:
             blob = self._blob(digest)
             left = {place for place in _places(blob) if place.pack != pack}
             gone = set(_places(blob)) - left
-            elsewhere = any(there(place.pack) for place in left)
-            if blob.refs and not elsewhere and (gone or self._damaged_in(pack, digest)):
+            needed = blob.refs and (gone or self._damaged_in(pack, digest))
+            if needed and not any(there(place.pack) for place in left):
                 kept += 1
                 continue
             self._settle_on(digest, blob, left)

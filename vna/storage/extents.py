@@ -7,7 +7,6 @@ are checked where they are read, as on any tier.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import threading
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from vna.folders import make_folder
+from vna.folders import exclusive, make_folder
 from vna.observe import metrics
 from vna.storage.eviction import Entry, Queues
 from vna.storage.format import pack_name
@@ -132,7 +131,7 @@ class ExtentCache:
 
         One process does at a time; others leave it to that one.
         """
-        with self._exclusive(self._folder / "queues.lock", wait=False) as ours:
+        with exclusive(self._folder / "queues.lock", wait=False) as ours:
             if not ours:
                 return 0
             entries = self._entries()
@@ -159,7 +158,7 @@ class ExtentCache:
         By hash: an unlucky few share a lock, and wait a little longer.
         """
         slot = zlib.crc32(b"%x %x" % (pack, start)) % _LOCKS
-        with self._exclusive(self._folder / f"fetch-{slot:02d}.lock", wait=True):
+        with exclusive(self._folder / f"fetch-{slot:02d}.lock", wait=True):
             yield
 
     def _read(self, pack: PackId, start: int, stop: int) -> bytes | None:
@@ -271,19 +270,6 @@ class ExtentCache:
         except (OSError, msgspec.MsgspecError):
             return Queues()
         return Queues(main, ghosts)
-
-    @contextmanager
-    def _exclusive(self, path: Path, *, wait: bool) -> Iterator[bool]:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        try:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
-        finally:
-            os.close(fd)
 
     def _path(self, pack: PackId, start: int, stop: int) -> Path:
         return self._folder / pack_name(pack) / f"{start:012x}-{stop:012x}"
