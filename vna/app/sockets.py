@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from vna.config import ListenSettings
 from vna.errors import Unavailable
+from vna.pacing import begin_unpaced
 
 __all__ = ["Listeners", "bind"]
 
@@ -63,6 +64,7 @@ def _bind(address: str, port: int, front: str) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Workers race for each connection; the one that loses must not block in accept.
         listener.setblocking(False)
+        begin_unpaced(listener)
         listener.bind((address, port))
         listener.listen(BACKLOG)
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Final, Self
@@ -25,7 +26,7 @@ from vna.dimse.pdu import (
 from vna.dimse.settings import DimseSettings
 from vna.dimse.stores import Stores, pair_of, status_of
 from vna.errors import Unavailable
-from vna.pacing import unpace
+from vna.pacing import begin_unpaced, pace
 from vna.types import Remote
 
 __all__ = ["MAX_CONTEXTS", "Scu"]
@@ -75,16 +76,15 @@ class Scu:
         remote, settings = self._remote, self._settings
         try:
             async with asyncio.timeout(settings.connect_timeout_s):
-                transport, association = await loop.create_connection(
+                connection = await _connection_to(remote)
+                _, association = await loop.create_connection(
                     lambda: Association(Machine(acceptor=False), settings, Landing()),
-                    remote.host,
-                    remote.port,
+                    sock=connection,
                 )
         except (OSError, TimeoutError) as error:
             raise Unavailable(
                 f"{remote.ae_title} at {remote.host}:{remote.port}: {error or 'timeout'}"
             ) from error
-        unpace(transport.get_extra_info("socket"))
         association.label = f"to {remote.ae_title} at {remote.host}:{remote.port}"
         association.busy = True
         self._association = association
@@ -192,3 +192,26 @@ class Scu:
     def _associated(self) -> Association:
         assert self._association is not None, "entered"
         return self._association
+
+
+async def _connection_to(remote: Remote) -> socket.socket:
+    """Connect to the first of the remote's addresses that takes it; raises the last one's OSError."""
+    loop = asyncio.get_running_loop()
+    failed = OSError("its name has no address")
+    found = await loop.getaddrinfo(remote.host, remote.port, type=socket.SOCK_STREAM)
+    for family, kind, protocol, _, address in found:
+        connection = socket.socket(family, kind, protocol)
+        try:
+            connection.setblocking(False)
+            begin_unpaced(connection)
+            await loop.sock_connect(connection, address)
+            pace(connection)
+        except OSError as error:
+            connection.close()
+            failed = error
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return connection
+    raise failed

@@ -14,7 +14,7 @@ from vna.dimse.acceptor import Acceptor
 from vna.dimse.association import Association
 from vna.dimse.machine import Machine
 from vna.dimse.settings import DimseSettings
-from vna.pacing import unpace
+from vna.pacing import pace
 
 __all__ = ["DimseServer", "serve"]
 
@@ -115,7 +115,7 @@ class DimseServer:
     async def _attend(self, connection: socket.socket, peer: str) -> None:
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        unpace(connection)
+        pace(connection)
         if self._settings.receive_buffer_bytes:
             connection.setsockopt(
                 socket.SOL_SOCKET, socket.SO_RCVBUF, self._settings.receive_buffer_bytes

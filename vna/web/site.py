@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
-from vna.pacing import unpace
+from vna.pacing import pace
 
 __all__ = ["SharedSite"]
 
@@ -87,7 +87,7 @@ class SharedSite(web.BaseSite):
     async def _connect(self, connection: socket.socket) -> None:
         """Begin with a connection; only then another one is accepted, so that this one is counted."""
         connection.setblocking(False)
-        unpace(connection)
+        pace(connection)
         server = self._runner.server
         assert server is not None, "the site was made with it"
         try:
