@@ -26,7 +26,11 @@ def study(number):
     name = f"NORTH{number % 7}^NORTH{number % 5} NORTH"
     fields["patient"] = {PATHS["PatientName"]: [name], PATHS["PatientID"]: [f"P{number % 50}"]}
     day = STUDIES - number
-    fields["study"] = {PATHS["StudyDate"]: [f"20{day // 28:02}01{day % 28 + 1:02}"]}
+    date = f"20{day // 28:02}01{day % 28 + 1:02}"
+    fields["study"] = {
+        PATHS["StudyDate"]: [date],
+        PATHS["AccessionNumber"]: [f"A{number}", f"A-{number}", "A0"],
+    }
     return Mutation(StoreCommit(**fields), mutation.blobs)
 
 
@@ -70,6 +74,8 @@ def test_many_matches_come_in_the_order_of_their_keys(index):
         {"PatientName": "NORTH*"},
         {"PatientName": "north", "fuzzymatching": "true"},
         {"PatientID": "P*"},
+        {"AccessionNumber": "A*"},
+        {"AccessionNumber": "A0"},
         {},
     ],
     ids=str,

@@ -75,7 +75,7 @@ class Plan:
 
     Either the entities of `level` with one of `uids`, or those of `level` under a key in one of
     `ranges`, which are of `attribute`, or all (`scan`). An entity may be under several keys of the
-    ranges where `several` says so. `level` is never below the query's. `reason` is for logs and holds no value.
+    ranges. `level` is never below the query's. `reason` is for logs and holds no value.
     """
 
     level: Level
@@ -83,12 +83,11 @@ class Plan:
     uids: tuple[str, ...] = ()
     ranges: tuple[Range, ...] = ()
     scan: bool = False
-    several: bool = False
     attribute: int = 0
 
     def is_first(self, attributes: Attributes, number: int, key: bytes) -> bool:
         """Say whether `key` of an entity, in range `number`, is the first that it has in the ranges."""
-        if not self.several or self._has_one_key(attributes):
+        if self._has_one_key(attributes):
             return True
         keys = keys_of(self.level, {self.attribute: attributes.get(self.attribute, [])})
         places = (
@@ -148,9 +147,8 @@ def plan(query: Query) -> Plan:
         rank = _PREFERENCE.index(row.keyword) + (0 if exact else len(_PREFERENCE))
         if best is None or rank < best[0]:
             reason = f"{row.keyword} {'exact' if exact else 'range'}"
-            several = len(ranges) > 1 or row.vr == "PN" or "." in row.keyword
             distinct = tuple(dict.fromkeys(ranges))
-            best = rank, Plan(row.level, reason, ranges=distinct, several=several, attribute=path)
+            best = rank, Plan(row.level, reason, ranges=distinct, attribute=path)
     if best is not None:
         return best[1]
     return Plan(query.level, "no key that the index has", scan=True)
