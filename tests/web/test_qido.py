@@ -127,6 +127,23 @@ async def test_c40_every_resource_path(filled):
     assert await filled.json("/studies/9.9/series") == []
 
 
+async def test_c40_a_series_uid_in_two_studies_is_found_in_each(filled, ct):
+    await filled.stow([ct("1.2.4.1.9", "1.2.4", "1.2.3.1")])
+    for study in ("1.2.3", "1.2.4"):
+        (series,) = await filled.json(f"/studies/{study}/series?SeriesInstanceUID=1.2.3.1")
+        assert uids([series], "0020000D") == [study]
+    instances = await filled.json("/studies/1.2.4/series/1.2.3.1/instances")
+    assert uids(instances, "00080018") == ["1.2.4.1.9"]
+    assert len(await filled.json("/series?SeriesInstanceUID=1.2.3.1")) == 2
+
+
+@pytest.mark.parametrize("modality", [None, ""])
+async def test_c26_a_series_without_modality_adds_none_to_its_study(front, ct, modality):
+    await front.stow([ct("1.1"), ct("1.2", series="1.2.3.2", Modality=modality)])
+    (study,) = await front.json("/studies")
+    assert study["00080061"]["Value"] == ["CT"]
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [

@@ -235,11 +235,12 @@ class _Scanned:
 
 
 def _named(reader: Reader, level: Level, uid: str) -> Iterator[tuple[int, ...]]:
-    """Yield the ids of the entity of `level` with this UID."""
+    """Yield the ids of what has this UID at `level`: of a series, those in each of its studies."""
     if level is Level.STUDY and (study := reader.study(uid)):
         yield (study.id,)
-    elif level is Level.SERIES and (series := reader.series(uid)):
-        yield series.study_id, series.id
+    elif level is Level.SERIES:
+        for series in reader.all_series(uid):
+            yield series.study_id, series.id
     elif level is Level.INSTANCE and (instance := reader.instance(uid)):
         yield instance.study_id, instance.series_id, instance.id
 
@@ -346,7 +347,7 @@ class _Walk:
             STUDY_INSTANCE_UID: [study.uid],
             NUMBER_OF_STUDY_RELATED_SERIES: [study.series],
             NUMBER_OF_STUDY_RELATED_INSTANCES: [study.instances],
-            MODALITIES_IN_STUDY: sorted(study.modalities),
+            MODALITIES_IN_STUDY: sorted(filter(None, study.modalities)),
             SOP_CLASSES_IN_STUDY: sorted(study.sop_classes),
         }
         if not self.compiled.matches(Level.STUDY, attributes):

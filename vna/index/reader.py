@@ -106,9 +106,12 @@ class Reader:
         """
         if study_id is not None:
             return self._named(Table.SERIES, series_key(uid, study_id), decode_series)
+        return next(self.all_series(uid), None)
+
+    def all_series(self, uid: str) -> Iterator[Series]:
+        """Yield the series with this UID, in each study that has one."""
         for _, row in self._txn.scan(Table.UIDS, name_key(Level.SERIES, uid)):
-            return self._get(Table.SERIES, row, decode_series)
-        return None
+            yield decode_series(self._txn.row(Table.SERIES, row))
 
     def instance(self, sop_uid: str) -> Instance | None:
         """Return the living instance with this SOP Instance UID."""
