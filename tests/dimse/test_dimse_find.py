@@ -398,6 +398,38 @@ def test_answers_read_back_as_written(syntax: str) -> None:
     assert list(map(str, many)) == long
 
 
+PATIENT_IDS = 0x00101002 << 32
+
+
+@pytest.mark.parametrize(
+    ("ids", "issuers", "items"),
+    [
+        (["A", "B"], ["X", "Y"], [("A", "X"), ("B", "Y")]),
+        (["A", "B"], [], [("A", ""), ("B", "")]),
+        (["A", "B"], ["Y"], [(["A", "B"], "Y")]),  # nobody knows whose issuer Y is
+        ([], [], []),
+    ],
+)
+def test_values_of_items_that_cannot_be_told_apart_are_in_one(
+    ids: list[Any], issuers: list[Any], items: list[Any]
+) -> None:
+    paths = [PATIENT_IDS | tag for tag in (0x00100020, 0x00100021, 0x00100022)]
+    answers = Answers(ExplicitVRLittleEndian, "PATIENT", "VNA", paths)
+    written = answers.write(dict(zip(paths, [ids, issuers], strict=False)))
+    found = read_dataset(BytesIO(written), is_implicit_VR=False, is_little_endian=True)
+    told = [(item.PatientID, item.IssuerOfPatientID) for item in found.OtherPatientIDsSequence]
+    assert told == items
+
+
+@pytest.mark.parametrize("odd", [["abc"], ["1.5"], [-5], [70_000], [float("inf")]], ids=str)
+def test_a_value_that_is_no_number_of_its_vr_is_left_out(odd: list[Any]) -> None:
+    answers = Answers(ExplicitVRLittleEndian, "IMAGE", "VNA", [0x00280010, 0x00280011])
+    written = answers.write({0x00280010: odd, 0x00280011: ["16"]})
+    found = read_dataset(BytesIO(written), is_implicit_VR=False, is_little_endian=True)
+    assert found["Rows"].is_empty
+    assert found.Columns == 16
+
+
 @pytest.mark.filterwarnings("ignore:.*encod:UserWarning")  # pydicom's, of text that is no text
 @pytest.mark.parametrize("syntax", SYNTAXES)
 @given(st.data())

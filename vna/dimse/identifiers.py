@@ -158,12 +158,20 @@ class Answers:
         return body[:at] + self._utf_8 + body[at:]
 
     def _sequence(self, tag: int, inner: list[int], attributes: Attributes) -> bytes:
-        """Return a sequence. The index runs the items' values together: item n gets value n."""
+        """Return a sequence, its items apart as `vna.dicom.json` has them.
+
+        The index runs items together: item n gets value n where all attributes that have any have
+        as many; else nobody can say whose a value is, and one item has them all.
+        """
         columns = [(path & 0xFFFF_FFFF, attributes.get(path) or []) for path in inner]
+        counts = {len(values) for _, values in columns if values}
+        cuts = [slice(None)]
+        if len(counts) < 2:
+            cuts = [slice(n, n + 1) for n in range(max(counts, default=0))]
         items = []
-        for number in range(max((len(values) for _, values in columns), default=0)):
+        for cut in cuts:
             body = b"".join(
-                self._encode(leaf, vr, self._raw(vr, values[number : number + 1]))
+                self._encode(leaf, vr, self._raw(vr, values[cut]))
                 for leaf, values in columns
                 for vr in (dictionary_vr(leaf),)
             )
@@ -175,7 +183,10 @@ class Answers:
         if vr in NUMBERS:
             code = (">" if self._big else "<") + NUMBERS[vr]
             kind = float if vr in {"FL", "FD"} else int
-            return b"".join(struct.pack(code, kind(value)) for value in values)
+            try:
+                return b"".join(struct.pack(code, kind(value)) for value in values)
+            except (ValueError, OverflowError, struct.error):
+                return b""  # the object has it in another VR, and it is no number of this one
         raw = "\\".join(map(str, values)).encode("utf-8", "replace")
         if len(raw) % 2:
             raw += b"\0" if vr == "UI" else b" "
