@@ -283,7 +283,8 @@ class Scan:
     @property
     def values(self) -> dict[int, list[str | int | float]]:
         """The attributes of interest that were present, by path key, decoded (all character
-        sets), padding stripped, multiple values split. Items of a sequence are run together."""
+        sets), padding stripped, multiple values split. Items of a sequence are run together, with
+        an empty value where one lacks what another has."""
     def pick(self, paths: Sequence[int]) -> dict[int, list[str | int | float]]:
         """Return those of `values` that are named, where they were present."""
     def filed(

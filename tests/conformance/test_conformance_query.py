@@ -223,3 +223,26 @@ def test_c42_a_time_zone_is_said_to_be_ignored(filled: Any) -> None:
     answer = filled.search("/studies", StudyDate="20260102", TimezoneOffsetFromUTC="+0100")
     assert len(answer.json()) == 1
     assert "TimezoneOffsetFromUTC" in answer.headers["Warning"]
+
+
+def test_c43_each_item_has_its_own_values_through_both_doors(
+    site: Any, sample: Callable[..., Path], identifier: Callable[..., Dataset]
+) -> None:
+    told = [("A", ""), ("", "H1"), ("B", "H2")]
+    ids = [Dataset() for _ in told]
+    for item, (number, issuer) in zip(ids, told, strict=True):
+        item.PatientID = number
+        if issuer:
+            item.IssuerOfPatientID = issuer
+    site.stow(sample(OtherPatientIDsSequence=ids))
+    asked = identifier("STUDY")
+    asked.OtherPatientIDsSequence = []
+    _, (answer,) = site.c_find(asked)
+    items = answer.OtherPatientIDsSequence
+    assert [(item.PatientID, item.IssuerOfPatientID) for item in items] == told
+    (study,) = site.search("/studies", includefield="OtherPatientIDsSequence").json()
+    found = study["00101002"]["Value"]
+    texts = [
+        [item[tag].get("Value", [""])[0] for tag in ("00100020", "00100021")] for item in found
+    ]
+    assert list(map(tuple, texts)) == told

@@ -16,9 +16,9 @@ def attributes_json_bytes(attributes: Attributes) -> bytes:
     """Return the DICOM JSON model of `attributes` as UTF-8, ordered by tag.
 
     Sequences are put together again from their path keys. The index runs items together: where
-    every attribute of a sequence has the same number of values, value n goes to item n; where the
-    numbers differ, an item of its own holds what cannot be told apart. A decimal string that
-    spells no number stays a string (PS3.18 F.2.3).
+    all attributes of a sequence that have values have as many, as a scan makes them, value n goes
+    to item n; where the numbers differ, an item of its own holds what cannot be told apart. A
+    decimal string that spells no number stays a string (PS3.18 F.2.3).
     """
     return _native.attributes_json(attributes)
 

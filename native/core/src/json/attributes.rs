@@ -21,7 +21,7 @@ pub type Attribute<'a> = (u64, Vec<Held<'a>>);
 /// Write the DICOM JSON Model of attributes, one object ordered by tag, as UTF-8.
 ///
 /// Sequences are put together again from their path keys (`sequence tag << 32 | tag`). The index
-/// runs items together: where every attribute of a sequence has the same number of values, value n
+/// runs items together: where all attributes of a sequence that have values have as many, value n
 /// goes to item n; where the numbers differ, an item of its own holds what cannot be told apart.
 pub fn attributes_json(attributes: &mut [Attribute]) -> Vec<u8> {
     attributes.sort_by_key(|(path, _)| place(*path));
@@ -52,10 +52,17 @@ fn sequence(out: &mut Vec<u8>, tag: u32, members: &[Attribute]) {
     begin(out, tag, Vr::SQ);
     out.extend(VALUE);
     out.push(b'[');
-    let count = members[0].1.len();
-    if count > 0 && members.iter().all(|(_, values)| values.len() == count) {
+    let lengths = members.iter().map(|(_, values)| values.len());
+    let count = lengths.clone().max().unwrap_or(0);
+    if count > 0
+        && lengths
+            .into_iter()
+            .all(|length| length == count || length == 0)
+    {
         for item in 0..count {
-            items(out, members, |values| &values[item..=item]);
+            items(out, members, |values| {
+                values.get(item..=item).unwrap_or(&[])
+            });
         }
     } else {
         items(out, members, |values| values);
@@ -175,10 +182,21 @@ mod tests {
             r#"{"00400009":{"vr":"SH"},"00401001":{"vr":"SH","Value":["P2"]}}]}}"#,
         );
         assert_eq!(even, expected);
-        let uneven = json(vec![(procedure, texts(&["P1", "P2"])), (step, vec![])]);
+        let bare = json(vec![(procedure, texts(&["P1", "P2"])), (step, vec![])]);
         let expected = concat!(
             r#"{"00400275":{"vr":"SQ","Value":["#,
-            r#"{"00400009":{"vr":"SH"},"00401001":{"vr":"SH","Value":["P1","P2"]}}]}}"#,
+            r#"{"00400009":{"vr":"SH"},"00401001":{"vr":"SH","Value":["P1"]}},"#,
+            r#"{"00400009":{"vr":"SH"},"00401001":{"vr":"SH","Value":["P2"]}}]}}"#,
+        );
+        assert_eq!(bare, expected);
+        let uneven = json(vec![
+            (procedure, texts(&["P1", "P2"])),
+            (step, texts(&["S"])),
+        ]);
+        let expected = concat!(
+            r#"{"00400275":{"vr":"SQ","Value":["#,
+            r#"{"00400009":{"vr":"SH","Value":["S"]},"#,
+            r#""00401001":{"vr":"SH","Value":["P1","P2"]}}]}}"#,
         );
         assert_eq!(uneven, expected);
     }

@@ -255,11 +255,11 @@ impl Splitter {
         let deflated = matches!(self.stage, Stage::Deflated(_));
         let mut frames = self.walker.frames.take();
         let transfer_syntax = self.transfer_syntax();
-        let mut values = std::mem::take(&mut self.walker.collector.values);
+        let mut values = self.walker.collector.take_values();
         if let Stage::Deflated(inflater) = self.stage {
-            let (inner, inner_problem) = inflater.finish();
+            let (mut inner, inner_problem) = inflater.finish();
             problem = problem.or(inner_problem);
-            values = inner.collector.values;
+            values = inner.collector.take_values();
             frames = None;
         }
         if self.front.is_cut && problem.is_none() {

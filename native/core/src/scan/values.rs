@@ -34,6 +34,8 @@ pub(super) struct Collector {
     pub(super) values: BTreeMap<u64, Vec<Value>>,
     charsets: Charsets,
     item_charsets: Option<Charsets>,
+    /// Values that each attribute has from the items before, where it has any.
+    before_item: usize,
     pub(super) image: Image,
     extended_offsets: Vec<u8>,
 }
@@ -59,10 +61,42 @@ impl Collector {
         }
     }
 
-    /// An item of a top-level sequence begins: it has the data set's character sets until it says
-    /// otherwise.
-    pub(super) fn begin_item(&mut self) {
-        self.item_charsets = None;
+    /// An item begins. One of a top-level sequence has the data set's character sets until it says
+    /// otherwise, and its values stand behind those of all items before it: where one of these
+    /// lacks an attribute that another has, an empty value stands for it.
+    pub(super) fn begin_item(&mut self, standing: Standing) {
+        if let Standing::Item(sequence) = standing {
+            self.item_charsets = None;
+            self.before_item = self.level_out(sequence);
+        }
+    }
+
+    /// Take what was kept.
+    pub(super) fn take_values(&mut self) -> BTreeMap<u64, Vec<Value>> {
+        let paths = self.values.keys().filter(|&&path| path >> 32 != 0);
+        let mut sequences: Vec<u32> = paths.map(|&path| (path >> 32) as u32).collect();
+        sequences.dedup();
+        for sequence in sequences {
+            self.level_out(sequence);
+        }
+        std::mem::take(&mut self.values)
+    }
+
+    /// Give all attributes of a sequence that have values as many; return how many.
+    fn level_out(&mut self, sequence: u32) -> usize {
+        let first = u64::from(sequence) << 32;
+        let members = first..=first | u64::from(u32::MAX);
+        let of_members = self.values.range(members.clone());
+        let most = of_members
+            .map(|(_, values)| values.len())
+            .max()
+            .unwrap_or(0);
+        for (_, values) in self.values.range_mut(members) {
+            if !values.is_empty() {
+                values.resize(most, Value::Text(String::new()));
+            }
+        }
+        most
     }
 
     /// True when `element` wants this element's value.
@@ -123,6 +157,9 @@ impl Collector {
             }
             Some(key) => {
                 let gathered = self.values.entry(key).or_default();
+                if !values.is_empty() && gathered.len() < self.before_item {
+                    gathered.resize(self.before_item, Value::Text(String::new()));
+                }
                 let room = MAX_ITEMS - gathered.len().min(MAX_ITEMS);
                 gathered.extend(values.into_iter().take(room));
             }
@@ -301,7 +338,7 @@ mod tests {
         let mut collector = Collector::new(&[key]);
         let standing = Standing::Item(0x0040_0275);
         for _ in 0..2 * MAX_ITEMS {
-            collector.begin_item();
+            collector.begin_item(standing);
             collector.element(standing, 0x0040_1001, Vr::SH, b"a\\b", Syntax::EXPLICIT);
         }
         assert_eq!(collector.values[&key].len(), MAX_ITEMS);
@@ -333,9 +370,36 @@ mod tests {
         give(item, SPECIFIC_CHARACTER_SET, b"ISO_IR 100");
         give(item, 0x0040_1001, b"\xe4");
         give(Standing::Top, 0x0010_0020, b"\xc3\xb6");
-        collector.begin_item();
+        collector.begin_item(Standing::Deeper);
+        collector.element(item, 0x0040_1001, Vr::LO, b"\xe4", Syntax::EXPLICIT);
+        collector.begin_item(item);
         collector.element(item, 0x0040_1001, Vr::LO, b"\xc3\xbc", Syntax::EXPLICIT);
-        assert_eq!(collector.values[&key], text(&["ä", "ü"]));
+        assert_eq!(collector.values[&key], text(&["ä", "ä", "ü"]));
         assert_eq!(collector.values[&0x0010_0020], text(&["ö"]));
+    }
+
+    #[test]
+    fn values_stand_where_their_items_do() {
+        let key = |tag| 0x0010_1002u64 << 32 | tag;
+        let (id, issuer, kind) = (key(0x0010_0020), key(0x0010_0021), key(0x0010_0022));
+        let mut collector = Collector::new(&[id, issuer, kind]);
+        let item = Standing::Item(0x0010_1002);
+        for values in [
+            ["A", "", ""],
+            ["", "", ""],
+            ["B\\C", "", ""],
+            ["D", "X", ""],
+            ["E", "", ""],
+        ] {
+            collector.begin_item(item);
+            for (tag, value) in (0x0010_0020..).zip(values) {
+                let raw = value.as_bytes();
+                collector.element(item, tag, Vr::LO, raw, Syntax::EXPLICIT);
+            }
+        }
+        let values = collector.take_values();
+        assert_eq!(values[&id], text(&["A", "B", "C", "D", "E"]));
+        assert_eq!(values[&issuer], text(&["", "", "", "X", ""]));
+        assert_eq!(values[&kind], []);
     }
 }

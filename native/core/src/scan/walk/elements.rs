@@ -112,7 +112,7 @@ impl Walker {
                 self.at += 8;
                 let length = Some(u64::from(length)).filter(|_| length != UNDEFINED);
                 self.levels.open_item(self.offset(), length);
-                self.collector.begin_item();
+                self.collector.begin_item(self.levels.standing());
             }
             SEQUENCE_END => {
                 self.at += 8;
