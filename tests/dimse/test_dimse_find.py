@@ -1,5 +1,6 @@
 """Conformance lines 20 to 26: C-FIND over real sockets."""
 
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
@@ -478,6 +479,25 @@ def test_an_identifier_is_read_in_its_character_set_sequences_included(syntax: s
     }
     assert identifier.sequences == (0x00400275,)
     assert identifier.deeper
+
+
+@pytest.mark.parametrize(
+    ("sets", "raw", "name"),
+    [
+        (b"\\ISO 2022 IR 58 ", b"Z=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1 ", "Z=张^小"),
+        (b"\\ISO 2022 IR 149", b"H=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce", "H=洪^吉"),
+        (b"\\ISO 2022 IR 87 ", b"Y=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B ", "Y=山田^太郎"),
+        (b"\\ISO 2022 IR 144", b"L \x1b-L\xbb\xee", "L Лю"),
+    ],
+)
+def test_an_identifier_is_read_with_code_extensions(sets: bytes, raw: bytes, name: str) -> None:
+    elements = ((0x0005, 0x0008, b"CS", sets), (0x0010, 0x0010, b"PN", raw))
+    data = b"".join(
+        struct.pack("<HH2sH", group, element, vr, len(value)) + value
+        for element, group, vr, value in elements
+    )
+    identifier = read_identifier(data, ExplicitVRLittleEndian)
+    assert identifier.keys == {0x00100010: name}
 
 
 def test_an_identifier_nested_without_end_is_refused() -> None:

@@ -41,6 +41,8 @@ CODED_TEXT: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 """VRs that Specific Character Set applies to (PS3.5 6.1.2.2)."""
 TEXT_DELIMITERS: Final = set(b"\\^=\r\n\f\t")
 """Where a code extension ends (PS3.5 6.1.2.5.3)."""
+GB_2312: Final = "\x1b$)A"
+"""The code extension to ISO 2022 IR 58, the only one that pydicom leaves in the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,8 @@ def _text(vr: str, raw: bytes, encodings: list[str], *, big: bool) -> str:
     if vr in CODED_TEXT:
         try:
             with strict_reading():  # else what does not decode is replaced, with a warning
-                return decode_bytes(raw, encodings, TEXT_DELIMITERS).strip(" \0")
+                text = decode_bytes(raw, encodings, TEXT_DELIMITERS)
+            return text.replace(GB_2312, "").strip(" \0")
         except (ValueError, LookupError) as error:
             raise Invalid("the identifier has text that is not in its character set") from error
     return raw.decode("latin-1").strip(" \0")
