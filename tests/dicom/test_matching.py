@@ -355,3 +355,14 @@ def test_any_key_compiles_or_is_refused_and_any_value_is_taken(row, key, held, f
         message = row.keyword
         compiled.matches(row.level, {row.path: held})
     assert row.keyword in message
+
+
+@pytest.mark.parametrize("value", ["?*" * 500_000, "a*\\" * 50_000], ids=["one", "many"])
+@pytest.mark.parametrize("keyword", ["PatientName", "PatientComments", "AccessionNumber"])
+def test_patterns_without_end_are_refused(keyword, value):
+    """They took 6 s and 600 MB for each million of characters."""
+    key = Key(parse_path(keyword).key, value)
+    if keyword == "PatientComments":
+        key = Key(key.path, value.replace("\\", "*"))
+    with pytest.raises(Invalid, match=keyword):
+        compile_query(Query(level=Level.STUDY, keys=(key,), returned=None))

@@ -113,7 +113,16 @@ fn begin(out: &mut Vec<u8>, tag: u32, vr: Vr) {
 
 /// Write one value; false, and nothing written, for an empty one.
 fn one(out: &mut Vec<u8>, vr: Vr, held: Held) -> bool {
+    let is_number = matches!(
+        vr,
+        Vr::DS | Vr::FD | Vr::FL | Vr::IS | Vr::SL | Vr::SS | Vr::SV | Vr::UL | Vr::US | Vr::UV
+    );
     match held {
+        // The object has it in another VR than the dictionary.
+        Held::Integer(number) if !is_number => {
+            return one(out, vr, Held::Text(&number.to_string()));
+        }
+        Held::Float(number) if !is_number => return one(out, vr, Held::Text(&number.to_string())),
         Held::Integer(number) => value::integer(out, number),
         Held::Float(number) => value::float(out, number),
         Held::Text(text) => match vr {
@@ -166,6 +175,19 @@ mod tests {
         );
         assert_eq!(found, expected);
         assert_eq!(json(vec![]), "{}");
+    }
+
+    #[test]
+    fn numbers_where_the_vr_has_text_are_text() {
+        let found = json(vec![
+            (0x0008_0020, vec![Held::Integer(20_260_102)]),
+            (0x0010_0010, vec![Held::Float(1.5)]),
+        ]);
+        let expected = concat!(
+            r#"{"00080020":{"vr":"DA","Value":["20260102"]},"#,
+            r#""00100010":{"vr":"PN","Value":[{"Alphabetic":"1.5"}]}}"#,
+        );
+        assert_eq!(found, expected);
     }
 
     #[test]
