@@ -1,9 +1,12 @@
 """Queries over more entities than one snapshot looks at: order, pages, bounded work."""
 
 import logging
+from collections import Counter
+from contextlib import closing
 
 import pytest
 
+from vna.archive import query
 from vna.archive.query import SORTED_CANDIDATES, PlannedQuery
 from vna.dicom.attributes import TABLE
 from vna.dicom.keys import keys_of
@@ -113,3 +116,28 @@ def test_a_scan_says_so(caplog):
     assert [record.getMessage() for record in caplog.records] == [
         "query level=STUDY plan=scan: no key that the index has"
     ]
+
+
+class Counted:
+    """Snapshots that count themselves."""
+
+    def __init__(self, index):
+        self.index, self.count = index, 0
+
+    def read(self):
+        self.count += 1
+        return self.index.read()
+
+
+def test_what_a_snapshot_finds_is_bounded_where_candidates_hold_many(tmp_path, monkeypatch):
+    monkeypatch.setattr(query, "SNAPSHOT_MATCHES", 50)
+    with closing(Index.open(IndexSettings(path=tmp_path, archive_uuid="0" * 36), keys_of)) as index:
+        for number in range(60):
+            stores = [store(n + 1, n, study=number) for n in range(20 * number, 20 * number + 20)]
+            index.apply(stores, {1: 20 * number + 20})
+        counted = Counted(index)
+        batches = Counter(counted.count for _ in planned(Level.INSTANCE).matches(counted))
+    assert batches.total() == 1200
+    # 16, 8, 4 candidates of 20 matches each; then 2 and 4 in turn
+    assert [batches[1], batches[2]] == [320, 160]
+    assert max(batches[n] for n in range(3, counted.count + 1)) <= 80

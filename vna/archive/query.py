@@ -51,6 +51,8 @@ log = logging.getLogger(__name__)
 FIRST_CANDIDATES = 16
 SNAPSHOT_CANDIDATES = 256
 """Candidates looked at in one snapshot of the index: few in the first, twice as many in the next."""
+SNAPSHOT_MATCHES = 2048
+"""Half as many candidates are looked at in the next snapshot where one gave more matches than this."""
 SORTED_CANDIDATES = 64
 """Up to this many candidates come in the order of arrival."""
 
@@ -111,23 +113,18 @@ class PlannedQuery:
 def _first(index: Snapshots, planned: PlannedQuery, stop: int | None) -> Iterator[Match]:
     """Yield the first `stop` matches, or all. No candidate is looked at behind the last of them."""
     candidates: _Candidates | None = None
-    for count in _snapshots():
+    count = FIRST_CANDIDATES
+    while True:
         with index.read() as reader:
             candidates = candidates or _candidates(reader, planned)
             found = list(islice(candidates.matches(reader, count), stop))
+        many = len(found) > SNAPSHOT_MATCHES
+        count = max(count // 2, 1) if many else min(2 * count, SNAPSHOT_CANDIDATES)
         yield from found
         if stop is not None:
             stop -= len(found)
         if candidates.ended or stop == 0:
             return
-
-
-def _snapshots() -> Iterator[int]:
-    """Yield how many candidates to look at in one snapshot after the other."""
-    count = FIRST_CANDIDATES
-    while True:
-        yield count
-        count = min(2 * count, SNAPSHOT_CANDIDATES)
 
 
 def _candidates(reader: Reader, planned: PlannedQuery) -> _Candidates:
