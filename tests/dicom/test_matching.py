@@ -25,9 +25,14 @@ def test_c21_universal(key, held):
     assert matches("Modality", key, held)
 
 
-@pytest.mark.parametrize("key", ["*", "*^", "=", "*=*", "^^", "Doe\\*"])
+@pytest.mark.parametrize("key", ["*", "*^", "*^*", "*^*^*=*^*", "=", "*=*", "^^", "Doe\\*"])
 def test_c21_universal_name(key):
     assert matches("PatientName", key, None)
+
+
+@pytest.mark.parametrize(("held", "found"), [(None, False), ("^Ann", True), ("Doe^Ann", False)])
+def test_c21_a_name_without_family_name_is_not_any(held, found):
+    assert matches("PatientName", "^*", held) is found
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from typing import Final, TypeAlias
 
 from vna.dicom.attributes import BY_PATH, SPECIFIC_CHARACTER_SET, Attribute
 from vna.dicom.names import groups, words
-from vna.dicom.patterns import TextTest, has_wildcard, name_test, text_test
+from vna.dicom.patterns import TextTest, has_wildcard, name_body, name_test, text_test
 from vna.dicom.times import DAY, Span, date, date_range, datetime_range, span, time, time_range
 from vna.errors import Invalid
 from vna.types import Attributes, Key, Level, Query, Value
@@ -138,8 +138,14 @@ def alternatives(key: Key) -> list[str]:
 
 def _is_universal(vr: str, value: str) -> bool:
     if vr == "PN":
-        return all(group.strip("*") == "" for group in groups(value))
+        return all(map(_is_any_name, groups(value)))
     return vr in WILDCARD_VRS and value.strip("*") == ""
+
+
+def _is_any_name(group: str) -> bool:
+    """Say whether every group of a name matches: `*^*` does as `*` does, `^*` has no family name."""
+    body, free = name_body(group)
+    return body.strip("*") == "" and not (free and not body)
 
 
 def _predicate(path: int, test: Test) -> Predicate:
