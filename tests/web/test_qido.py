@@ -152,7 +152,7 @@ async def test_c26_a_series_without_modality_adds_none_to_its_study(front, ct, m
         ("PatientName=M*", ["1.2.3"]),
         ("PatientName=m%C3%BCller*", ["1.2.3"]),
         ("StudyDate=20250101-20251231", ["1.2.4"]),
-        ("StudyDate=-20260102", ["1.2.3", "1.2.4"]),
+        ("StudyDate=-20260102", ["1.2.4", "1.2.3"]),  # a range: in the order of dates
         ("StudyInstanceUID=1.2.4,1.2.3", ["1.2.3", "1.2.4"]),
         ("StudyInstanceUID=1.2.4&StudyInstanceUID=1.2.3", ["1.2.3", "1.2.4"]),
         ("StudyInstanceUID=1.2.3%5C9.9", ["1.2.3"]),

@@ -5,9 +5,10 @@ all entities of the top level), up to their parents, down to the level asked for
 key on the way. The index is read in short snapshots of a bounded number of candidates, so that a
 slow client never holds one, and no more of them than the answers asked for need.
 
-Few candidates come in the order of arrival. Where a range of keys holds many (a year of dates, the
-begin of a name), they come in the order of keys, then arrival: to sort them would mean to read them
-all for the first page. Either order stays as it is while objects arrive elsewhere.
+Candidates come in the order of arrival. Those in a range of keys (a year of dates, the begin of a
+name) or in several come in the order of keys, then arrival: to sort them would mean to read them
+all for the first page. Few or many, so that what arrives between two pages never makes it another
+order: it may move what follows it to the next page, and nothing is left out.
 """
 
 from __future__ import annotations
@@ -53,8 +54,6 @@ SNAPSHOT_CANDIDATES = 256
 """Candidates looked at in one snapshot of the index: few in the first, twice as many in the next."""
 SNAPSHOT_MATCHES = 2048
 """Half as many candidates are looked at in the next snapshot where one gave more matches than this."""
-SORTED_CANDIDATES = 64
-"""Up to this many candidates come in the order of arrival."""
 
 AtHand: TypeAlias = Callable[[BlobPlace], bool]
 
@@ -134,11 +133,7 @@ def _candidates(reader: Reader, planned: PlannedQuery) -> _Candidates:
     if path.uids:
         named = {ids for uid in path.uids for ids in _named(reader, path.level, uid)}
         return _Listed(path.level, sorted(named), walk)
-    entries = _entries(reader, path, SORTED_CANDIDATES + 1)
-    if len(entries) > SORTED_CANDIDATES:
-        return _Streamed(path, entries, walk)
-    named = {reader.parts(path.level, entry)[1] for _, entry in entries}
-    return _Listed(path.level, sorted(named), walk)
+    return _Streamed(path, walk)
 
 
 class _Candidates(Protocol):
@@ -151,7 +146,7 @@ class _Candidates(Protocol):
 
 
 class _Listed:
-    """Few candidates, all known."""
+    """Candidates that are named, in the order of arrival."""
 
     def __init__(self, level: Level, ids: Sequence[EntityId], walk: _Walk) -> None:
         self._level = level
@@ -186,12 +181,11 @@ def _entries(reader: Reader, path: Plan, count: int, after: _Entry = (0, b"")) -
 
 
 class _Streamed:
-    """Many candidates, in the order of keys: an entity with several comes at the first of them."""
+    """Candidates in the order of keys: an entity with several comes at the first of them."""
 
-    def __init__(self, path: Plan, entries: list[_Entry], walk: _Walk) -> None:
-        """`entries` are the first ones, not empty."""
+    def __init__(self, path: Plan, walk: _Walk) -> None:
         self._path = path
-        self._entries = entries
+        self._entries: list[_Entry] = []
         self._walk = walk
         self.ended = False
 
@@ -201,7 +195,7 @@ class _Streamed:
         # Of the entries read one stays, the last: from there it goes on.
         missing = count + 1 - len(self._entries)
         if missing > 0:
-            self._entries += _entries(reader, path, missing, self._entries[-1])
+            self._entries += _entries(reader, path, missing, *self._entries[-1:])
         self.ended = len(self._entries) <= count
         some, self._entries = self._entries[:count], self._entries[count:]
         for number, entry in some:
