@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from vna.dicom import attributes as a
 from vna.dicom.json import attributes_json, attributes_json_bytes
+from vna.dicom.matching import NUMBER_VRS
 
 
 def test_c50_names_numbers_and_empty_elements():
@@ -127,8 +128,11 @@ def modelled(vr, values):
 
 
 def spelled(vr, value):
-    if not isinstance(value, str):
+    if not isinstance(value, str) and vr in NUMBER_VRS:
         return Decimal(repr(value)) if isinstance(value, float) else value
+    if not isinstance(value, str):
+        value = f"{Decimal(repr(value)):f}"
+        value = value.rstrip("0").rstrip(".") if "." in value else value
     if vr == "PN":
         groups = [group.strip(" \0") for group in value.split("=")[:3]]
         labels = ("Alphabetic", "Ideographic", "Phonetic")

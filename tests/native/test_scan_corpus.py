@@ -140,8 +140,16 @@ def expected(data_set: Dataset, path: int) -> list[Any] | None:
         return values_of(data_set[tag]) if tag in data_set else None
     if sequence not in data_set:
         return None
-    found = [values_of(item[tag]) for item in data_set[sequence].value if tag in item]
-    return [value for values in found for value in values] if found else None
+    items = data_set[sequence].value
+    if not any(tag in item for item in items):
+        return None
+    members = {path & 0xFFFF_FFFF for path in INTEREST if path >> 32 == sequence}
+    own: list[Any] = []
+    for item in items:  # each takes as much room in every member's list
+        values = {member: values_of(item[member]) for member in members & set(item.keys())}
+        room = max(map(len, values.values()), default=0)
+        own += [*values.get(tag, []), *[""] * room][:room]
+    return own if any(own) else []
 
 
 def test_values_are_pydicoms(corpus: Path) -> None:
