@@ -10,7 +10,8 @@ import msgspec
 Value: TypeAlias = str | int | float
 Attributes: TypeAlias = dict[int, list[Value]]
 """Indexed attributes by path key. Text is decoded to Unicode and stripped of padding; a PN keeps
-its `=` groups and `^` components; an empty element is an empty list; a missing one is absent."""
+its `=` groups and `^` components; an empty element is an empty list; a missing one is absent. Items
+of a sequence are run together: where one lacks what another has, an empty text stands for it."""
 
 
 class Level(IntEnum):
