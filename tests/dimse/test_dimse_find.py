@@ -500,6 +500,24 @@ def test_an_identifier_is_read_with_code_extensions(sets: bytes, raw: bytes, nam
     assert identifier.keys == {0x00100010: name}
 
 
+def test_an_item_of_an_identifier_has_its_own_character_set() -> None:
+    step = Dataset()
+    step.SpecificCharacterSet, step.ScheduledProcedureStepID = "ISO_IR 100", "ä"
+    plain = Dataset()
+    plain.RequestedProcedureID = "ö"
+    ds = Dataset()
+    ds.SpecificCharacterSet, ds.PatientName = "ISO_IR 192", "ü"
+    ds.RequestAttributesSequence = [step, plain]
+    out = BytesIO()
+    dcmwrite(out, ds, implicit_vr=True, little_endian=True)
+    identifier = read_identifier(out.getvalue(), ImplicitVRLittleEndian)
+    assert identifier.keys == {
+        0x00100010: "ü",
+        0x00400275 << 32 | 0x00400009: "ä",
+        0x00400275 << 32 | 0x00401001: "ö",
+    }
+
+
 def test_an_identifier_nested_without_end_is_refused() -> None:
     bomb = bytes.fromhex("40007502 53510000 ffffffff feff00e0 ffffffff") * 10_000
     with pytest.raises(Invalid, match="too deep"):

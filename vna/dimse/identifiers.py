@@ -14,7 +14,7 @@ from pydicom.charset import convert_encodings, decode_bytes, python_encoding
 from pydicom.config import strict_reading
 
 from vna.dicom.uids import EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
-from vna.dimse.elements import LONG_FORM, dictionary_vr, read_elements
+from vna.dimse.elements import LONG_FORM, Element, dictionary_vr, read_elements
 from vna.errors import Invalid
 from vna.types import Attributes, Value
 
@@ -62,8 +62,7 @@ class Identifier:
 def read_identifier(data: bytes, transfer_syntax: str) -> Identifier:
     """Read an identifier. Raises Invalid where it cannot be read."""
     elements = read_elements(data, transfer_syntax)
-    named = next((raw for tag, _, raw, _ in elements if tag == CHARACTER_SET), b"")
-    encodings = _encodings(named)
+    encodings = _encodings(_named(elements) or b"")
     big = transfer_syntax == EXPLICIT_VR_BIG_ENDIAN
     keys: dict[int, str] = {}
     sequences = []
@@ -75,12 +74,20 @@ def read_identifier(data: bytes, transfer_syntax: str) -> Identifier:
             keys[tag] = _text(vr, raw, encodings, big=big)
             continue
         sequences.append(tag)
-        for inner, inner_vr, inner_raw, _ in (element for item in items for element in item):
-            if inner_vr == "SQ":
-                deeper = True
-            elif inner & 0xFFFF:
-                keys[tag << 32 | inner] = _text(inner_vr, inner_raw, encodings, big=big)
+        for item in items:
+            named = _named(item)
+            own = encodings if named is None else _encodings(named)
+            for inner, inner_vr, inner_raw, _ in item:
+                if inner_vr == "SQ":
+                    deeper = True
+                elif inner & 0xFFFF and inner != CHARACTER_SET:
+                    keys[tag << 32 | inner] = _text(inner_vr, inner_raw, own, big=big)
     return Identifier(keys.pop(LEVEL, "").strip().upper(), keys, tuple(sequences), deeper)
+
+
+def _named(elements: Iterable[Element]) -> bytes | None:
+    """Return the Specific Character Set of a data set or item; None where it has none of its own."""
+    return next((raw for tag, _, raw, _ in elements if tag == CHARACTER_SET), None)
 
 
 def _encodings(named: bytes) -> list[str]:
