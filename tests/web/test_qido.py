@@ -287,6 +287,12 @@ async def test_c43_a_bad_parameter_is_400_and_named(front, query, named):
     assert named in await front.problem(f"/studies?{query}", 400)
 
 
+@pytest.mark.parametrize("uid", ["%20", "%00", "1.2.3%5C1.2.4"])
+async def test_c43_a_path_names_one_study(filled, uid):
+    assert "no UID" in await filled.problem(f"/studies/{uid}/series", 400)
+    assert "no UID" in await filled.problem(f"/studies/1.2.3/series/{uid}/instances", 400)
+
+
 async def test_c43_a_key_that_the_path_gives_already_is_400(front):
     assert "StudyInstanceUID" in await front.problem(
         "/studies/1.2/series?StudyInstanceUID=1.3", 400

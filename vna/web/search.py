@@ -90,7 +90,7 @@ def parse_search(
     values: dict[str, list[str]] = {}
     for name, value in parameters:
         values.setdefault(name, []).append(value)
-    keys = {path: Key(path, uid) for path, uid in parents.items()}
+    keys = {path: Key(path, _one_uid(uid)) for path, uid in parents.items()}
     for name, given in values.items():
         if name not in CONTROLS:
             key = _key(name, given)
@@ -134,6 +134,13 @@ def _defaults(level: Level, parents: Paths) -> tuple[Paths, Paths]:
         levels.add(Level.SERIES)
     required = ABOVE[level].union(*(REQUIRED[each] for each in levels))
     return required, required.union(*(KNOWN[each] for each in levels))
+
+
+def _one_uid(uid: str) -> str:
+    """Return a UID of the path. Raises Invalid for what a key takes for several, or for any."""
+    if "\\" in uid or not uid.strip(" \0"):
+        raise Invalid(f"{uid[:64]!r} in the path is no UID")
+    return uid
 
 
 def _key(name: str, values: list[str]) -> Key:
