@@ -16,6 +16,8 @@ __all__ = ["Stores", "pair_of", "status_of"]
 
 NO_STATUS = 0xC000
 """What a response without a status counts as."""
+MOST_IDS = 0xFFFF
+"""Message ids are 16 bits wide, and 0 is not used."""
 AHEAD_BYTES = 1 << 20
 """With so much under way no more is sent: it would only leave the processor's cache on its way."""
 
@@ -39,6 +41,8 @@ class Stores:
         self._originator = originator
         self._window = window
         self._message_id = 0
+        self._under_way: dict[int, StoredObject] = {}
+        """By message id; they are the first of those that wait."""
 
     def takes(self, stored: StoredObject) -> bool:
         """Whether there is a context for an instance."""
@@ -73,7 +77,7 @@ class Stores:
         wait any more: `done` is told its status, and says whether to go on. Returns when all that
         was sent is answered. Raises AssociationLost, and what `done` raises.
         """
-        under_way: dict[int, StoredObject] = {}  # the first of those that wait, by message id
+        under_way = self._under_way
         size = 0
 
         def send_more() -> None:
@@ -115,8 +119,10 @@ class Stores:
         self._association.writelines(message(context.id, request, run, limit))
 
     def _request(self, stored: StoredObject) -> bytes:
-        """Return the next request's command set."""
-        self._message_id = self._message_id % 0xFFFF + 1
+        """Return the next request's command set, under a message id that no other has (PS3.7 9.1.1)."""
+        self._message_id = self._message_id % MOST_IDS + 1
+        while self._message_id in self._under_way:
+            self._message_id = self._message_id % MOST_IDS + 1
         request = Command(
             field=CommandField.C_STORE,
             message_id=self._message_id,
