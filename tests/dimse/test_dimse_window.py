@@ -27,6 +27,17 @@ WAIT_S = 60
 
 
 @pytest.fixture
+def idle_s() -> float:
+    """How long the archive waits for a next request."""
+    return 600.0
+
+
+@pytest.fixture
+def node(start_node: Callable[..., Any], idle_s: float) -> Any:
+    return start_node(idle_timeout_s=idle_s)
+
+
+@pytest.fixture
 def peer(node: Any, raw_peer: Callable[..., Any]) -> Any:
     """A raw peer that may have three operations under way; context 1 is CT, 3 is verification."""
     peer = raw_peer(node)
@@ -44,8 +55,8 @@ def peer(node: Any, raw_peer: Callable[..., Any]) -> Any:
 def message(peer: Any, instance: Callable[..., Any], encoded: Callable[..., Any]) -> Any:
     """Return the PDUs of a C-STORE of a new instance; it can be sent under a wrong UID."""
 
-    def make(message_id: int, **wrong: str) -> bytes:
-        ds = instance()
+    def make(message_id: int, pixels: int = 32, **wrong: str) -> bytes:
+        ds = instance(PixelData=bytes(pixels))
         named = {"affected_sop_class": ds.SOPClassUID, "affected_sop_uid": ds.SOPInstanceUID}
         command = Command(
             field=CommandField.C_STORE,
@@ -135,3 +146,13 @@ def test_c08_stores_under_way_when_the_connection_is_lost_are_kept(
         peer.close()
     node.idle()
     assert node.archive.stats().counts.instances == 2
+
+
+@pytest.mark.parametrize("idle_s", [0.5])
+def test_our_own_work_on_a_large_object_is_not_the_peers_silence(
+    node: Any, peer: Any, message: Any, idle_s: float
+) -> None:
+    with nothing_is_committed(node.archive):
+        peer.send(message(1, pixels=2 << 20))
+        time.sleep(2 + idle_s)  # the timers are looked at each second
+    assert peer.command().status == 0

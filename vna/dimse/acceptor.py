@@ -95,6 +95,7 @@ class Acceptor:
         if 0 < answer.max_pdu_length < SMALLEST_PDU:
             raise ProtocolError(f"a maximum PDU length of {answer.max_pdu_length} carries nothing")
         association.peer_max_pdu_length = answer.max_pdu_length
+        association.ahead = answer.window > 1
         association.write(association.machine.accept(answer.accept))
         log.info(
             "%s: accepted, %d of %d contexts, peer is %s",
@@ -161,6 +162,9 @@ class Acceptor:
         except Exception:
             log.exception("%s: aborted, internal error", operation.association.label)
             operation.association.abort(why="internal error")
+        finally:
+            if not operation.holds_turn:
+                operation.association.working -= 1
 
     def _arrival(
         self,

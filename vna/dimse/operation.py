@@ -40,14 +40,18 @@ class Operation(msgspec.Struct, frozen=True):
         return self.turn is None or not self.turn.done()
 
     def pass_turn(self) -> None:
-        """Let the next request be read, if the peer may send one: this one's data set has been."""
+        """Let the next request be read, if the peer may send one: this one's data set has been.
+
+        Whoever answers this one counts it out of the association's `working` then.
+        """
         if self.turn is not None:
             self.turn.set_result(None)
+            self.association.working += 1
 
     @property
     def cancelled(self) -> bool:
         """Whether the peer has sent C-CANCEL for this request."""
-        return self.association.cancelled == self.request.message_id
+        return self.request.message_id in self.association.cancelled
 
     async def identifier(self) -> bytes:
         """Return the request's identifier whole. Raises Refused."""
