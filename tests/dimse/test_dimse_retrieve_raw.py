@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelMove,
 )
 
+import vna.dimse.stores
 from vna.archive import Archive, Run, StoredObject
 from vna.dimse.commands import RESPONSE, Command, CommandField
 from vna.dimse.pdu import (
+    RELEASE_REQUEST,
     AssociateRequest,
     PduType,
     ProposedContext,
@@ -75,7 +78,7 @@ def test_c30_a_cancelled_move_tells_what_remains(
 
 
 async def _cancelled(node: Any) -> None:
-    while not any(a is not None and a.cancelled == 9 for a in node.server._tasks.values()):
+    while not any(a is not None and 9 in a.cancelled for a in node.server._tasks.values()):
         await asyncio.sleep(0.005)
 
 
@@ -104,15 +107,19 @@ def raw_get(
     user = UserInformation(roles={CTImageStorage: (False, True)}, window=window)
     peer.send(encode_request(AssociateRequest("VNA", "RAW", contexts, user)))
     assert peer.pdu()[0] == PduType.ASSOCIATE_AC
+    peer.send(_get(peer, 9))
+    return peer
+
+
+def _get(peer: Any, message_id: int) -> bytes:
     request = Command(
         field=CommandField.C_GET,
-        message_id=9,
-        affected_sop_class=model,
+        message_id=message_id,
+        affected_sop_class=StudyRootQueryRetrieveInformationModelGet,
         priority=0,
         data_set_type=1,
     )
-    peer.send(peer.message(request, _study_identifier()))
-    return peer
+    return bytes(peer.message(request, _study_identifier()))
 
 
 def _skip_data_set(peer: Any) -> None:
@@ -156,10 +163,11 @@ def _stores(peer: Any, count: int) -> list[Command]:
     return requests
 
 
-def _final(peer: Any) -> Command:
+def _final(peer: Any, message_id: int = 9) -> Command:
     """Return the final response to the retrieval; pending ones are passed over."""
     while (command := peer.command()).status == 0xFF00:
-        assert command.responded_to == 9
+        assert command.responded_to == message_id
+    assert command.responded_to == message_id
     return command
 
 
@@ -189,6 +197,20 @@ def test_c08_sub_operations_are_under_way_together_and_answered_in_any_order(
     assert (final.status, final.completed, final.warning, final.failed) == (0xB000, 2, 1, 0)
     took = [request.affected_sop_uid for request in (first, *others, *rest)]
     assert took == [ds.SOPInstanceUID for ds in three]
+
+
+@pytest.mark.usefixtures("in_memory")
+@pytest.mark.parametrize("window", [(1, 2)])
+def test_c29_a_message_id_that_waits_for_its_response_is_not_used_anew(
+    raw_get: Any, window: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vna.dimse.stores, "MOST_IDS", 2)
+    first, second = _stores(raw_get, window[1])
+    raw_get.send(raw_get.message(_answer(second)))
+    (third,) = _stores(raw_get, 1)
+    assert third.message_id != first.message_id
+    raw_get.send(raw_get.message(_answer(third)) + raw_get.message(_answer(first)))
+    assert _final(raw_get).completed == 3
 
 
 @pytest.mark.usefixtures("in_memory")
@@ -249,6 +271,62 @@ def test_c29_no_response_where_one_is_due_ends_the_association(
     _skip_data_set(raw_get)
     raw_get.send(raw_get.message(_answer(request, message_id=5, **changes)))
     assert raw_get.pdu()[0] == PduType.ABORT
+
+
+@pytest.fixture(params=[False, True])
+def at_hand(request: pytest.FixtureRequest) -> None:
+    """What is asked for is in memory, and is not."""
+    if request.param:
+        request.getfixturevalue("in_memory")
+
+
+@pytest.mark.usefixtures("at_hand")
+@pytest.mark.parametrize("window", [(4, 1)])
+def test_c08_requests_beside_a_get_are_answered_behind_it(
+    raw_get: Any, window: tuple[int, int]
+) -> None:
+    echo = Command(field=CommandField.C_ECHO, message_id=11)
+    cancel = Command(field=CommandField.C_CANCEL, responded_to=12)
+    (first,) = _stores(raw_get, 1)
+    raw_get.send(_get(raw_get, 10) + raw_get.message(_answer(first)))
+    (second,) = _stores(raw_get, 1)
+    both = raw_get.message(_answer(second, data_set_type=1), b"x" * 40_000)
+    raw_get.send(both + raw_get.message(echo) + _get(raw_get, 12) + raw_get.message(cancel))
+    (third,) = _stores(raw_get, 1)
+    raw_get.send(raw_get.message(_answer(third)))
+    assert _final(raw_get).completed == 3
+    for _ in range(3):
+        (request,) = _stores(raw_get, 1)
+        raw_get.send(raw_get.message(_answer(request)))
+    assert _final(raw_get, 10).completed == 3
+    assert (_final(raw_get, 11).status, _final(raw_get, 12).status) == (0, 0xFE00)
+
+
+@pytest.mark.usefixtures("at_hand")
+@pytest.mark.parametrize("window", [None, (4, 1)])
+def test_c08_a_release_beside_a_get_ends_the_association(
+    raw_get: Any, window: tuple[int, int] | None
+) -> None:
+    _stores(raw_get, 1)
+    raw_get.send(RELEASE_REQUEST)
+    kind, _ = raw_get.pdu()
+    while kind == PduType.DATA:  # pending responses
+        kind, _ = raw_get.pdu()
+    assert kind == PduType.ABORT
+
+
+@pytest.mark.usefixtures("at_hand")
+@pytest.mark.parametrize("window", [(4, 1)])
+def test_c08_more_beside_a_get_than_is_held_ends_the_association(
+    raw_get: Any, node: Any, window: tuple[int, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    _stores(raw_get, 1)
+    store = Command(field=CommandField.C_STORE, message_id=10, data_set_type=1)
+    with caplog.at_level("INFO"):
+        with suppress(ConnectionError):  # it ends in the middle of it
+            raw_get.send(raw_get.message(store, bytes(2 << 20)))
+        node.idle()
+    assert "more was sent beside a C-GET" in caplog.text
 
 
 def test_a_requestor_that_hangs_up_stops_the_move(

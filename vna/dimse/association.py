@@ -48,6 +48,8 @@ WATCH_INTERVAL_S: Final = 1.0
 """Seconds between looks at the timers: which one applies changes without notice."""
 
 
+MOST_AT_ONCE: Final = 16
+"""Responses that may wait to be taken: more requests are never under way."""
 ENOUGH_BYTES: Final = 256 << 10
 """Bytes of a data set upon which its owner is woken before the end."""
 
@@ -61,7 +63,8 @@ class Association(asyncio.BufferedProtocol):
 
     The owner sets `peer_max_pdu_length` once negotiated, `label`, which names the peer in logs, and
     `busy` while an operation is under way, when silence is not the peer's fault, and counts in
-    `working` those that it does not wait for. `cancelled` is the message id of the last C-CANCEL.
+    `working` those that it does not wait for. `cancelled` are the message ids of C-CANCELs. `asking`
+    is set while the peer is sent requests, and `ahead` says whether it may send some beside.
     """
 
     def __init__(self, machine: Machine, settings: DimseSettings, landing: Landing) -> None:
@@ -70,7 +73,9 @@ class Association(asyncio.BufferedProtocol):
         self.label = "?"
         self.busy = False
         self.working = 0
-        self.cancelled: int | None = None
+        self.asking = False
+        self.ahead = False
+        self.cancelled: set[int] = set()
         self.closed = asyncio.get_running_loop().create_future()
         self._settings = settings
         self._loop = asyncio.get_running_loop()
@@ -91,6 +96,7 @@ class Association(asyncio.BufferedProtocol):
         self._taker: Taker | None = None
         self._lost = ""
         self._unread = False
+        self._unwanted = False
         self._heard = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -158,16 +164,17 @@ class Association(asyncio.BufferedProtocol):
     def _take_message(self, message: Message) -> None:
         command = message.command
         if command.field == CommandField.C_CANCEL:
-            self.cancelled = command.responded_to
+            assert command.responded_to is not None, "checked by the decoder"
+            self.cancelled.add(command.responded_to)
             return
-        if command.message_id == self.cancelled:
-            self.cancelled = (
-                None  # the id is used anew; the C-CANCEL came too late for the last one
-            )
-        if self._answers is not None and command.is_response:
+        if command.is_response and (self.asking or self._answers is not None):
+            if len(self._answered) == MOST_AT_ONCE:
+                raise ProtocolError("more responses than requests")
             self._answered.append(command)
-            self._unread = command.has_data_set
+            self._unwanted = command.has_data_set
             return
+        if command.message_id is not None:  # used anew; a C-CANCEL came too late for the last one
+            self.cancelled.discard(command.message_id)
         self._answer()
         self._inbox.append(message)
         # Who waits for responses is told at once; else a data set wakes the owner when it has come.
@@ -176,8 +183,8 @@ class Association(asyncio.BufferedProtocol):
 
     def _take_data(self, data: Data) -> None:
         inbox = self._inbox
-        if self._answers is not None and not inbox:
-            self._unread = not data.last  # of a response: nobody wants it
+        if self._unwanted:  # of a response
+            self._unwanted = not data.last
             return
         if self._offer is not None and len(inbox) == 1:
             message = inbox[0]
@@ -201,10 +208,9 @@ class Association(asyncio.BufferedProtocol):
 
     def _answer(self) -> None:
         """Give responses that came to who takes them, here and now; wake the owner after the last one."""
-        if not self._answered:
+        if not self._answered or self._answers is None:
             return
         answered, self._answered = self._answered, []
-        assert self._answers is not None, "asked before"
         try:
             if self._answers(answered):
                 return
@@ -366,26 +372,30 @@ class Association(asyncio.BufferedProtocol):
 
     async def response(self, message_id: int) -> Command:
         """Return the response to a request of ours; its data set, if any, is dropped."""
-        message = await self.message()
-        if message is None or not message.command.is_response:
+        answered: list[Command] = []
+
+        def take(responses: list[Command]) -> bool:
+            answered.extend(responses)
+            return False
+
+        await self.responses(take)
+        if [each.responded_to for each in answered] != [message_id]:
             self.no_response()
-        if message.command.responded_to != message_id:
-            self.no_response()
-        await self.skip_data()
-        return message.command
+        return answered[0]
 
     async def responses(self, take: Callable[[list[Command]], bool]) -> None:
         """Give responses to `take` as they arrive, until it says that no other is due.
 
         It is called where the transport hands over what came, with all of them that came at once:
-        nobody has to be woken between a response and the next request. Raises AssociationLost, and
-        what `take` raises.
+        nobody has to be woken between a response and the next request. A request beside them waits
+        in the inbox where the peer may send it. Raises AssociationLost, and what `take` raises.
         """
         self._answers = take
+        self._answer()
         try:
             while self._answers is not None:
                 if self._inbox and not self._lost:
-                    self.no_response()
+                    self._check_beside()
                 self.check()
                 self._waiter = self._loop.create_future()
                 try:
@@ -394,6 +404,13 @@ class Association(asyncio.BufferedProtocol):
                     self._waiter = None
         finally:
             self._answers = None
+
+    def _check_beside(self) -> None:
+        """End the association if what waits in the inbox keeps responses from being due, or from coming."""
+        if not self.ahead or isinstance(self._inbox[-1], ReleaseRequested):
+            self.no_response()
+        if not self._reading:
+            self.abort(ABORT_BY_USER, "more was sent beside a C-GET than is held until its end")
 
     def no_response(self) -> NoReturn:
         """End the association: what came is no response that is due. Raises AssociationLost."""

@@ -86,7 +86,7 @@ class Scu:
                 f"{remote.ae_title} at {remote.host}:{remote.port}: {error or 'timeout'}"
             ) from error
         association.label = f"to {remote.ae_title} at {remote.host}:{remote.port}"
-        association.busy = True
+        association.busy = association.asking = True
         self._association = association
         try:
             self._connected()

@@ -33,10 +33,12 @@ async def get(operation: Operation) -> None:
         window=operation.negotiated.sub_operations,
     )
     ahead = Ahead(operation.archive)
+    operation.association.asking = True
     try:
         await _send_all(operation, work, stores, ahead)
         work.finish()
     finally:
+        operation.association.asking = False
         await ahead.close()
 
 
