@@ -296,6 +296,29 @@ def test_c25_character_sets(
     assert str(by_id["P2"].PatientName) == "Yamada^Tarou=山田^太郎=やまだ^たろう"
 
 
+@pytest.mark.parametrize(
+    ("element", "answered"),
+    [(b"SS\x02\x00\xff\xff", None), (b"LO\x04\x00many", None), (b"DS\x02\x0016", 16)],
+)
+def test_c26_a_number_that_does_not_fit_its_vr_is_answered_empty(
+    node: Any,
+    raw_store: Callable[..., Command],
+    instance: Callable[..., Dataset],
+    encoded: Callable[..., bytes],
+    find: Callable[..., Any],
+    identifier: Callable[..., Dataset],
+    element: bytes,
+    answered: int | None,
+) -> None:
+    ds, rows = instance(), b"\x28\x00\x10\x00"
+    data = encoded(ds).replace(rows + b"US\x02\x00\x04\x00", rows + element)
+    assert raw_store(node, ds, data).status == 0
+    query = identifier("IMAGE", StudyInstanceUID="1.2.3.1", SeriesInstanceUID="1.2.3.2", Rows=None)
+    statuses, (answer,) = find(node, "study", query)
+    assert [status.Status for status in statuses] == [0xFF00, 0]
+    assert answer.Rows == answered
+
+
 def test_c26_computed_attributes(
     filled: Any, find: Callable[..., Any], identifier: Callable[..., Dataset]
 ) -> None:
