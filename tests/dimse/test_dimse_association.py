@@ -1,5 +1,7 @@
 """Conformance lines 1 to 10: associations over real sockets."""
 
+import asyncio
+import socket
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -277,6 +279,44 @@ def test_c06_a_data_set_that_does_not_go_on_is_aborted(
     assert peer.pdu()[0] == ACCEPT
     peer.send(store_command(1, "1.2.9") + pdv(1, 0, b"\x08\x00\x16\x00"))
     assert peer.pdu()[0] == ABORT
+    node.idle()
+
+
+async def _held_back(node: Any) -> None:
+    """Return once the peer keeps an association from writing."""
+    while not any(a is not None and a._writable for a in node.server._tasks.values()):
+        await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("end", ["abort", "half close"])
+def test_c06_a_peer_that_ends_and_reads_nothing_more_is_closed_on(
+    start_node: Callable[..., Any],
+    raw_peer: Callable[..., Any],
+    store: Callable[..., Any],
+    instance: Callable[..., Any],
+    end: str,
+) -> None:
+    node = start_node(dimse_timeout_s=1.0, idle_timeout_s=1.0)
+    assert store(node, instance(PixelData=bytes(32 << 20))) == [0]  # more than sockets hold
+    peer = raw_peer(node)
+    model = StudyRootQueryRetrieveInformationModelGet
+    contexts = (
+        ProposedContext(1, model, (ExplicitVRLittleEndian,)),
+        ProposedContext(3, CTImageStorage, (ExplicitVRLittleEndian,)),
+    )
+    user = UserInformation(roles={CTImageStorage: (False, True)})
+    peer.send(pdu.encode_request(AssociateRequest("VNA", "RAW", contexts, user)))
+    assert peer.pdu()[0] == ACCEPT
+    asked = Command(
+        field=CommandField.C_GET, message_id=1, affected_sop_class=model, data_set_type=1
+    )
+    study = b"\x08\x00\x52\x00CS\x06\x00STUDY \x20\x00\x0d\x00UI\x08\x001.2.3.1\x00"
+    peer.send(peer.message(asked, study))
+    node.run(_held_back(node))
+    if end == "abort":
+        peer.send(pdu.Abort(0, 0).encode())
+    else:
+        peer.socket.shutdown(socket.SHUT_WR)
     node.idle()
 
 

@@ -309,8 +309,9 @@ class Association(asyncio.BufferedProtocol):
         left = self._heard + limit - self._loop.time()
         if left <= 0:
             log.warning("%s: ended, %s", self.label, why)
-            if self.machine.artim:
-                self.cut(why)
+            assert self._transport is not None, "connected"
+            if self.machine.artim or self._transport.is_closing():
+                self.cut(why)  # the peer neither closes nor reads what is still to be sent
                 return
             self.abort(ABORT_BY_PROVIDER, why)
             left = settings.artim_timeout_s
