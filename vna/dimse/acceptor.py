@@ -14,7 +14,7 @@ from vna.archive import Archive
 from vna.dimse.association import UNEXPECTED_PDU, Association, AssociationLost, Buffer
 from vna.dimse.commands import CommandField, name_of
 from vna.dimse.machine import Message
-from vna.dimse.negotiation import REJECT_LOCAL_LIMIT, Negotiated, negotiate
+from vna.dimse.negotiation import REJECT_LOCAL_LIMIT, SMALLEST_PDU, Negotiated, negotiate
 from vna.dimse.operation import Operation
 from vna.dimse.outstanding import Outstanding
 from vna.dimse.pdu import AssociateReject, AssociateRequest
@@ -35,8 +35,6 @@ log = logging.getLogger(__name__)
 
 Service: TypeAlias = Callable[[Operation], Awaitable[None]]
 
-SMALLEST_PDU: Final = 8
-"""Bytes of the shortest P-DATA-TF, as maximum lengths count: fragments are even (PS3.8 E.2)."""
 SERVICES: Final[dict[int, tuple[Permission, Service]]] = {
     CommandField.C_ECHO: ("echo", echo),
     CommandField.C_STORE: ("store", store),

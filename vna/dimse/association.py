@@ -502,7 +502,9 @@ class Association(asyncio.BufferedProtocol):
 
     async def release(self) -> None:
         """Release the association and close; an unwilling peer is closed on all the same."""
-        if not self._lost:
+        if not self._lost and self.machine.state is State.RELEASING:
+            self.write(self.machine.release_reply())  # the peer asked first
+        elif not self._lost:
             self.write(self.machine.release())
             while not isinstance(event := await self.event(), Released):
                 if isinstance(event, ReleaseRequested):

@@ -57,6 +57,9 @@ PLAIN_SYNTAXES: Final = frozenset(
 MAX_WINDOW: Final = 16
 """Operations that one association may have under way (PS3.7 D.3.3.3); each holds memory."""
 
+SMALLEST_PDU: Final = 8
+"""Bytes of the shortest P-DATA-TF, as maximum lengths count: fragments are even (PS3.8 E.2)."""
+
 STORAGE_ROOT: Final = "1.2.840.10008.5.1.4.1.1."
 DICOM_ROOT: Final = "1.2.840.10008."
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Final
 
 from vna.archive import Archive, Run, StoredObject
+from vna.dimse.association import AssociationLost
 from vna.dimse.identifiers import Identifier, failed_list, read_identifier
 from vna.dimse.levels import keys_to, level_of
 from vna.dimse.operation import Operation
@@ -129,11 +130,12 @@ class SubOperations:
             self.still_waiting()
         return True
 
-    async def reporting(self, runs: AsyncIterator[Run]) -> AsyncIterator[Run]:
-        """Yield the runs of a data set that leaves on another association; pending responses go out."""
-        async for run in runs:
-            self.still_waiting()
-            yield run
+    async def keep_alive(self) -> None:
+        """Send pending responses while others take their time, until cancelled or the requestor is gone."""
+        with suppress(AssociationLost):
+            while True:
+                await asyncio.sleep(ALIVE_INTERVAL_S)
+                self.still_waiting()
 
     def _fail(self, share: deque[StoredObject], why: str) -> None:
         log.warning(

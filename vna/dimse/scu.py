@@ -15,7 +15,7 @@ from vna.dicom.uids import IMPLICIT_VR_LITTLE_ENDIAN
 from vna.dimse.association import Association, AssociationLost, Buffer
 from vna.dimse.commands import Command, CommandField
 from vna.dimse.machine import Machine
-from vna.dimse.negotiation import VERIFICATION, Context
+from vna.dimse.negotiation import SMALLEST_PDU, VERIFICATION, Context
 from vna.dimse.pdu import (
     AssociateAccept,
     AssociateReject,
@@ -121,6 +121,10 @@ class Scu:
             )
         if not isinstance(answer, AssociateAccept):
             raise ProtocolError(f"unexpected {type(answer).__name__}")
+        if 0 < answer.user.max_pdu_length < SMALLEST_PDU:
+            raise Unavailable(
+                f"{self._remote.ae_title} takes PDUs of {answer.user.max_pdu_length} bytes, which carry nothing"
+            )
         proposed = {context.id: context for context in self._proposed}
         association.peer_max_pdu_length = answer.user.max_pdu_length
         for result in answer.contexts:

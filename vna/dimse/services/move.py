@@ -54,7 +54,12 @@ class _Move:
         """Send what waits; what no association could be had for has failed. Raises AssociationLost."""
         first, *others = self.work.deal(self.destination.associations)
         sends = [self._send_share(first), *map(self._send_beside, others)]
-        for error in await asyncio.gather(*sends, return_exceptions=True):
+        alive = asyncio.ensure_future(self.work.keep_alive())
+        try:
+            errors = await asyncio.gather(*sends, return_exceptions=True)
+        finally:
+            alive.cancel()
+        for error in errors:
             if error is not None:
                 raise error
 
@@ -112,9 +117,7 @@ class _Move:
                 return
             try:
                 async with ahead.runs(stored) as runs:
-                    status = await scu.c_store(
-                        stored, work.reporting(runs), partial(ahead.begin_nth, waiting, 1)
-                    )
+                    status = await scu.c_store(stored, runs, partial(ahead.begin_nth, waiting, 1))
             except AssociationLost:
                 raise
             except VnaError as error:  # it cannot be read; the others may well be
