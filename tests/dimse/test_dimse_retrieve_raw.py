@@ -329,6 +329,39 @@ def test_c08_more_beside_a_get_than_is_held_ends_the_association(
     assert "more was sent beside a C-GET" in caplog.text
 
 
+def test_requests_beside_a_move_are_held_up_to_a_limit(
+    raw_move: tuple[Any, Any, Any],
+) -> None:
+    _, there, peer = raw_move
+    echoes = peer.message(Command(field=CommandField.C_ECHO, message_id=11)) * 1000
+    limit, sent = 200, 0
+
+    def flood(number: int) -> int:
+        nonlocal sent
+        if number == 1:
+            peer.socket.settimeout(0.5)
+            with suppress(TimeoutError):
+                while sent < limit:
+                    peer.send(echoes)
+                    sent += 1
+        return 0
+
+    there.status = flood
+    request = Command(
+        field=CommandField.C_MOVE,
+        message_id=9,
+        affected_sop_class=MOVE,
+        move_destination="THERE",
+        data_set_type=1,
+    )
+    peer.send(peer.message(request, _study_identifier()))
+    peer.socket.settimeout(60)
+    while peer.command().status == 0xFF00:
+        pass
+    assert sent < limit  # 16 MB, of which sockets hold some
+    assert peer.command().responded_to == 11
+
+
 def test_a_requestor_that_hangs_up_stops_the_move(
     raw_move: tuple[Any, Any, Any],
 ) -> None:

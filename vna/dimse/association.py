@@ -143,6 +143,7 @@ class Association(asyncio.BufferedProtocol):
             self._reading = False
             assert self._inlet is not None, "what is held came from there"
             self._inlet.pause()
+            self._wake()  # nothing else comes that would
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Data):
@@ -176,6 +177,7 @@ class Association(asyncio.BufferedProtocol):
         if command.message_id is not None:  # used anew; a C-CANCEL came too late for the last one
             self.cancelled.discard(command.message_id)
         self._answer()
+        self._held += message.held
         self._inbox.append(message)
         # Who waits for responses is told at once; else a data set wakes the owner when it has come.
         if self._answers is not None or not command.has_data_set:
@@ -193,12 +195,14 @@ class Association(asyncio.BufferedProtocol):
                 self._taker = self._offer(message, data.data)
                 if self._taker is not None:
                     inbox.clear()
+                    self._held -= message.held
         if self._taker is not None:
             left = self._taker.take(data)
             if left is not None or data.last:
                 self._taker = None
             if left is None:
                 return
+            self._held += left.held
             inbox.append(left)
         self._held += len(data.data)
         inbox.append(data)
@@ -330,9 +334,12 @@ class Association(asyncio.BufferedProtocol):
             finally:
                 self._waiter = None
         event = self._inbox.popleft()
-        if isinstance(event, Data):
-            self._held -= len(event.data)
-            self._unread = not event.last
+        if isinstance(event, Data | Message):
+            if isinstance(event, Data):
+                self._held -= len(event.data)
+                self._unread = not event.last
+            else:
+                self._held -= event.held
             if not self._reading and self._held * 2 <= self._settings.receive_ahead_bytes:
                 self._reading = True
                 if self._inlet is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -27,6 +27,10 @@ from vna.dimse.pdu import (
 __all__ = ["Data", "Event", "Machine", "Message", "ReleaseRequested", "Released", "State"]
 
 
+COMMAND_BYTES: Final = 512
+"""What a command takes in memory beside its text."""
+
+
 class State(Enum):
     """States of PS3.8 table 9-10, by the number there."""
 
@@ -41,11 +45,15 @@ class State(Enum):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """A command arrived; `Data` follow when it says so. `begun` is what was made of data before them."""
+    """A command arrived; `Data` follow when it says so. `begun` is what was made of data before them.
+
+    `held` is the memory that it takes, in bytes.
+    """
 
     context: int
     command: Command
     begun: Any = None
+    held: int = 0
 
 
 class Data(msgspec.Struct, frozen=True):
@@ -117,7 +125,7 @@ class Machine:
             command = commands.decode(content)
             if command.has_data_set:
                 self._data_context = which
-            return Message(which, command)
+            return Message(which, command, held=COMMAND_BYTES + len(content))
         if which != self._data_context:
             raise ProtocolError("a data set that no command announced")
         if kind == 3:
