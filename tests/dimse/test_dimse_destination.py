@@ -1,5 +1,6 @@
-"""C-MOVE to destinations made of bytes: what no well-behaved one does, and slow ones."""
+"""Destinations made of bytes: what no well-behaved one does, and slow ones."""
 
+import asyncio
 import socket
 import struct
 import threading
@@ -12,9 +13,10 @@ import pytest
 from pydicom.dataset import Dataset
 
 from vna._native import pdata
-from vna.dimse import commands, pdu
+from vna.dimse import commands, pdu, send_objects
 from vna.dimse.commands import RESPONSE, Command, CommandField
 from vna.dimse.pdu import AssociateAccept, ContextResult, PduType, UserInformation
+from vna.errors import Unavailable
 from vna.types import Remote
 
 STUDY = "1.2.3.1"
@@ -147,3 +149,31 @@ def test_c28_the_requestor_of_a_move_to_a_slow_destination_hears_that_it_goes_on
     assert remaining == sorted(remaining, reverse=True)
     assert remaining.count(3) >= 3  # as it is connected to, and each second before it accepts
     assert remaining.count(1) >= 2
+
+
+def test_a_receiver_that_reads_nothing_more_is_closed_on(
+    start_node: Callable[..., Any], store: Callable[..., Any], instance: Callable[..., Any]
+) -> None:
+    node = start_node(dimse_timeout_s=1.0)
+    assert store(node, instance(PixelData=bytes(32 << 20))) == [0]  # more than sockets hold
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        remote = Remote("THERE", "127.0.0.1", server.getsockname()[1])
+
+        async def send() -> None:
+            objects = node.archive.objects(STUDY)
+            await send_objects(node.archive, objects, remote, node.settings, threading.Event())
+
+        def work() -> None:
+            with pytest.raises(Unavailable, match="no answer within the DIMSE timeout"):
+                asyncio.run(send())
+
+        sender = threading.Thread(target=work)
+        sender.start()
+        connection, _ = server.accept()
+        with connection:
+            Destination(connection).accept()
+            sender.join()
+            connection.settimeout(10)
+            with suppress(ConnectionResetError):
+                while connection.recv(1 << 20):
+                    pass

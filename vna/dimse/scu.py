@@ -34,6 +34,8 @@ __all__ = ["MAX_CONTEXTS", "Scu"]
 log = logging.getLogger(__name__)
 
 MAX_CONTEXTS: Final = 128
+CLOSE_S: Final = 1.0
+"""Seconds that a remote has to read what was still to be sent."""
 ECHO_ID: Final = 1
 ECHO: Final = ((VERIFICATION, (IMPLICIT_VR_LITTLE_ENDIAN,)),)
 
@@ -148,12 +150,16 @@ class Scu:
         association = self._associated()
         if error is not None:
             association.abort(why=f"aborted: {error}")
-            return
-        try:
-            await association.release()
-        except AssociationLost as lost:
-            log.info("%s: ended without release: %s", association.label, lost)
-            association.close()
+        else:
+            try:
+                await association.release()
+            except AssociationLost as lost:
+                log.info("%s: ended without release: %s", association.label, lost)
+                association.close()
+        # The event loop may end next, and a connection that is still to be closed never would be.
+        await asyncio.wait([association.closed], timeout=CLOSE_S)
+        association.cut("closed")
+        await association.closed
 
     @property
     def lost(self) -> str:
