@@ -104,6 +104,15 @@ def test_items_that_are_not_known_are_passed_over() -> None:
     assert pdu.decode_request(odd) == REQUEST
 
 
+def test_very_many_items_are_refused_before_they_are_read() -> None:
+    plain = pdu.encode_request(pdu.AssociateRequest("VNA", "CALLER", (), pdu.UserInformation()))
+    body = bytes((1, 0, 0, 0)) + b"\x30\x00\x00\x031.2" + b"\x40\x00\x00\x011" * 12_000
+    context = struct.pack(">BxH", 0x20, len(body)) + body
+    assert len(pdu.decode_request(plain + context).contexts) == 1
+    with pytest.raises(ProtocolError, match="more than 16384 items"):
+        pdu.decode_request(plain + context * 2)
+
+
 @given(st.data())
 def test_any_bytes_are_an_associate_request_or_a_protocol_error(data: st.DataObject) -> None:
     plain = bytearray(pdu.encode_request(REQUEST)[:600])

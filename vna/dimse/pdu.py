@@ -33,6 +33,11 @@ __all__ = [
 ]
 
 APPLICATION_CONTEXT: Final = "1.2.840.10008.3.1.1.1"
+MAX_ITEMS: Final = 16_384
+"""Items of an A-ASSOCIATE PDU; twice what 128 contexts with every transfer syntax have. Each takes
+10 us of the event loop, and is read before anybody knows who asks."""
+INSIDE: Final = {0x20: 8, 0x21: 8, 0x50: 4}
+"""Where the items within one begin, by its type: presentation contexts, user information."""
 RELEASE_REQUEST: Final = b"\x05\x00\x00\x00\x00\x04\x00\x00\x00\x00"
 RELEASE_REPLY: Final = b"\x06\x00\x00\x00\x00\x04\x00\x00\x00\x00"
 
@@ -268,7 +273,13 @@ def _decode(parsed: wire.PDU, pdu: bytes) -> None:
 def _known_items(pdu: bytes) -> bytes:
     """Return an A-ASSOCIATE PDU without the items that PS3.8 9.3.1 says to ignore when unknown."""
     known = bytearray(pdu[:74])
+    count = 0
     for kind, item in _items(pdu, 74):
+        count += 1
+        if kind in INSIDE:
+            count += sum(1 for _ in _items(item, INSIDE[kind]))
+        if count > MAX_ITEMS:
+            raise ProtocolError(f"more than {MAX_ITEMS} items")
         if kind == 0x50:
             inner = b"".join(sub for sub_kind, sub in _items(item, 4) if 0x51 <= sub_kind <= 0x59)
             known += struct.pack(">BxH", kind, len(inner)) + inner
