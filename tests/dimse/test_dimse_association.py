@@ -288,17 +288,8 @@ async def _held_back(node: Any) -> None:
         await asyncio.sleep(0.005)
 
 
-@pytest.mark.parametrize("end", ["abort", "half close"])
-def test_c06_a_peer_that_ends_and_reads_nothing_more_is_closed_on(
-    start_node: Callable[..., Any],
-    raw_peer: Callable[..., Any],
-    store: Callable[..., Any],
-    instance: Callable[..., Any],
-    end: str,
-) -> None:
-    node = start_node(dimse_timeout_s=1.0, idle_timeout_s=1.0)
-    assert store(node, instance(PixelData=bytes(32 << 20))) == [0]  # more than sockets hold
-    peer = raw_peer(node)
+def _asks_for_all(peer: Any) -> None:
+    """Have a raw peer associate and ask for a study by C-GET."""
     model = StudyRootQueryRetrieveInformationModelGet
     contexts = (
         ProposedContext(1, model, (ExplicitVRLittleEndian,)),
@@ -312,6 +303,20 @@ def test_c06_a_peer_that_ends_and_reads_nothing_more_is_closed_on(
     )
     study = b"\x08\x00\x52\x00CS\x06\x00STUDY \x20\x00\x0d\x00UI\x08\x001.2.3.1\x00"
     peer.send(peer.message(asked, study))
+
+
+@pytest.mark.parametrize("end", ["abort", "half close"])
+def test_c06_a_peer_that_ends_and_reads_nothing_more_is_closed_on(
+    start_node: Callable[..., Any],
+    raw_peer: Callable[..., Any],
+    store: Callable[..., Any],
+    instance: Callable[..., Any],
+    end: str,
+) -> None:
+    node = start_node(dimse_timeout_s=1.0, idle_timeout_s=1.0)
+    assert store(node, instance(PixelData=bytes(32 << 20))) == [0]  # more than sockets hold
+    peer = raw_peer(node)
+    _asks_for_all(peer)
     node.run(_held_back(node))
     if end == "abort":
         peer.send(pdu.Abort(0, 0).encode())

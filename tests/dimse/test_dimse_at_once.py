@@ -20,12 +20,20 @@ from vna.archive.ingest import SMALL_PIECE
 from vna.dimse.association import Association, AssociationLost
 from vna.dimse.commands import RESPONSE, Command, CommandField
 from vna.dimse.machine import Data, Machine, Message
-from vna.dimse.pdu import RELEASE_REQUEST, PduType
+from vna.dimse.pdu import (
+    RELEASE_REQUEST,
+    AssociateAccept,
+    AssociateRequest,
+    PduType,
+    UserInformation,
+    encode_request,
+)
 from vna.dimse.settings import DimseSettings
 from vna.errors import Invalid
 from vna.types import DeleteCommit, Level
 
 WAIT_S = 60
+REQUEST = AssociateRequest("VNA", "RAW", (), UserInformation())
 
 
 @pytest.fixture
@@ -316,16 +324,36 @@ def _response(number: int) -> Message:
 
 
 @asynccontextmanager
-async def _connected() -> AsyncGenerator[tuple[Association, socket.socket]]:
+async def _connected(**settings: float) -> AsyncGenerator[tuple[Association, socket.socket]]:
     """Yield an association over a connection, and the peer's end."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
-    association = Association(Machine(acceptor=True), DimseSettings(), Landing())
+    association = Association(Machine(acceptor=True), DimseSettings(**settings), Landing())
     await asyncio.get_running_loop().connect_accepted_socket(lambda: association, ours)
     with theirs:
         yield association, theirs
         association.close()
         await association.closed
+
+
+def test_a_slow_link_is_not_the_peers_silence() -> None:
+    async def told() -> None:
+        async with _connected(dimse_timeout_s=2.0) as (association, theirs):
+            association.machine.receive(0, PduType.ASSOCIATE_RQ, encode_request(REQUEST))
+            association.machine.accept(AssociateAccept("VNA", "RAW", (), UserInformation()))
+            association.busy = True
+            answer = asyncio.create_task(association.event())
+            association.write(bytes(2 << 20))
+            theirs.setblocking(False)
+            left = 2 << 20
+            while left:  # for twice as long
+                left -= len(theirs.recv(min(left, 100_000)))
+                await asyncio.sleep(0.2)
+            assert not association.lost
+            with pytest.raises(AssociationLost, match="no answer within the DIMSE timeout"):
+                await asyncio.wait_for(answer, WAIT_S)
+
+    uvloop.run(told())
 
 
 def test_a_request_among_the_responses_of_a_get_ends_the_association() -> None:

@@ -31,6 +31,7 @@ from vna.dimse.inlet import Inlet
 from vna.dimse.machine import Data, Event, Machine, Message, Released, ReleaseRequested, State
 from vna.dimse.settings import DimseSettings
 from vna.dimse.taker import Offer, Taker
+from vna.dimse.unsent import unsent
 from vna.errors import Unavailable, VnaError
 
 __all__ = ["Association", "AssociationLost", "Buffer"]
@@ -97,6 +98,7 @@ class Association(asyncio.BufferedProtocol):
         self._lost = ""
         self._unread = False
         self._unwanted = False
+        self._unsent = 0
         self._heard = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -310,10 +312,13 @@ class Association(asyncio.BufferedProtocol):
             limit, why = settings.idle_timeout_s, "idle for too long"
         if self.working or (self.busy and not waiting):
             self._heard = self._loop.time()  # our own work, however long, is not the peer's silence
+        assert self._transport is not None, "connected"
+        unsent_before, self._unsent = self._unsent, unsent(self._transport, self._descriptor)
+        if self._unsent < unsent_before and not self.machine.artim:
+            self._heard = self._loop.time()  # nor is a link that is slow
         left = self._heard + limit - self._loop.time()
         if left <= 0:
             log.warning("%s: ended, %s", self.label, why)
-            assert self._transport is not None, "connected"
             if self.machine.artim or self._transport.is_closing():
                 self.cut(why)  # the peer neither closes nor reads what is still to be sent
                 return
