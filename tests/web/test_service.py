@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
@@ -113,6 +114,32 @@ async def test_the_access_log_has_templates_and_no_values(front, caplog):
         record.getMessage() for record in caplog.records if record.name.startswith("vna")
     )
     assert "Doe" not in logged
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        ("GET /dicom-web/studies?PatientName=Doe-Jörg HTTP/1.1\r\nHost: x\r\n\r\n", "Invalid char in url query"),
+        ("POST /dicom-web/studies HTTP/1.0\r\nContent-Type: application/dicom\r\n\r\n" + "Doe" * 9000, "Data after"),
+        ("GET /Doe HTTP/1.1\r\nHost: x\r\nDoe\r\n\r\n", "Invalid"),
+        ("GET /" + "Doe" * 9000 + " HTTP/1.1\r\nHost: x\r\n\r\n", "more than"),
+    ],
+    ids=["query", "body", "field", "line"],
+)  # fmt: skip
+async def test_what_cannot_be_read_is_a_problem_and_quoted_nowhere(connect, caplog, request_, said):
+    caplog.set_level(logging.INFO)
+    reader, writer = await connect()
+    writer.write(request_.encode())
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.0 400 ")
+    assert b"application/problem+json" in head
+    assert b"Server: vna\r\n" in head
+    problem = json.loads(body)
+    assert said in problem["detail"]
+    assert len(body) < 1000
+    assert problem["instance"].removeprefix("urn:request:") in caplog.text
+    assert "Doe" not in caplog.text
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_other_origins_are_refused_by_default_and_allowed_by_setting(serving):

@@ -275,6 +275,39 @@ async def test_a_body_that_stalls_is_given_up(serving, ct):
     writer.close()
 
 
+@pytest.mark.parametrize("behind", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"])
+async def test_chunks_that_cannot_be_read_end_the_body_at_once(connect, caplog, behind):
+    reader, writer = await connect()
+    writer.write(
+        behind
+        + b"POST /dicom-web/studies HTTP/1.1\r\nHost: x\r\nContent-Type: application/dicom\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n3\r\nDoe\r\n"
+    )
+    await asyncio.sleep(0.1)
+    writer.write(b"Doe^Jane\r\n")
+    answers = await asyncio.wait_for(reader.read(), 5)
+    assert b" 400 " in answers
+    assert b"the body is broken: Invalid character in chunk size" in answers
+    assert answers.count(b"HTTP/1.") == 1 + bool(behind)
+    assert "Doe" not in caplog.text
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_whole_body_is_stored_whatever_comes_behind_it(front, connect, ct):
+    body = ct()
+    reader, writer = await connect()
+    writer.write(
+        b"POST /dicom-web/studies HTTP/1.1\r\nHost: x\r\nContent-Type: application/dicom\r\n"
+        b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body)
+    )
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(body + b"\0junk\r\n\r\n")
+    answers = await asyncio.wait_for(reader.read(), 5)
+    assert answers.startswith(b"HTTP/1.1 200 ")
+    assert b"HTTP/1.0 400 " in answers
+    assert instances(front) == ["1.2.3.1.1"]
+
+
 async def test_c38_a_large_chunked_body_passes_in_bounded_memory(front, ct):
     size = 48 << 20
     small = ct(frames=[b"\1" * 512])

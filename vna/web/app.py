@@ -16,7 +16,6 @@ from vna.web.defaults import set_defaults
 from vna.web.drain import REQUESTS, DrainingRunner, Requests
 from vna.web.middleware import around
 from vna.web.prepared import Prepared
-from vna.web.prompt import PromptAnswers
 from vna.web.routes import status
 from vna.web.routes.bulk import retrieve_bulk
 from vna.web.routes.frames import retrieve_frames
@@ -110,7 +109,7 @@ def make_runner(app: web.Application, drain_s: float = 30.0) -> web.AppRunner:
     return DrainingRunner(
         app,
         drain_s,
-        lambda server: PromptServer(server, PromptAnswers(app)),
+        lambda server: PromptServer(server, app),
         handle_signals=False,
         access_log=None,
         keepalive_timeout=app[SETTINGS].keepalive_timeout_s,

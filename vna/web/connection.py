@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+import logging
+from http import HTTPStatus
+from typing import Any, Final, cast
 
 from aiohttp import StreamReader, web
-from aiohttp.http import RawRequestMessage
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.http import HttpProcessingError, RawRequestMessage
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from vna.observe import metrics
+from vna.web.context import REQUEST_IDS, SETTINGS
+from vna.web.defaults import add_defaults
+from vna.web.middleware import count
+from vna.web.problems import problem
 from vna.web.prompt import PromptAnswers, plain
 from vna.web.upload import Heads, Receiver, Upload
 
 __all__ = ["PromptServer"]
 
+log = logging.getLogger(__name__)
+
+MOST_SAID: Final = 200
+"""Characters of what is told of a request that cannot be read."""
+
 
 class PromptServer(web.Server):
     """Makes the connections of an app's server."""
 
-    def __init__(self, server: web.Server, answers: PromptAnswers) -> None:
+    def __init__(self, server: web.Server, app: web.Application) -> None:
         self._options = server._kwargs  # noqa: SLF001  # what the runner was given for connections
         super().__init__(
             server.request_handler,
@@ -27,7 +38,8 @@ class PromptServer(web.Server):
             handler_cancellation=server.handler_cancellation,
             **self._options,
         )
-        self._answers = answers
+        self._app = app
+        self._answers = PromptAnswers(app)
         self._heads: Heads | None = None
         self._open = 0
 
@@ -50,7 +62,7 @@ class PromptServer(web.Server):
         loop = asyncio.get_running_loop()
         if self._heads is None:
             self._heads = Heads()
-        return Connection(self, self._answers, self._heads, loop=loop, **self._options)
+        return Connection(self, self._app, self._answers, self._heads, loop=loop, **self._options)
 
 
 class Connection(RequestHandler):
@@ -61,12 +73,18 @@ class Connection(RequestHandler):
     aiohttp's throughout.
     """
 
-    __slots__ = ("_answers", "_heads", "_plain", "_receiver")
+    __slots__ = ("_answers", "_app", "_heads", "_plain", "_receiver")
 
     def __init__(
-        self, server: web.Server, answers: PromptAnswers, heads: Heads, **options: Any
+        self,
+        server: web.Server,
+        app: web.Application,
+        answers: PromptAnswers,
+        heads: Heads,
+        **options: Any,
     ) -> None:
         super().__init__(server, **options)
+        self._app = app
         self._answers = answers
         self._heads = heads
         self._receiver: Receiver | None = None
@@ -87,6 +105,46 @@ class Connection(RequestHandler):
                     self.transport.writelines(message)
                     return
         super().data_received(data)
+        if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
+            self._end_body(self._messages[-1][0].exc)
+
+    def _end_body(self, error: BaseException) -> None:
+        """Tell who reads the last request that its body is broken, if that has not come whole.
+
+        aiohttp does not: the handler would wait for more until it has waited long enough.
+        """
+        body: object = None
+        if len(self._messages) > 1:
+            body = self._messages[-2][1]
+        elif self._current_request is not None:
+            body = self._current_request.content
+        if isinstance(body, StreamReader) and not body.is_eof():
+            body.set_exception(web.RequestPayloadError(_said(error)))
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = HTTPStatus.INTERNAL_SERVER_ERROR,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is no request with a problem; the connection ends with it."""
+        if not isinstance(exc, HttpProcessingError):
+            return super().handle_error(request, status, exc, message)
+        request_id = self._app[REQUEST_IDS].new()
+        answer = problem(status, f"the request cannot be read: {_said(exc)}", request_id=request_id)
+        add_defaults(answer.headers, request_id, {}, self._app[SETTINGS])
+        answer.force_close()
+        count("-", "-", "-", status=status, seconds=0.0, request_id=request_id)
+        return answer
+
+    def log_exception(self, *args: Any, **options: Any) -> None:
+        """Log what failed; of a request that cannot be read, which its error quotes, the kind alone."""
+        error = options.get("exc_info")
+        if isinstance(error, HttpProcessingError | web.RequestPayloadError):
+            log.info("a request's body cannot be read: %s", type(error).__name__)
+        else:
+            super().log_exception(*args, **options)
 
     def _received_elsewhere(self, data: bytes) -> bool:
         """Have a POST, and what comes behind it, received by a `Receiver`; False if it is not plain."""
@@ -134,3 +192,9 @@ class Connection(RequestHandler):
 
     def _idle_from_now(self) -> None:
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+
+
+def _said(error: BaseException) -> str:
+    """Return what is wrong with a request, without what aiohttp quotes of it behind."""
+    text = error.message if isinstance(error, HttpProcessingError) else str(error)
+    return " ".join(text.partition("\n\n")[0].split()).rstrip(":")[:MOST_SAID]
