@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import tracemalloc
+import zlib
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -218,6 +219,66 @@ async def test_a_body_that_ends_early_keeps_what_was_whole(front, ct):
     module = response.json()
     assert values(module, STORED, SOP_UID) == ["1.2.3.1.1"]
     assert instances(front) == ["1.2.3.1.1"]
+
+
+def gzipped(data, form=31):
+    coder = zlib.compressobj(6, zlib.DEFLATED, form)
+    return coder.compress(data) + coder.flush(zlib.Z_SYNC_FLUSH), coder.flush()
+
+
+@pytest.mark.parametrize(
+    ("coding", "form"), [("gzip", 31), ("x-gzip", 31), ("GZIP", 31), ("deflate", 15), ("identity", 0)]
+)  # fmt: skip
+async def test_a_body_in_a_content_coding_is_stored_as_it_was(front, ct, coding, form):
+    file = ct(frames=[bytes(1 << 20)])
+    body = b"".join(gzipped(file, form)) if form else file
+    for sent in (body, body + b"".join(gzipped(b"", form)) if form else body):
+        headers = {"Content-Type": "application/dicom", "Content-Encoding": coding}
+        answer = await front.request("POST", "/studies", data=io.BytesIO(sent), headers=headers)
+        assert answer.status == 200, answer.body
+    url = answer.json()[STORED]["Value"][0][URL]["Value"][0]
+    assert (await front.get(url, "application/dicom")).body == file
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize(
+    ("coding", "form", "status", "detail"),
+    [
+        ("gzip", 31, 400, "its gzip ends early"),
+        ("deflate", 15, 400, "its deflate ends early"),
+        ("gzip", 15, 400, "it is no gzip"),
+        ("br", 31, 415, "not in br"),
+        ("gzip, gzip", 31, 415, "not in gzip, gzip"),
+    ],
+)
+async def test_a_content_coding_that_breaks_off_stores_nothing(
+    front, ct, coding, form, status, detail, chunked
+):
+    file = ct()
+    begun, _ = gzipped(
+        file[: file.index(b"\xe0\x7f\x10\x00")], form
+    )  # a data set that could be whole
+    headers = {"Content-Type": "application/dicom", "Content-Encoding": coding}
+    if not chunked:
+        headers["Content-Length"] = str(len(begun))
+    sent = aiter_of(begun) if chunked else begun
+    answer = await front.request("POST", "/studies", data=sent, headers=headers)
+    assert detail in await front.is_problem(answer, status)
+    assert instances(front) == []
+
+
+async def aiter_of(*pieces):
+    for piece in pieces:
+        yield piece
+
+
+async def test_what_a_body_decodes_to_is_bounded(serving, ct):
+    front = await serving(max_body_bytes=1 << 20)
+    headers = {"Content-Type": "application/dicom", "Content-Encoding": "gzip"}
+    bomb = b"".join(gzipped(ct() + bytes(1 << 26)))
+    answer = await front.request("POST", "/studies", data=bomb, headers=headers)
+    assert "over 1048576 bytes" in await front.is_problem(answer, 413)
+    assert instances(front) == []
 
 
 async def test_a_client_that_hangs_up_leaves_nothing_half_stored(front, ct):

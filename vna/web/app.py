@@ -103,8 +103,8 @@ def requests_under_way(app: web.Application) -> int:
 def make_runner(app: web.Application, drain_s: float = 30.0) -> web.AppRunner:
     """Return the runner of an app: its sites take sockets, its `cleanup` drains for up to `drain_s`.
 
-    aiohttp's own access log is off, as it would write query values, which are patient data. A
-    client that hangs up does not cancel its handler: an ingest cleans up after itself.
+    aiohttp's own access log is off, as it would write query values, which are patient data; so is
+    its decoding of bodies, which takes a gzip that breaks off for whole. A client that hangs up does not cancel its handler: an ingest cleans up after itself.
     """
     return DrainingRunner(
         app,
@@ -114,5 +114,6 @@ def make_runner(app: web.Application, drain_s: float = 30.0) -> web.AppRunner:
         access_log=None,
         keepalive_timeout=app[SETTINGS].keepalive_timeout_s,
         read_bufsize=READ_BUFFER_BYTES,
+        auto_decompress=False,
         handler_cancellation=False,
     )

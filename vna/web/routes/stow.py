@@ -20,6 +20,7 @@ from vna.errors import Invalid, VnaError
 from vna.web.addresses import Addresses
 from vna.web.answer import Answer
 from vna.web.context import ARCHIVE, SETTINGS
+from vna.web.decoding import decoded
 from vna.web.intake import Intake
 from vna.web.media import DICOM, DICOM_JSON
 from vna.web.multipart import Buffer, MultipartReader
@@ -74,7 +75,8 @@ async def _take_in(
     request: web.Request, media: MediaRange, intake: Intake, settings: WebSettings
 ) -> VnaError | None:
     """Take the body in; return why it broke off, if it did. What came before that stands."""
-    body = _body(request, settings)
+    coding = ",".join(request.headers.getall("Content-Encoding", ()))
+    body = decoded(_body(request, settings), coding, settings.max_body_bytes)
     try:
         if media.multipart:
             await _parts(body, media.parameters["boundary"], intake)
