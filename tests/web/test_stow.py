@@ -103,6 +103,17 @@ async def test_c33_another_media_type_is_415(front, ct, content_type):
     assert "application/dicom" in await front.is_problem(response, 415)
 
 
+async def test_a_media_type_that_is_no_text_is_415_too(connect):
+    reader, writer = await connect()
+    writer.write(
+        b"POST /dicom-web/studies HTTP/1.1\r\nHost: x\r\nContent-Type: application/\xff\r\n"
+        b"Content-Length: 1\r\nConnection: close\r\n\r\n."
+    )
+    answer = await reader.read()
+    assert b" 415 " in answer
+    assert b"(got application/?)" in answer
+
+
 async def test_a_part_of_another_media_type_is_refused_alone(front, ct):
     body = (
         b"--limit\r\nContent-Type: image/jpeg\r\n\r\nabc\r\n"

@@ -78,8 +78,12 @@ def status_of(error: VnaError) -> HTTPStatus:
 
 
 def problem(status: HTTPStatus | int, detail: str, *, request_id: str = "") -> web.Response:
-    """Return an answer with a problem body; 503 and 507 say when to come back."""
+    """Return an answer with a problem body; 503 and 507 say when to come back.
+
+    What the detail quotes of a header may be bytes that are no text: they become "?".
+    """
     status = HTTPStatus(status)
+    detail = detail.encode(errors="replace").decode()
     body = {"title": status.phrase, "status": int(status), "detail": detail}
     if request_id:
         body["instance"] = f"urn:request:{request_id}"
