@@ -77,6 +77,18 @@ async def test_c46_one_frame_as_a_single_part(front, ct):
     assert (await front.get(f"{INSTANCE}/frames/2", "image/jls", If_None_Match=etag)).status == 304
 
 
+@pytest.mark.parametrize("resource", ["frames/1", "bulkdata/7FE00010"])
+async def test_alone_and_as_a_part_are_two_representations(front, ct, resource):
+    await front.stow([ct()])
+    path, alone = f"{INSTANCE}/{resource}", "application/octet-stream"
+    etags = {form: (await front.get(path, form)).headers["ETag"] for form in (alone, OCTETS)}
+    for form, etag in etags.items():
+        assert (await front.get(path, form, If_None_Match=etag)).status == 304
+        other = OCTETS if form == alone else alone
+        response = await front.get(path, other, If_None_Match=etag)
+        assert (response.status, response.content_type == alone) == (200, other == alone)
+
+
 @pytest.mark.parametrize("frames", ["6", "1,6", "999999"])
 async def test_c45_a_frame_outside_the_instance_is_404(front, ct, frames):
     await front.stow([ct(frames=NATIVE)])

@@ -106,6 +106,11 @@ class Choice:
             return self.media_type
         return f"{self.media_type}; transfer-syntax={self.transfer_syntax}"
 
+    @property
+    def form(self) -> str:
+        """What tells this form of an answer from others, for entity tags."""
+        return f"multipart {self.content_type}" if self.multipart else self.content_type
+
 
 def parse_media_ranges(header: str) -> list[MediaRange]:
     """Return the media ranges of an Accept header (RFC 9110 12.5.1), in its order.

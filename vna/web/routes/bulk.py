@@ -59,7 +59,7 @@ async def retrieve_bulk(request: web.Request) -> web.StreamResponse:
         raise NotAcceptable(
             f"bulk values are sent as {NATIVE.media_type}, alone or in multipart/related"
         )
-    etag = entity_tag([stored], choice.content_type, request.match_info["path"])
+    etag = entity_tag([stored], choice.form, request.match_info["path"])
     if (unchanged := not_modified(request.headers, etag)) is not None:
         return unchanged
     wanted = requested_range(request.headers, hole.length, etag)

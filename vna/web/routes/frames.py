@@ -123,7 +123,7 @@ def _form(ranges: Accepted, stored: StoredObject, numbers: Sequence[int]) -> tup
     choice = choose_frames(ranges, stored.transfer_syntax, one=len(numbers) == 1)
     if choice is None:
         raise pixels_not_acceptable(stored)
-    return choice, entity_tag([stored], choice.content_type, ",".join(map(str, numbers)))
+    return choice, entity_tag([stored], choice.form, ",".join(map(str, numbers)))
 
 
 def _opening(writer: MultipartWriter, choice: Choice, address: str) -> bytes:
