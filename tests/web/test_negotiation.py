@@ -14,6 +14,7 @@ from vna.errors import Invalid
 from vna.web.media import coding_of
 from vna.web.negotiation import (
     accepted,
+    accepted_by,
     choose_dicom,
     choose_model,
     choose_pixels,
@@ -160,6 +161,15 @@ def test_a_model_that_is_not_there_is_not_acceptable():
 def test_headers_that_are_not_media_ranges_are_invalid(header):
     with pytest.raises(Invalid, match="Accept"):
         parse_media_ranges(header)
+
+
+def test_a_star_alone_is_any_type_as_java_means_it():
+    ranges = parse_media_ranges("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2")
+    assert [media.media for media in ranges[2:]] == ["image/jpeg", "*/*", "*/*"]
+    assert choose_dicom(accepted_by("", "image/gif, *; q=.2"), EXPLICIT, one=True) is not None
+    for header in ("*x", "* x", "**"):
+        with pytest.raises(Invalid):
+            parse_media_ranges(header)
 
 
 def test_content_type_parameters():

@@ -49,7 +49,8 @@ MAX_ACCEPT: Final = 8_192
 
 # Unquoted values with a slash (type=application/dicom) are no tokens, but common. Quantifiers are
 # possessive, so that no header makes the match go back over what it has read.
-_TYPE = r"[^\s;,\"/]++/[^\s;,\"/]++"
+# "*" alone is none either: HttpURLConnection of Java has long said it unasked, for "*/*".
+_TYPE = r"(?:[^\s;,\"/]++/[^\s;,\"/]++|\*(?=\s*+(?:[;,]|$)))"
 _PAIR = r"([^\s;,=\"]++)\s*+=\s*+(\"(?:[^\"\\]|\\.)*+\"|[^\s;,\"]*+)"
 _PARAMETER = re.compile(rf";\s*+{_PAIR}")
 _RANGE = re.compile(rf"[\s,]*+({_TYPE})((?:\s*+;\s*+(?:{_PAIR})?+)*+)\s*+(?:,|$)")
@@ -130,7 +131,8 @@ def parse_media_ranges(header: str) -> list[MediaRange]:
             name.lower(): _unquoted(value) for name, value in _PARAMETER.findall(match[2])
         }
         quality = _quality(parameters.pop("q", "1"))
-        ranges.append(MediaRange(match[1].lower(), parameters, quality))
+        media = "*/*" if match[1] == "*" else match[1].lower()
+        ranges.append(MediaRange(media, parameters, quality))
         position = match.end()
     return ranges
 
