@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -159,6 +161,20 @@ async def test_other_origins_are_refused_by_default_and_allowed_by_setting(servi
     assert answer.headers["Access-Control-Allow-Origin"] == "https://viewer.example"
     preflight["Origin"] = "https://other.example"
     assert (await front.request("OPTIONS", "/studies", headers=preflight)).status == 405
+
+
+async def test_an_origin_that_is_no_text_is_not_repeated(serving, ct):
+    front = await serving(allowed_origins=("*",))
+    await front.stow([ct()])
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(front.root).port)
+    writer.write(
+        f"GET /dicom-web{STUDY}/series/1.2.3.1/instances/1.2.3.1.1 HTTP/1.1\r\nHost: x\r\n".encode()
+        + b"Origin: http://\xff\r\nConnection: close\r\n\r\n"
+    )
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"Access-Control-Allow-Origin" not in answer
 
 
 @pytest.mark.parametrize(
