@@ -181,7 +181,7 @@ async def test_c48_ranges_that_do_not_hold(front, ct):
     response = await front.get(INSTANCE, SINGLE, Range=f"bytes={len(ct())}-")
     await front.is_problem(response, 416)
     assert response.headers["Content-Range"] == f"bytes */{len(ct())}"
-    for ignored in ("bytes=1-2,4-5", "lines=1-2", "bytes=9-1"):
+    for ignored in ("bytes=1-2,4-5", "lines=1-2", "bytes=9-1", "bytes=\u0661-\u0662"):
         assert (await front.get(INSTANCE, SINGLE, Range=ignored)).status == 200
     etag = (await front.get(INSTANCE, SINGLE)).headers["ETag"]
     assert (await front.get(INSTANCE, SINGLE, Range="bytes=0-1", If_Range=etag)).status == 206
@@ -199,6 +199,30 @@ async def test_c48_head_has_the_status_and_type_of_get_and_no_body(front, ct, pa
     assert head.content_type == get.content_type
     assert head.headers["Content-Length"] == get.headers["Content-Length"] == str(len(get.body))
     assert (await front.request("HEAD", path.replace("1.2.3", "9.9", 1))).status == 404
+
+
+@pytest.mark.parametrize("path", [STUDY, SERIES, INSTANCE])
+async def test_what_accept_decides_says_so(front, ct, path):
+    await front.stow([ct()])
+    assert (await front.get(path)).headers["Vary"] == "Accept"
+
+
+@pytest.mark.parametrize(
+    ("resource", "accept"),
+    [
+        ("", SINGLE),
+        ("/metadata", "*/*"),
+        ("/frames/1", "*/*"),
+        ("/bulkdata/7FE00010", "application/octet-stream"),
+    ],
+)
+async def test_an_answer_that_is_not_sent_again_varies_by_the_same(front, ct, resource, accept):
+    await front.stow([ct()])
+    answer = await front.get(INSTANCE + resource, accept)
+    same = await front.get(INSTANCE + resource, accept, If_None_Match=answer.headers["ETag"])
+    assert same.status == 304
+    assert "Accept" in answer.headers["Vary"]
+    assert {*answer.headers["Vary"].split(", ")} <= {*same.headers["Vary"].split(", ")}
 
 
 async def test_c47_metadata_etag_and_304(front, ct):

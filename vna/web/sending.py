@@ -45,7 +45,7 @@ PIECE: Final = 256 << 10
 _IN_ZSTD: Final = '-zstd"'
 """How the entity tag of a representation ends that leaves in zstd."""
 
-_RANGE = re.compile(r"bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})")
+_RANGE = re.compile(r"bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +109,18 @@ def requested_range(headers: Mapping[str, str], length: int, etag: str) -> ByteR
     return ByteRange(start, stop, length, whole=False)
 
 
-def not_modified(headers: Mapping[str, str], etag: str) -> web.Response | None:
+def not_modified(asked: Mapping[str, str], etag: str) -> web.Response | None:
     """Return 304 when the client has the version `etag` already (RFC 9110 13.1.2)."""
-    if hdrs.IF_NONE_MATCH not in headers:
+    if hdrs.IF_NONE_MATCH not in asked:
         return None
     known = [
         tag.strip().removeprefix("W/").replace(_IN_ZSTD, '"')
-        for tag in headers[hdrs.IF_NONE_MATCH].split(",")
+        for tag in asked[hdrs.IF_NONE_MATCH].split(",")
     ]
     if etag in known or "*" in known:
-        return web.Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
+        # A cache takes these fields for those that it has (RFC 9111 4.3.4): all that answers vary by.
+        headers = {"ETag": etag, "Vary": f"{hdrs.ACCEPT}, {hdrs.ACCEPT_ENCODING}"}
+        return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
     return None
 
 

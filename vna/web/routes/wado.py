@@ -52,7 +52,7 @@ async def retrieve(request: web.Request) -> web.StreamResponse:
     ]
     if not chosen:
         raise _not_acceptable(objects[0])
-    headers = {}
+    headers = {"Vary": "Accept"}
     status = HTTPStatus.OK
     missing = len(objects) - len(chosen)
     if missing:
@@ -79,13 +79,13 @@ def instance_reply(retrieval: Retrieval, asked: Asked) -> Reply | web.Response:
         writer = MultipartWriter(DICOM, asked.boundary)
         file = retrieval.file(stored, asked.ae_title)
         part = _part(writer, choice, address, file)
-        return Reply([*part, writer.closing()], writer.content_type, {})
+        return Reply([*part, writer.closing()], writer.content_type, {"Vary": "Accept"})
     etag = entity_tag([stored], choice.content_type)
     if (unchanged := not_modified(asked.headers, etag)) is not None:
         return unchanged
     items = retrieval.file(stored, asked.ae_title)
     wanted = requested_range(asked.headers, sum(map(len, items)), etag)
-    headers = {**wanted.headers, "ETag": etag, "Content-Location": address}
+    headers = {**wanted.headers, "ETag": etag, "Vary": "Accept", "Content-Location": address}
     return Reply(
         cut_items(items, wanted.start, wanted.stop), choice.content_type, headers, wanted.status
     )
