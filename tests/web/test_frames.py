@@ -199,6 +199,24 @@ async def test_c45_an_encapsulated_document_comes_in_its_own_type(front, ct):
     assert (headers["content-type"], body) == ("application/pdf", document)
 
 
+@pytest.mark.parametrize(
+    ("said", "media"),
+    [
+        ("application/pdf; version=1.7", "application/pdf"),
+        ('application/"pdf', "application/octet-stream"),
+        ("application/p df", "application/octet-stream"),
+        ("application/*", "application/octet-stream"),
+        ("pdf", "application/octet-stream"),
+    ],
+)
+async def test_a_documents_type_is_one_that_a_header_can_hold(front, ct, said, media):
+    changes = {"MIMETypeOfEncapsulatedDocument": said, "EncapsulatedDocument": b"%PDF" * 2000}
+    await front.stow([ct(PixelData=None, **changes)])
+    ((headers, body),) = await front.parts(f"{INSTANCE}/bulkdata/00420011")
+    assert headers["content-type"].split(";")[0] == media
+    assert body == b"%PDF" * 2000
+
+
 @pytest.mark.parametrize("path", ["00100010", "7FE00011", "54000100/0/54001010"])
 async def test_bulk_values_that_are_not_there_are_404(front, ct, path):
     await front.stow([ct()])

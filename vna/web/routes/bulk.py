@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any, Final
@@ -28,6 +29,9 @@ __all__ = ["retrieve_bulk"]
 
 ENCAPSULATED_DOCUMENT: Final = (0x0042_0011,)
 MIME_TYPE_OF_ENCAPSULATED_DOCUMENT: Final = "00420012"
+
+_MEDIA_TYPE = re.compile(r"[a-z0-9!#$%&'+.^_`|~\-]+/[a-z0-9!#$%&'+.^_`|~\-]+")
+"""As it may stand in a header (RFC 9110 8.3.1), without parameters."""
 
 
 async def retrieve_bulk(request: web.Request) -> web.StreamResponse:
@@ -110,7 +114,7 @@ async def _document_coding(archive: Archive, stored: StoredObject) -> Coding:
         await archive.soon(Retrieval.metadata, stored, "")
     )
     values = dataset.get(MIME_TYPE_OF_ENCAPSULATED_DOCUMENT, {}).get("Value") or [""]
-    media_type = str(values[0]).strip().lower()
-    if media_type.count("/") != 1 or not media_type.isascii() or not media_type.isprintable():
+    media_type = str(values[0]).partition(";")[0].strip().lower()
+    if not _MEDIA_TYPE.fullmatch(media_type):
         return NATIVE
     return Coding(media_type, "", implied=True)
