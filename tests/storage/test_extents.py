@@ -294,6 +294,24 @@ def test_a_disk_that_comes_back_is_used_again(tmp_path):
     assert tier.open(PACK).read(0, 7) == b"content"
 
 
+def test_the_folder_that_a_disk_was_mounted_on_takes_no_packs(tmp_path):
+    place = tmp_path / "disk"
+    identity = DirectoryTier(place).identity
+    tier = MarkedTier(lambda: DirectoryTier(place, new=False), identity, print)
+    tier.put(PACK, [b"content"])
+    place.rename(tmp_path / "unmounted")
+    place.mkdir()
+    with pytest.raises(ConnectionError, match="mounted"):
+        tier.put(PACK + 1, [b"content"])
+    assert list(place.iterdir()) == []
+    for ask in (tier.list, lambda: tier.remove(PACK)):
+        with pytest.raises(ConnectionError):
+            ask()
+    place.rmdir()
+    (tmp_path / "unmounted").rename(place)
+    assert tier.list() == [(PACK, 7)]
+
+
 def test_few_at_once(tmp_path):
     inside, most = 0, 0
     lock = threading.Lock()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vna.observe import metrics
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from vna.types import PackId
 
 __all__ = ["MarkedTier", "MeteredTier", "QueuedTier", "WrappedReader", "WrappedTier"]
+
+_SHOWN_ANEW: Final = frozenset({"put", "list", "remove"})
 
 
 class WrappedTier:
@@ -104,8 +106,9 @@ class MarkedTier(WrappedTier):
     """Lets nothing through until the tier has shown the identity it is remembered by.
 
     `opened` gives the tier, or raises OSError while it is away. `known` is its identity, or empty
-    before the first use; then `remember` is told it. After an error the tier is opened anew and
-    must show itself again: a disk may have been unmounted.
+    before the first use; then `remember` is told it. After an error, and before packs are put,
+    listed or removed, the tier is opened anew and must show itself again: a disk may have been
+    unmounted, and the folder on which it was mounted takes packs without an error.
     """
 
     def __init__(
@@ -135,8 +138,10 @@ class MarkedTier(WrappedTier):
             return self._shown
 
     @contextmanager
-    def around(self, verb: str) -> Iterator[None]:  # noqa: ARG002
-        """Look again after an error."""
+    def around(self, verb: str) -> Iterator[None]:
+        """Look again after an error, and before what a disk's empty mount point would do as well."""
+        if verb in _SHOWN_ANEW:
+            self._shown = None
         try:
             yield
         except OSError:
