@@ -1,15 +1,18 @@
 """Blobs of a far tier, read through the cache: what the cache has wrong is asked for again."""
 
 import random
+from contextlib import contextmanager
 
 import pytest
 
+from vna.errors import Unavailable
 from vna.storage import (
     BlobStore,
     CachedTier,
     DirectoryTier,
     ExtentCache,
     StorageSettings,
+    WrappedTier,
     digest_of,
     encode_blob,
 )
@@ -20,10 +23,26 @@ NUMBER = 1
 CONTENT = random.Random(5).randbytes(3 << 20)
 
 
+class KeyedTier(WrappedTier):
+    """Is read with the key that a pack was opened with, and refuses all but the one that holds."""
+
+    key = "first"
+
+    def open(self, pack):
+        self.opened_with = self.key
+        return super().open(pack)
+
+    @contextmanager
+    def around(self, verb):
+        if verb == "read" and self.opened_with != self.key:
+            raise PermissionError(13, "refused")
+        yield
+
+
 @pytest.fixture
 def stored(tmp_path):
     """A store with one blob on a far tier, and its place."""
-    far = DirectoryTier(tmp_path / "far")
+    far = KeyedTier(DirectoryTier(tmp_path / "far"))
     cache = ExtentCache(tmp_path / "cache", 64 << 20)
     settings = StorageSettings(path=tmp_path / "hot")
     store = BlobStore(settings, lower={NUMBER: CachedTier(far, cache)})
@@ -62,3 +81,14 @@ def test_a_damaged_extent_is_fetched_again_in_the_middle_of_a_blob(stored, start
         assert b"".join(store.pieces(place, start)) == CONTENT[start:]
         assert damage(cache, place.pack)
     assert b"".join(store.pieces(place, start)) == CONTENT[start:]
+
+
+def test_a_pack_that_could_not_be_read_is_opened_anew(stored):
+    store, place, _ = stored
+    far = store.tiers.tier(NUMBER).inner
+    assert store.read(place, 0, 10) == CONTENT[:10]
+    far.key = "replaced"
+    with pytest.raises(Unavailable, match="refused"):
+        store.read(place, 2_500_000)
+    assert store.read(place, 2_500_000) == CONTENT[2_500_000:]
+    assert b"".join(store.pieces(place)) == CONTENT

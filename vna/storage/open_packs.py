@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 class _Open:
     reader: PackReader
     pins: int = 0
+    failed: bool = False
 
 
 class OpenPacks:
     """Keeps the `limit` packs read last open. Thread-safe.
 
-    A pack in use stays open beyond the limit, and stays readable after it was removed.
+    A pack in use stays open beyond the limit, and stays readable after it was removed. One of which
+    a read failed is opened anew by the next who wants it: its tier may be another by then, mounted
+    again, or asked with other credentials.
     """
 
     def __init__(self, tiers: TierSet, limit: int) -> None:
@@ -57,6 +60,9 @@ class OpenPacks:
                     self._shrink()
         try:
             yield held.reader
+        except OSError:
+            self._give_up(pack, held)
+            raise
         finally:
             self.unpin(held)
 
@@ -108,7 +114,16 @@ class OpenPacks:
         """Let a pack go that was held open."""
         with self._lock:
             held.pins -= 1
+            if held.failed and not held.pins:
+                held.reader.close()
             self._shrink()
+
+    def _give_up(self, pack: PackId, held: _Open) -> None:
+        """Have others open a pack anew; who reads it now keeps what is open."""
+        with self._lock:
+            if self._open.get(pack) is held:
+                del self._open[pack]
+                held.failed = True
 
     def _shrink(self) -> None:
         limit = 0 if self._closed else self._limit
