@@ -161,3 +161,17 @@ async def test_the_scrub_does_not_follow_what_moves_to_another_tier(archive, pro
     proxy.refuse()
     assert archive._quarantine.verdict(bulk, before) == ""
     assert archive.lost() == []
+
+
+async def test_a_key_file_that_is_replaced_just_now(archive, files, folder):
+    first, *_, last = archive.objects(COLD)
+    key = folder / "secret_key"
+    held = key.read_text()
+    for gone in (key.unlink, lambda: key.write_text("")):
+        gone()
+        with pytest.raises(Unavailable, match="key file .*/secret_key"):
+            await dataset(archive, first)
+        assert archive.tier_states()["cold"].state == "away"
+    key.write_text(held)
+    assert await dataset(archive, last) == files[last.sop_uid]
+    assert await dataset(archive, first) == files[first.sop_uid]

@@ -168,7 +168,7 @@ def open_tiers(
     for each in settings[1:]:
         number, known = book.entry(each.name)
         marked = MarkedTier(
-            partial(_opened, data, each, new=not known), known, partial(book.meet, each.name)
+            partial(_opened, data, each, new=not known), known, partial(book.meet_lower, each.name)
         )
         tier: Tier = MeteredTier(QueuedTier(marked, each.requests_at_once))
         if each.kind == "s3":  # a directory that is away says so at once
@@ -243,12 +243,19 @@ def _opened(data: Path, settings: TierSettings, *, new: bool) -> Tier:
 
 
 def _secret(path: Path | None) -> str:
+    """Return the credential of a key file, read whenever the tier is opened: it may be replaced.
+
+    PermissionError where there is none just now, as of one that the store refuses.
+    """
     if path is None:
         return ""
     try:
-        return path.read_text(encoding="ascii").strip()
+        secret = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise Invalid(f"the key file {path} cannot be read: {error}") from error
+        raise PermissionError(13, f"the key file {path} cannot be read: {error}") from error
+    if not secret:  # without one the client would look for others, in this machine's surroundings
+        raise PermissionError(13, f"the key file {path} is empty")
+    return secret
 
 
 class _Book:
@@ -279,6 +286,13 @@ class _Book:
             if not before:
                 known[name] = (number, identity)
                 self._write(known)
+
+    def meet_lower(self, name: str, identity: str) -> None:
+        """Do the same for a tier that may be away: then ConnectionError is raised."""
+        try:
+            self.meet(name, identity)
+        except Invalid as error:
+            raise ConnectionError(str(error)) from error
 
     def known(self) -> dict[str, tuple[int, str]]:
         """Return number and identity of the tiers by name. Raises Invalid."""
