@@ -5,18 +5,28 @@ import json
 import random
 import shutil
 import threading
+import time
 from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
-from vna.archive import Archive, ArchiveSettings, TierSettings, restore_backup
+from vna.archive import (
+    Archive,
+    ArchiveSettings,
+    Background,
+    Pace,
+    Stopped,
+    TierSettings,
+    restore_backup,
+)
 from vna.archive.alone import Alone
 from vna.archive.commit import encode_commit
 from vna.errors import Busy, Invalid, NotFound, Unavailable
 from vna.index import Mutation
 from vna.storage import DirectoryTier, commit_record, pack_name, tier_of
 from vna.storage.lift import codec_of
+from vna.testing.clocks import SetClock
 from vna.testing.images import ct_image
 from vna.testing.objectstore import bucket_tier
 from vna.testing.rebuilt import rebuilds_alike
@@ -235,6 +245,53 @@ async def test_one_moves_at_a_time(life):
         life.archive.move("cold")
     threading.Timer(0.5, other.leave).start()
     assert life.archive.move("cold", stop=threading.Event()).blobs == 12
+
+
+async def test_a_long_move_lets_in_who_waits(life):
+    await life.fill()
+    archive = life.again()
+    archive.move("cold", "1.2.0")
+    end = threading.Event()
+
+    def move_all_the_time():
+        mover = Alone(life.settings.data)
+        while not end.is_set():
+            mover.take(threading.Event())
+            end.wait(0.05)
+            mover.leave()
+
+    moving = threading.Thread(target=move_all_the_time)
+    moving.start()
+    stop = threading.Event()
+    giving_up = threading.Timer(20, stop.set)
+    giving_up.start()
+    pace = Pace(archive.clock, stop)
+    with closing(archive._compaction()) as compaction:
+        compacted = compaction.run(1, pace, stop=stop)
+    assert compacted.packs > 0
+    assert archive.reclaim(stop=stop) == 0
+    assert archive.move("warm", "1.2.1", stop=stop).blobs == 6
+    giving_up.cancel()
+    end.set()
+    moving.join()
+
+
+def test_hours_end_between_two_series_and_not_amid_one():
+    clock = SetClock(int(time.mktime((2026, 1, 1, 12, 0, 0, 0, 0, -1))) * 10**9)
+    stop = threading.Event()
+    pace = Pace(clock, stop, Background(1 << 40, begin_hour=20, end_hour=6))
+    pace(1000)
+
+    def rest():
+        with pytest.raises(Stopped):
+            pace(0)
+
+    resting = threading.Thread(target=rest)
+    resting.start()
+    resting.join(0.3)
+    assert resting.is_alive()
+    stop.set()
+    resting.join()
 
 
 def test_names_that_are_not_there(life):

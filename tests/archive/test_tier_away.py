@@ -169,7 +169,7 @@ async def test_a_key_file_that_is_replaced_just_now(archive, files, folder):
     held = key.read_text()
     for gone in (key.unlink, lambda: key.write_text("")):
         gone()
-        with pytest.raises(Unavailable, match="key file .*/secret_key"):
+        with pytest.raises(Unavailable, match=r"key file .*/secret_key"):
             await dataset(archive, first)
         assert archive.tier_states()["cold"].state == "away"
     key.write_text(held)

@@ -8,6 +8,7 @@ One process of an archive compacts at a time: the lock is taken for each pack.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,11 +151,17 @@ class Compaction:
         return choose(self._store, self._index, dead_percent, self._pack_size, self._held)
 
     def run(
-        self, dead_percent: int, pace: Pace, progress: Callable[[int, int], None] | None = None
+        self,
+        dead_percent: int,
+        pace: Pace,
+        progress: Callable[[int, int], None] | None = None,
+        *,
+        stop: threading.Event | None = None,
     ) -> Compacted:
         """Compact all that is due; `progress(done, total)` counts bytes of packs.
 
-        Raises Stopped as `pace` does, Busy while another process compacts, Full or Unavailable.
+        Raises Stopped as `pace` does, Busy while another process compacts or moves (with `stop` it
+        waits for its turn until that is set), Full or Unavailable.
         """
         victims = self.due(dead_percent)
         total = sum(victim.size for victim in victims)
@@ -171,7 +178,7 @@ class Compaction:
         )
         try:
             for victim in victims:
-                if not self._compact(victim, relocation, compacted):
+                if not self._compact(victim, relocation, compacted, stop):
                     break
                 done += victim.size
                 follow(0)
@@ -180,14 +187,20 @@ class Compaction:
             compacted.damaged = relocation.done.damaged
         return compacted
 
-    def _compact(self, victim: Victim, relocation: Relocation, compacted: Compacted) -> bool:
+    def _compact(
+        self,
+        victim: Victim,
+        relocation: Relocation,
+        compacted: Compacted,
+        stop: threading.Event | None,
+    ) -> bool:
         """Compact one pack, unless it is not due any more: another process may have been first.
 
         Returns false where it is of no use to go on: stores are not to be held up for each pack.
         """
         before = relocation.done.bytes
         removed, go_on = False, True
-        with self._alone.taken():
+        with self._alone.taken(stop):
             if not self._store.has(victim.pack):
                 return True
             try:

@@ -230,12 +230,12 @@ class Keeping:
             pace=pace,
         )
 
-    def reclaim(self) -> int:
+    def reclaim(self, *, stop: threading.Event | None = None) -> int:
         """Remove packs of lower tiers in which nothing is needed; return how many that were.
 
-        Raises Busy while another process moves or compacts, Full, Unavailable.
+        Raises Busy while another process moves or compacts (with `stop` it waits), Full, Unavailable.
         """
-        return reclaim(self._data, self._store, self._index, self._clock)
+        return reclaim(self._data, self._store, self._index, self._clock, stop)
 
     def cache_state(self) -> CacheState:
         """Return what the cache of far tiers holds."""

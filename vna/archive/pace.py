@@ -52,12 +52,17 @@ class Pace:
         self._due = clock.monotonic()
 
     def __call__(self, size: int) -> None:
-        """Return when `size` bytes more may be read. Raises Stopped."""
+        """Return when `size` bytes more may be read; for none also in its hours alone. Raises Stopped.
+
+        Bytes are amid something that others may have to wait for, so that is done first.
+        """
         now = self._clock.monotonic()
         if rate := self._settings.rate_bytes_s:
             self._due = max(self._due, now) + size / rate
             self.stop.wait(self._due - now)
-        while not self.stop.is_set() and not self._settings.within_hours(self._clock.stamp()):
+        while not (size or self.stop.is_set()) and not self._settings.within_hours(
+            self._clock.stamp()
+        ):
             self.stop.wait(LONGEST_WAIT_S)
         if self.stop.is_set():
             raise Stopped

@@ -11,6 +11,7 @@ not set back by a move: what was recalled to the hot tier keeps its copy below.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -34,13 +35,20 @@ BATCH = 1024
 PATIENCE_S = 2.0
 
 
-def reclaim(data: Path, store: BlobStore, index: Index, clock: Clock) -> int:
+def reclaim(
+    data: Path,
+    store: BlobStore,
+    index: Index,
+    clock: Clock,
+    stop: threading.Event | None = None,
+) -> int:
     """Remove what is not needed of lower tiers; return how many packs that were.
 
     Looks at every blob of the index when there is a pack that nothing is served from. Raises Busy
-    while another process moves or compacts, Full, Unavailable when a tier is away.
+    while another process moves or compacts (with `stop` it waits until that is set), Full,
+    Unavailable when a tier is away.
     """
-    with Alone(data).taken(), closing(Turnstile(data)) as turnstile:
+    with Alone(data).taken(stop), closing(Turnstile(data)) as turnstile:
         recover(store, index)
         removed = sum(_drop(store, index, turnstile, clock, *each) for each in _idle(index).items())
         _remove(store, index)

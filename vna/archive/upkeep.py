@@ -38,7 +38,7 @@ def upkeep(
                 let_go()
                 due = clock.monotonic() + RETENTION_EVERY_S
             if settings.rate_bytes_s:
-                compaction.run(settings.dead_percent, pace)
+                compaction.run(settings.dead_percent, pace, stop=stop)
         except Stopped:
             return
         except VnaError as error:

@@ -57,7 +57,7 @@ def follow_plan(archive: Archive, policies: Sequence[PolicySettings], pace: Pace
     if away is not None:
         raise away
     if _frees_below(archive, moves):
-        archive.reclaim()
+        archive.reclaim(stop=pace.stop)
 
 
 def follow_policies(
@@ -80,7 +80,7 @@ def follow_policies(
             pace(0)
             follow_plan(archive, policies, pace)
             if clock.monotonic() >= due:
-                archive.reclaim()
+                archive.reclaim(stop=stop)
                 due = clock.monotonic() + RECLAIM_EVERY_S
             pause_s = FIRST_PAUSE_S
         except Stopped:
