@@ -2,8 +2,10 @@
 
 import asyncio
 import random
+import shutil
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
@@ -175,3 +177,15 @@ async def test_a_key_file_that_is_replaced_just_now(archive, files, folder):
     key.write_text(held)
     assert await dataset(archive, last) == files[last.sop_uid]
     assert await dataset(archive, first) == files[first.sop_uid]
+
+
+async def test_an_archive_opens_and_reads_without_the_disk_of_its_cache(settings, files):
+    cache = settings.data / "cache"
+    shutil.rmtree(cache)
+    cache.symlink_to("/no/such/disk")
+    with closing(Archive.open(settings)) as archive:
+        for stored in archive.objects(COLD):
+            assert await dataset(archive, stored) == files[stored.sop_uid]
+        assert archive.cache_state().bytes == 0
+        with pytest.raises(Unavailable, match="cache"):
+            archive.drop_cache()

@@ -168,6 +168,19 @@ def test_a_shortened_or_vanished_extent_is_a_miss(make_cached, far, tmp_path):
     assert reads(far) == 3
 
 
+def test_a_torn_extent_hides_nothing(make_cached, far, tmp_path):
+    reader = make_cached().open(PACK)
+    reader.read(0, 100_000)
+    (extent,) = (tmp_path / "cache").glob("*/0*")
+    os.truncate(extent, 0)
+    cached = make_cached()
+    assert not cached.cache.covers(PACK, 0, 100_000)
+    reader = cached.open(PACK)
+    for _ in range(3):
+        assert reader.read(1000, 5000) == CONTENT[1000:6000]
+    assert reads(far) == 2
+
+
 def test_what_was_dropped_is_fetched_again(make_cached, far):
     reader = make_cached().open(PACK)
     reader.read(0, 5000)
@@ -225,6 +238,14 @@ def test_a_cache_that_cannot_be_written_is_no_failure(make_cached, far, tmp_path
     reader = make_cached().open(PACK)
     assert reader.read(0, 5000) == CONTENT[:5000]
     assert reader.read(0, 5000) == CONTENT[:5000]
+
+
+def test_a_cache_that_is_gone_is_no_failure(make_cached, far, tmp_path):
+    reader = make_cached().open(PACK)
+    (tmp_path / "cache").rename(tmp_path / "unmounted")
+    for _ in range(2):
+        assert reader.read(0, 5000) == CONTENT[:5000]
+    assert reads(far) == 2
 
 
 def entries(*names, read=()):

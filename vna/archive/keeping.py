@@ -262,8 +262,11 @@ class Keeping:
             raise Unavailable(f"study {study_uid} cannot be fetched: {error}") from error
 
     def drop_cache(self) -> int:
-        """Empty the cache of far tiers; return the bytes freed."""
-        return self._tiers.cache.clear() if self._tiers.cache else 0
+        """Empty the cache of far tiers; return the bytes freed. Raises Unavailable."""
+        try:
+            return self._tiers.cache.clear() if self._tiers.cache else 0
+        except OSError as error:
+            raise Unavailable(f"the cache cannot be emptied: {error}") from error
 
     def _series(
         self, study_uid: str | None, series_uid: str | None

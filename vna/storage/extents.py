@@ -7,6 +7,7 @@ are checked where they are read, as on any tier.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import threading
@@ -14,7 +15,7 @@ import time
 import zlib
 from bisect import bisect_right
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from vna.types import PackId
 
 __all__ = ["ExtentCache"]
+
+log = logging.getLogger(__name__)
 
 _NAME: Final = re.compile(r"([0-9a-f]{12})-([0-9a-f]{12})")
 _LOCKS: Final = 64
@@ -62,9 +65,12 @@ class ExtentCache:
         self._lock = threading.Lock()
         self._known: dict[PackId, _Listing] = {}
         self._added = limit_bytes  # so that the first addition of a process looks
-        make_folder(folder)
-        for draft in folder.glob("*/.*"):  # of a process that was killed
-            draft.unlink(missing_ok=True)
+        try:
+            make_folder(folder)
+            for draft in folder.glob("*/.*"):  # of a process that was killed
+                draft.unlink(missing_ok=True)
+        except OSError as error:  # far tiers are read all the same
+            log.warning("the cache in %s cannot be used: %s", folder, error.strerror)
 
     def find(self, pack: PackId, start: int, stop: int) -> bytes | None:
         """Return bytes `[start, stop)` of a pack if all of them are here."""
@@ -158,7 +164,9 @@ class ExtentCache:
         By hash: an unlucky few share a lock, and wait a little longer.
         """
         slot = zlib.crc32(b"%x %x" % (pack, start)) % _LOCKS
-        with exclusive(self._folder / f"fetch-{slot:02d}.lock", wait=True):
+        with ExitStack() as held:
+            with suppress(OSError):  # a disk that fails: then each fetches for himself
+                held.enter_context(exclusive(self._folder / f"fetch-{slot:02d}.lock", wait=True))
             yield
 
     def _read(self, pack: PackId, start: int, stop: int) -> bytes | None:
@@ -176,7 +184,9 @@ class ExtentCache:
                     seen = os.fstat(file.fileno())
             except OSError:
                 return None
-            if len(piece) != wanted:
+            if len(piece) != wanted:  # torn by a power loss: it hides others that are whole
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
                 return None
             at += wanted
             if not _marked(seen):
@@ -205,7 +215,13 @@ class ExtentCache:
 
     def _there(self, pack: PackId, start: int, stop: int) -> bool:
         extents = self._extents(pack, start, stop)
-        return extents is not None and all(self._path(pack, *each).exists() for each in extents)
+        return extents is not None and all(self._is_whole(pack, *each) for each in extents)
+
+    def _is_whole(self, pack: PackId, start: int, stop: int) -> bool:
+        try:
+            return self._path(pack, start, stop).stat().st_size == stop - start
+        except OSError:
+            return False
 
     def _listed(self, pack: PackId) -> list[tuple[int, int]]:
         try:
@@ -250,7 +266,7 @@ class ExtentCache:
 
     def _entries(self) -> list[Entry]:
         found = []
-        for folder in os.scandir(self._folder):
+        for folder in os.scandir(self._folder) if self._folder.is_dir() else ():
             if not folder.is_dir():
                 continue
             for file in os.scandir(folder.path):
