@@ -357,6 +357,20 @@ def test_few_at_once(tmp_path):
     assert most == 2
 
 
+def test_who_takes_his_time_with_a_stream_keeps_nobody_from_reading(tmp_path):
+    tier = QueuedTier(DirectoryTier(tmp_path), 1)
+    content = bytes(9 << 20)
+    tier.put(PACK, [content])
+    pieces = tier.open(PACK).stream(0, len(content))
+    first = next(pieces)
+    found = []
+    reading = threading.Thread(target=lambda: found.append(tier.open(PACK).read(0, 7)), daemon=True)
+    reading.start()
+    reading.join(10)
+    assert found == [bytes(7)]
+    assert len(first) + sum(map(len, pieces)) == len(content)
+
+
 def counted(line):
     """Return what a metric stands at."""
     text = exposition(metrics.REGISTRY, {})

@@ -156,14 +156,32 @@ class QueuedTier(WrappedTier):
         super().__init__(inner)
         self._places = threading.BoundedSemaphore(depth)
 
+    def open(self, pack: PackId) -> PackReader:
+        """Pass on, without a place: opening is cheap."""
+        return _QueuedReader(self, self.inner.open(pack))
+
     @contextmanager
-    def around(self, verb: str) -> Iterator[None]:
-        """Wait for a place. Opening is cheap, and does not."""
-        if verb == "open":
-            yield
-            return
+    def around(self, verb: str) -> Iterator[None]:  # noqa: ARG002
+        """Wait for a place."""
         with self._places:
             yield
+
+
+class _QueuedReader(WrappedReader):
+    """A pack of a tier with few places: a stream has one while it waits for a piece, not between.
+
+    Who takes his time with a piece, by a set rate say, keeps nobody else from reading.
+    """
+
+    def stream(self, offset: int, length: int) -> Iterator[Buffer]:
+        """Pass on."""
+        pieces = iter(self._inner.stream(offset, length))
+        while True:
+            with self._tier.around("read"):
+                piece = next(pieces, None)
+            if piece is None:
+                return
+            yield piece
 
 
 class MeteredTier(WrappedTier):
