@@ -1,6 +1,7 @@
 """Movement between tiers: what is moved stays readable, byte for byte, and a rebuild from the packs of
 the hot tier alone gives the same index."""
 
+import errno
 import json
 import random
 import shutil
@@ -8,6 +9,7 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +24,7 @@ from vna.archive import (
 )
 from vna.archive.alone import Alone
 from vna.archive.commit import encode_commit
-from vna.errors import Busy, Invalid, NotFound, Unavailable
+from vna.errors import Busy, Full, Invalid, NotFound, Unavailable
 from vna.index import Mutation
 from vna.storage import DirectoryTier, commit_record, pack_name, tier_of
 from vna.storage.lift import codec_of
@@ -340,6 +342,37 @@ async def test_a_pack_that_was_not_finished_is_removed(life, monkeypatch):
     assert left not in life.packs("cold")
     assert not (life.settings.data / "moving.json").exists()
     life.must_be_whole()
+
+
+async def test_what_was_written_of_a_pack_by_one_who_was_killed_is_removed(life, monkeypatch):
+    await life.fill()
+
+    def killed(*_):
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.link", killed)
+        patch.setattr("pathlib.Path.unlink", lambda *_, **__: None)
+        with pytest.raises(SystemExit):
+            life.archive.move("cold")
+    life.again().move("cold", "1.2.0")
+    (pack,) = life.packs("cold")
+    assert {each.name for each in (life.folder / "cold").iterdir()} == {"tier", pack.name}
+    life.must_be_whole()
+
+
+async def test_a_tier_that_cannot_be_written_says_why(life, monkeypatch):
+    await life.fill()
+    opened = Path.open
+
+    def full(path, mode="r", *more, **others):
+        if path.parent == life.folder / "cold" and mode != "r":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return opened(path, mode, *more, **others)
+
+    monkeypatch.setattr("pathlib.Path.open", full)
+    with pytest.raises(Full, match="cannot be put on its tier: No space left"):
+        life.archive.move("cold")
 
 
 async def test_what_another_left_unfinished_amid_a_move_is_removed(life, monkeypatch):

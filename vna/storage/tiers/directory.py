@@ -94,16 +94,19 @@ class DirectoryTier:
         return _File(fd, self._path, self._open_direct(path), self._fresh, pack)
 
     def put(self, pack: PackId, pieces: Iterable[Buffer]) -> int:
-        """Write a pack file beside its name, sync it, and give it the name."""
-        draft = self._path / f".{pack_name(pack)}.{os.getpid()}"
-        try:
-            with draft.open("wb") as file:
+        """Write a pack file beside its name, sync it, and give it the name.
+
+        What a process that was killed amid that has left is removed with the pack.
+        """
+        draft = self._draft(pack)
+        with draft.open("xb") as file:
+            try:
                 size = sum(file.write(piece) for piece in pieces)
                 file.flush()
                 os.fsync(file.fileno())
-            os.link(draft, self.file(pack))
-        finally:
-            draft.unlink()
+                os.link(draft, self.file(pack))
+            finally:
+                draft.unlink()
         sync_folder(self._path)
         return size
 
@@ -149,14 +152,19 @@ class DirectoryTier:
         return sorted(found)
 
     def remove(self, pack: PackId) -> None:
-        """Unlink a pack file, and sync the directory."""
-        with suppress(FileNotFoundError):
-            self.file(pack).unlink()
-            sync_folder(self._path)
+        """Unlink a pack file, and what was written of it, and sync the directory."""
+        for path in (self._draft(pack), self.file(pack)):
+            with suppress(FileNotFoundError):
+                path.unlink()
+                sync_folder(self._path)
 
     def file(self, pack: PackId) -> Path:
         """Return where the pack's file is, or would be."""
         return self._path / f"{pack_name(pack)}.pack"
+
+    def _draft(self, pack: PackId) -> Path:
+        """Return where a pack is written that is put as a whole."""
+        return self._path / f".{pack_name(pack)}.draft"
 
     def _open_direct(self, path: Path) -> int | None:
         """Open a pack file for direct writes; None where the file system has none."""
