@@ -8,7 +8,8 @@ import pytest
 from hospital import DAY_NS, follow_once, image
 
 from vna.archive import Archive, ArchiveSettings, Pace, Stopped, TierSettings
-from vna.errors import Invalid, Unavailable
+from vna.errors import Corrupt, Full, Invalid, Unavailable
+from vna.storage import BlobStore, tier_of
 from vna.testing.clocks import SetClock
 from vna.testing.images import ct_image
 from vna.workflow import (
@@ -107,6 +108,28 @@ async def test_a_tier_that_is_away_holds_up_no_other(folder, archive, clock):
     in_the_way.unlink()
     follow_once(archive, policies)
     assert [each.tier for each in archive.series_facts()] == ["cold", "warm"]
+
+
+@pytest.mark.parametrize("error", [Full("no space"), Corrupt("comes back other than it was put")])
+async def test_a_tier_that_takes_nothing_holds_up_no_other(archive, clock, monkeypatch, error):
+    policies = [
+        PolicySettings("CT", "cold", 30, modalities=("CT",)),
+        PolicySettings("MR", "warm", 30, modalities=("MR",)),
+    ]
+    for number, modality in enumerate(["CT", "MR"]):
+        await archive.store(image(number, "20260101", modality), source="test")
+    clock.now_ns += 40 * DAY_NS
+    keep = BlobStore.keep
+
+    def refused(store, whole, pack):
+        if tier_of(pack) == 2:
+            raise error
+        return keep(store, whole, pack)
+
+    monkeypatch.setattr(BlobStore, "keep", refused)
+    with pytest.raises(type(error)):
+        follow_once(archive, policies)
+    assert [each.tier for each in archive.series_facts()] == ["hot", "warm"]
 
 
 async def test_what_comes_late_to_a_series_follows_it(archive, clock):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from vna.archive import Archive, Background, Pace, Stopped
-from vna.errors import Invalid, Unavailable, VnaError
+from vna.errors import Corrupt, Full, Invalid, Unavailable, VnaError
 from vna.workflow.tiering import PlannedMove, PolicySettings, plan
 
 __all__ = ["TieringSettings", "follow_plan", "follow_policies", "planned_moves"]
@@ -45,17 +45,19 @@ def planned_moves(archive: Archive, policies: Sequence[PolicySettings]) -> Itera
 def follow_plan(archive: Archive, policies: Sequence[PolicySettings], pace: Pace) -> None:
     """Move what policies and watermarks ask for now.
 
-    Raises Unavailable when a tier is away; what goes to others is moved all the same.
+    Raises Unavailable when a tier is away, Full when its disk is, and Corrupt when it gave back other
+    bytes; what goes to others is moved all the same.
     """
     moves = sorted(planned_moves(archive, policies), key=lambda each: each.to)
-    away: Unavailable | None = None
+    failed: VnaError | None = None
     for to, some in groupby(moves, key=lambda each: each.to):
         try:
             _execute(archive, to, list(some), pace)
-        except Unavailable as error:
-            away = error
-    if away is not None:
-        raise away
+        except (Unavailable, Full, Corrupt) as error:
+            log.warning("what is to move to %s waits: %s", to, error)
+            failed = error
+    if failed is not None:
+        raise failed
     if _frees_below(archive, moves):
         archive.reclaim(stop=pace.stop)
 
