@@ -113,3 +113,19 @@ def test_other_errors_are_answers(tier, inner):
     with pytest.raises(FileNotFoundError):
         tier.open(PACK)
     assert tier.away == ""
+
+
+def test_a_probe_that_is_left_amid_it_keeps_nobody_waiting(tier, inner, clock):
+    tier.put(PACK, [bytes(9 << 20)])
+    reader = tier.open(PACK)
+    inner.error = TimeoutError("no answer in time")
+    ask(tier)
+    inner.error = None
+    clock.now += 1
+    pieces = reader.stream(0, 9 << 20)
+    assert next(pieces)
+    with pytest.raises(TierAway):
+        tier.list()
+    pieces.close()
+    assert tier.list() == [(PACK, 9 << 20)]
+    assert tier.away == ""

@@ -69,6 +69,10 @@ class BreakerTier(WrappedTier):
         except OSError:
             self._answered()
             raise
+        except BaseException:  # a stream that is left amid it, say: the next one may ask
+            if probing:
+                self._again_at = self._clock.monotonic()
+            raise
         if verb != "open":
             self._answered()
 
