@@ -333,6 +333,37 @@ def test_the_folder_that_a_disk_was_mounted_on_takes_no_packs(tmp_path):
     assert tier.list() == [(PACK, 7)]
 
 
+def test_who_waits_for_a_tier_to_show_itself_fails_as_it_does():
+    opened, failed = [], []
+    wait, all_wait = threading.Event(), threading.Barrier(9)
+
+    def hanging():
+        opened.append(1)
+        wait.wait(20)
+        raise TimeoutError("no answer in time")
+
+    tier = MarkedTier(hanging, "known", print)
+
+    def ask():
+        all_wait.wait()
+        with pytest.raises(TimeoutError, match="no answer"):
+            tier.open(PACK)
+        failed.append(1)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    all_wait.wait()
+    threading.Event().wait(0.3)
+    wait.set()
+    for thread in threads:
+        thread.join()
+    assert (len(failed), len(opened)) == (8, 1)
+    with pytest.raises(TimeoutError):
+        tier.open(PACK)
+    assert len(opened) == 2, "who comes later asks anew"
+
+
 def test_few_at_once(tmp_path):
     inside, most = 0, 0
     lock = threading.Lock()

@@ -118,24 +118,35 @@ class MarkedTier(WrappedTier):
         self._known = known
         self._remember = remember
         self._shown: Tier | None = None
+        self._failures = 0
+        self._failure: OSError | None = None
         self._lock = threading.Lock()
 
     @property
     def inner(self) -> Tier:
-        """The tier itself, once it has shown who it is."""
+        """The tier itself, once it has shown who it is; who waits meanwhile fails as that does."""
+        failures = self._failures
         with self._lock:
             if self._shown is None:
-                inner = self._opened()
-                identity = inner.identity
-                if not self._known:
-                    self._remember(identity)
-                    self._known = identity
-                if identity != self._known:
-                    raise ConnectionError(
-                        f"tier {self._known} is away: tier {identity} is in its place"
-                    )
-                self._shown = inner
+                if self._failure is not None and self._failures != failures:
+                    raise self._failure
+                try:
+                    self._shown = self._opened_as_known()
+                except OSError as error:
+                    self._failure = error
+                    self._failures += 1
+                    raise
             return self._shown
+
+    def _opened_as_known(self) -> Tier:
+        inner = self._opened()
+        identity = inner.identity
+        if not self._known:
+            self._remember(identity)
+            self._known = identity
+        if identity != self._known:
+            raise ConnectionError(f"tier {self._known} is away: tier {identity} is in its place")
+        return inner
 
     @contextmanager
     def around(self, verb: str) -> Iterator[None]:
