@@ -303,6 +303,16 @@ def test_names_that_are_not_there(life):
         life.archive.move("cold", "1.2.77")
 
 
+def test_a_new_tier_comes_below_those_that_were_there(life):
+    hot, warm, cold = life.settings.tiers
+    life.archive.close()
+    new = TierSettings("new", path=life.folder / "new")
+    with pytest.raises(Invalid, match="cold was there before new: it must come first"):
+        Archive.open(replace(life.settings, tiers=(hot, warm, new, cold)))
+    life.archive = Archive.open(replace(life.settings, tiers=(hot, warm, cold, new)))
+    assert life.archive.tier_names == ["hot", "warm", "cold", "new"]
+
+
 async def test_a_tier_that_is_away_postpones_and_is_taken_up_again(life):
     await life.fill()
     archive = life.archive

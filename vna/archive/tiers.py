@@ -165,8 +165,14 @@ def open_tiers(
     far = any(each.far for each in settings[1:])
     cache = ExtentCache(data / "cache", cache_bytes) if far and cache_bytes else None
     tiers = Tiers(hot, {}, {HOT: first}, {HOT: path}, cache, {})
+    last = HOT
     for each in settings[1:]:
         number, known = book.entry(each.name)
+        if number < last:  # copies are served, and let go of, by number
+            raise Invalid(
+                f"tier {each.name} was there before {tiers.names[last].name}: it must come first"
+            )
+        last = number
         marked = MarkedTier(
             partial(_opened, data, each, new=not known), known, partial(book.meet_lower, each.name)
         )
