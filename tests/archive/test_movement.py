@@ -354,6 +354,36 @@ async def test_a_pack_that_was_not_finished_is_removed(life, monkeypatch):
     life.must_be_whole()
 
 
+async def test_what_is_left_on_a_tier_that_is_away_holds_up_no_other(life, monkeypatch):
+    await life.fill()
+    note = life.settings.data / "moving.json"
+
+    def pulled(*_):
+        raise Unavailable("pulled")
+
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr("vna.archive.movement.Mover._switch", pulled)
+            with pytest.raises(Unavailable, match="pulled"):
+                life.archive.move("cold")
+    (left,) = life.packs("cold")
+    (life.folder / "cold").rename(life.folder / "unplugged")
+    archive = life.again()
+    assert archive.move("warm", "1.2.0").blobs == 6
+    assert archive.move("hot", "1.2.0").blobs == 6
+    assert note.exists()
+    with pytest.raises(Unavailable):
+        archive.move("cold", "1.2.0")
+    life.must_be_whole()
+    (life.folder / "unplugged").rename(life.folder / "cold")
+    archive = life.again()
+    assert archive.move("warm", "1.2.1").blobs == 6
+    assert life.packs("cold") == []
+    assert not left.exists()
+    assert not note.exists()
+    life.must_be_whole()
+
+
 async def test_what_was_written_of_a_pack_by_one_who_was_killed_is_removed(life, monkeypatch):
     await life.fill()
 

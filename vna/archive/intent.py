@@ -1,7 +1,8 @@
 """The pack that is about to be put on a lower tier: noted before, so that it is not left there unnamed.
 
 A note in the data folder, and not a look at what is on the tier: packs that this archive has not
-named are not its to remove. It may have come back from an older backup.
+named are not its to remove. It may have come back from an older backup. What is left unfinished on a
+tier that is away stays in the note, and holds up no move to another tier.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from vna.archive.vacate import settled
 from vna.errors import Busy, Unavailable
 from vna.folders import sync_folder, write_durably
 from vna.index import Index
-from vna.storage import BlobStore, pack_name, write_error
+from vna.storage import BlobStore, pack_name, tier_of, write_error
 from vna.types import PackId
 
 __all__ = ["Intent"]
@@ -30,45 +31,64 @@ PATIENCE_S = 2.0
 
 
 class _Note(msgspec.Struct, frozen=True):
-    pack: PackId
+    pack: PackId = 0
+    left: tuple[PackId, ...] = ()
 
 
 class Intent:
-    """The note; used by the one process that moves."""
+    """The note; used by the one process that moves, to tier `number`."""
 
-    def __init__(self, data: Path, store: BlobStore, index: Index) -> None:
+    def __init__(self, data: Path, store: BlobStore, index: Index, number: int) -> None:
         self._data = data
         self._path = data / FILE
         self._store = store
         self._index = index
+        self._number = number
+        self._left: tuple[PackId, ...] = ()
 
     def begin(self, pack: PackId) -> None:
         """Note a pack; durable on return. Raises Full, Unavailable."""
-        try:
-            write_durably(self._path, msgspec.json.encode(_Note(pack)))
-        except OSError as error:
-            raise write_error(error, f"{self._path} cannot be written") from error
+        self._write(_Note(pack, self._left))
 
     def settle(self) -> None:
-        """Remove the pack that is noted unless the index names it, and the note.
+        """Remove the packs that are noted unless the index names them, and the note.
 
-        The hot tier may name it in what is not applied yet, be it that another process settles that
+        The hot tier may name one in what is not applied yet, be it that another process settles that
         just now: then, and while a group of stores does not end, raises Busy, and leaves all as it
-        is. Raises Full, and Unavailable while its tier is away.
+        is. Raises Full, and Unavailable while the tier that is moved to is away; those of others that
+        are stay noted, and are looked for by the next mover.
         """
         try:
             note = msgspec.json.decode(self._path.read_bytes(), type=_Note)
         except FileNotFoundError:
+            self._left = ()
             return
         except (OSError, msgspec.MsgspecError) as error:
             raise Unavailable(f"{self._path} cannot be read: {error}") from error
-        self._must_be_applied(note.pack)
-        with self._index.read() as reader:
-            named = note.pack in reader.packs()
-        if not named:
-            log.warning("pack %s was not finished, and is removed", pack_name(note.pack))
-            self._store.discard(note.pack)
+        if note == _Note(0, self._left):  # looked for by this mover already
+            return
+        packs = [*note.left, *filter(None, [note.pack])]
+        self._must_be_applied(packs[-1])
+        left = []
+        for pack in packs:
+            try:
+                self._finish(pack)
+            except Unavailable as error:
+                if tier_of(pack) == self._number:
+                    raise
+                log.warning(
+                    "pack %s was not finished, and stays for now: %s", pack_name(pack), error
+                )
+                left.append(pack)
+        self._left = tuple(left)
         self.end()
+
+    def _finish(self, pack: PackId) -> None:
+        with self._index.read() as reader:
+            named = pack in reader.packs()
+        if not named:
+            self._store.discard(pack)
+            log.warning("pack %s was not finished, and is removed", pack_name(pack))
 
     def _must_be_applied(self, pack: PackId) -> None:
         """Raise Busy unless the index has every record of the hot tier."""
@@ -77,6 +97,15 @@ class Intent:
                 raise Busy(f"whether pack {pack_name(pack)} was finished cannot be said yet")
 
     def end(self) -> None:
-        """Forget the note."""
+        """Forget the pack that was begun with."""
+        if self._left:
+            self._write(_Note(0, self._left))
+            return
         self._path.unlink(missing_ok=True)
         sync_folder(self._path.parent)
+
+    def _write(self, note: _Note) -> None:
+        try:
+            write_durably(self._path, msgspec.json.encode(note))
+        except OSError as error:
+            raise write_error(error, f"{self._path} cannot be written") from error

@@ -136,7 +136,7 @@ class Mover:
         self._stop = stop
         self._pace = pace or (lambda _size: None)
         self._alone = Alone(data)
-        self._intent = Intent(data, store, index)
+        self._intent = Intent(data, store, index, number)
         self._writer: PackWriter = store.writer()
         self._stamp = 0
         self._packs: set[PackId] = set()
