@@ -6,6 +6,8 @@ import shutil
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -189,3 +191,29 @@ async def test_an_archive_opens_and_reads_without_the_disk_of_its_cache(settings
         assert archive.cache_state().bytes == 0
         with pytest.raises(Unavailable, match="cache"):
             archive.drop_cache()
+
+
+async def test_the_cache_gives_way_before_the_archive_is_full(settings, files, monkeypatch):
+    settings = replace(settings, min_free_bytes=1 << 20)
+    cache = settings.data / "cache"
+
+    def free(nbytes):
+        disk = SimpleNamespace(f_bavail=nbytes // 4096, f_frsize=4096)
+        monkeypatch.setattr("vna.storage.extents.os.statvfs", lambda _: disk)
+
+    with closing(Archive.open(settings)) as archive:
+        first, *_, last = archive.objects(COLD)
+        free(1 << 30)
+        assert await dataset(archive, first) == files[first.sop_uid]
+        await until(lambda: archive.cache_state().bytes >= COUNT * SIZE)
+        archive.let_go()
+        held = archive.cache_state().bytes
+        free((2 << 20) - 100_000)
+        archive.let_go()
+        assert 0 < archive.cache_state().bytes <= held - 100_000
+        free(0)
+        archive.let_go()
+        assert archive.cache_state().bytes == 0
+        assert await dataset(archive, last) == files[last.sop_uid]
+        assert archive.cache_state().bytes == 0
+        assert not list(cache.glob("*/.*"))

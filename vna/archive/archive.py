@@ -203,6 +203,7 @@ class Archive(Reading, Keeping):
                 clock,
                 tier,
                 directory=partial(DirectoryTier, direct=settings.direct_writes, fresh=fresh),
+                min_free_bytes=settings.min_free_bytes,
             )
             return cls(settings, identity, clock, hold, tiers, fresh=fresh)
         except BaseException:

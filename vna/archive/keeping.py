@@ -120,8 +120,13 @@ class Keeping:
             upkeep(compacting, compaction, let_go, self._clock, stop)
 
     def let_go(self) -> None:
-        """Close packs that another process has removed: their space is free only then."""
+        """Close packs that another process has removed: their space is free only then.
+
+        And have the cache give way where its disk is nearly full: what it has can be fetched again.
+        """
         self._store.let_go()
+        if self._tiers.cache is not None:
+            self._tiers.cache.give_way()
 
     def populate(self) -> bool:
         """Have next parts of the index and of fresh memory at hand; return whether there is more."""

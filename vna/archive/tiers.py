@@ -144,9 +144,11 @@ def open_tiers(
     hot: HotTier | None = None,
     *,
     directory: Callable[[Path], HotTier] = DirectoryTier,
+    min_free_bytes: int = 0,
 ) -> Tiers:
     """Return the tiers of the archive at `data`; `hot` in the place of the first, if given.
 
+    The cache leaves alone twice the `min_free_bytes` without which the archive takes nothing new.
     Else `directory` opens that. It is there or Unavailable is raised; the others may be away. Raises Invalid for
     settings that do not fit together, or that are not those of the packs there are.
     """
@@ -163,7 +165,9 @@ def open_tiers(
         book.meet(HOT_NAME, hot.identity)
     first = settings[0] if settings else TierSettings(HOT_NAME)
     far = any(each.far for each in settings[1:])
-    cache = ExtentCache(data / "cache", cache_bytes) if far and cache_bytes else None
+    cache = None
+    if far and cache_bytes:
+        cache = ExtentCache(data / "cache", cache_bytes, 2 * min_free_bytes)
     tiers = Tiers(hot, {}, {HOT: first}, {HOT: path}, cache, {})
     last = HOT
     for each in settings[1:]:

@@ -57,11 +57,15 @@ class _Listing:
 
 
 class ExtentCache:
-    """Byte ranges of packs in `folder`, of at most about `limit_bytes`. Thread-safe."""
+    """Byte ranges of packs in `folder`, of at most about `limit_bytes`. Thread-safe.
 
-    def __init__(self, folder: Path, limit_bytes: int) -> None:
+    It leaves `free_bytes` of its disk to others.
+    """
+
+    def __init__(self, folder: Path, limit_bytes: int, free_bytes: int = 0) -> None:
         self._folder = folder
         self.limit = limit_bytes
+        self._free_bytes = free_bytes
         self._lock = threading.Lock()
         self._known: dict[PackId, _Listing] = {}
         self._added = limit_bytes  # so that the first addition of a process looks
@@ -102,6 +106,8 @@ class ExtentCache:
         draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
         with suppress(OSError):
             path.parent.mkdir(exist_ok=True)
+            if self._short_of() + len(data) > 0:
+                return
             try:
                 draft.write_bytes(data)
                 draft.rename(path)
@@ -127,6 +133,12 @@ class ExtentCache:
     def clear(self) -> int:
         """Remove everything; return how many bytes that were."""
         return self.shrink(0)
+
+    def give_way(self) -> None:
+        """Let extents go that others need the space of; now and then a duty. Raises nothing."""
+        with suppress(OSError):
+            if (short := self._short_of()) > 0:
+                self.shrink(max(self.size() - short, 0))
 
     def size(self) -> int:
         """Return the bytes that are here."""
@@ -168,6 +180,13 @@ class ExtentCache:
             with suppress(OSError):  # a disk that fails: then each fetches for himself
                 held.enter_context(exclusive(self._folder / f"fetch-{slot:02d}.lock", wait=True))
             yield
+
+    def _short_of(self) -> int:
+        """Return how many bytes are missing to what is to be free; below 0 where there is more."""
+        if not self._free_bytes:
+            return -self.limit
+        disk = os.statvfs(self._folder)
+        return self._free_bytes - disk.f_bavail * disk.f_frsize
 
     def _read(self, pack: PackId, start: int, stop: int) -> bytes | None:
         extents = self._extents(pack, start, stop)
