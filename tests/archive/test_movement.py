@@ -401,6 +401,18 @@ async def test_what_was_written_of_a_pack_by_one_who_was_killed_is_removed(life,
     life.must_be_whole()
 
 
+async def test_what_comes_up_leaves_the_space_that_is_kept_free(life):
+    await life.fill()
+    life.archive.move("cold")
+    life.archive.close()
+    life.archive = Archive.open(replace(life.settings, min_free_bytes=1 << 60))
+    with pytest.raises(Full, match="MiB are kept"):
+        life.archive.move("hot")
+    assert life.objects()["cold"] == 12
+    assert life.archive.move("warm", "1.2.0").blobs == 6, "below there is room"
+    life.must_be_whole()
+
+
 async def test_a_tier_that_cannot_be_written_says_why(life, monkeypatch):
     await life.fill()
     opened = Path.open

@@ -32,6 +32,7 @@ from vna.archive.quarantine import LostBlob, Quarantine
 from vna.archive.recall import Recalls
 from vna.archive.reclaim import reclaim
 from vna.archive.scrub import Scrub, ScrubSettings, ScrubState, read_scrub_state
+from vna.archive.space import Space
 from vna.archive.tiers import Tiers
 from vna.archive.upkeep import upkeep
 from vna.clock import Clock
@@ -64,6 +65,7 @@ class Keeping:
     _pack_size: int
     _clock: Clock
     _tiers: Tiers
+    _space: Space
     _store: BlobStore
     _index: Index
     _fresh: Fresh | None
@@ -233,6 +235,7 @@ class Keeping:
             self._tiers.copies,
             stop=stop,
             pace=pace,
+            room=self._space.check_disk,
         )
 
     def reclaim(self, *, stop: threading.Event | None = None) -> int:

@@ -120,10 +120,12 @@ class Mover:
         *,
         stop: threading.Event | None = None,
         pace: Paced | None = None,
+        room: Callable[[], None] | None = None,
     ) -> None:
         """Move to tier `number`, which stores chunks with `codec`.
 
-        A tier above lets go when as many tiers below it keep a blob as `copies` says of it.
+        A tier above lets go when as many tiers below it keep a blob as `copies` says of it. `room`
+        raises Full when nothing more is to come to the hot tier.
         """
         self.done = Moved()
         self._store = store
@@ -135,6 +137,7 @@ class Mover:
         self._copies = copies
         self._stop = stop
         self._pace = pace or (lambda _size: None)
+        self._room = room or (lambda: None)
         self._alone = Alone(data)
         self._intent = Intent(data, store, index, number)
         self._writer: PackWriter = store.writer()
@@ -316,6 +319,7 @@ class Mover:
     def _raise(self, contents: Contents) -> None:
         """Have the bulk of a series on the hot tier; copies below stay."""
         for step in _steps(self._wanted(contents)):
+            self._room()
             lifted: list[EncodedBlob] = []
             placed: list[Named] = []
             for (digest, place), record in self._lifted(step, None):

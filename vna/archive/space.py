@@ -45,6 +45,21 @@ class Space:
 
     def full(self) -> str:
         """Return why nothing new is taken; empty while there is room. Raises Unavailable."""
+        if short := self._short():
+            return short
+        if self.quota_bytes:
+            with self.index.read() as reader:
+                stored = reader.counts().bytes
+            if stored >= self.quota_bytes:
+                return f"the quota of {self.quota_bytes // MIB} MiB is used up"
+        return ""
+
+    def check_disk(self) -> None:
+        """Raise Full when nothing more is to come on the disk, Unavailable when it does not answer."""
+        if why := self._short():
+            raise Full(why)
+
+    def _short(self) -> str:
         now_s = time.monotonic()
         if now_s >= self._ample_until_s:
             free = self.free_bytes()
@@ -53,11 +68,6 @@ class Space:
                 return f"{free // MIB} MiB of disk are free, {kept // MIB} MiB are kept"
             if free - kept >= AMPLE_BYTES:
                 self._ample_until_s = now_s + LOOK_S
-        if self.quota_bytes:
-            with self.index.read() as reader:
-                stored = reader.counts().bytes
-            if stored >= self.quota_bytes:
-                return f"the quota of {self.quota_bytes // MIB} MiB is used up"
         return ""
 
     def check(self) -> None:
