@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from vna.folders import exclusive
 from vna.observe import exposition, metrics
 from vna.storage.eviction import Entry, Queues
 from vna.storage.extents import ExtentCache
@@ -198,6 +199,23 @@ def test_the_cache_stays_within_its_limit(far, tmp_path):
     assert cache.clear() > 0
     assert cache.size() == 0
     assert reader.read(0, 10) == CONTENT[:10]
+
+
+def test_a_cache_is_emptied_though_another_looks_through_it(make_cached, tmp_path):
+    cached = make_cached()
+    cached.open(PACK).read(0, 5000)
+    held, let_go = threading.Event(), threading.Event()
+
+    def look_through():
+        with exclusive(tmp_path / "cache/queues.lock", wait=True):
+            held.set()
+            let_go.wait(0.3)
+
+    looking = threading.Thread(target=look_through)
+    looking.start()
+    held.wait()
+    assert cached.cache.clear() == 5000
+    looking.join()
 
 
 def test_a_pass_over_everything_leaves_what_is_in_use(far, tmp_path):

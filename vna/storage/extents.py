@@ -132,7 +132,7 @@ class ExtentCache:
 
     def clear(self) -> int:
         """Remove everything; return how many bytes that were."""
-        return self.shrink(0)
+        return self.shrink(0, wait=True)
 
     def give_way(self) -> None:
         """Let extents go that others need the space of; now and then a duty. Raises nothing."""
@@ -144,12 +144,12 @@ class ExtentCache:
         """Return the bytes that are here."""
         return sum(entry.size for entry in self._entries())
 
-    def shrink(self, limit_bytes: int) -> int:
+    def shrink(self, limit_bytes: int, *, wait: bool = False) -> int:
         """Let extents go until at most `limit_bytes` are here; return how many bytes went.
 
-        One process does at a time; others leave it to that one.
+        One process does at a time; others leave it to that one, or `wait`.
         """
-        with exclusive(self._folder / "queues.lock", wait=False) as ours:
+        with exclusive(self._folder / "queues.lock", wait=wait) as ours:
             if not ours:
                 return 0
             entries = self._entries()
