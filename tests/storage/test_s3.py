@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from vna.storage.tiers.s3 import S3Tier
+from vna.testing.faultproxy import Answer
 
 PACK = 2 << 56 | 1 << 32 | 4
 
@@ -36,6 +37,27 @@ def test_a_bucket_that_is_not_there(object_server):
         missing.put(PACK, [b"x"])
     with pytest.raises(OSError, match="bucket nosuchbucket"):
         _ = missing.identity
+
+
+def test_a_bucket_that_is_gone_is_away_and_its_packs_are_not_missing(proxied, proxy):
+    tier = S3Tier(proxied)
+    tier.put(PACK, [b"content"])
+    reader = tier.open(PACK)
+    proxy.fail(Answer(404, "NoSuchBucket"), times=None)
+    for ask in (lambda: reader.read(0, 7), lambda: tier.remove(PACK)):
+        with pytest.raises(ConnectionError, match="no such bucket"):
+            ask()
+    proxy.heal()
+    assert reader.read(0, 7) == b"content"
+
+
+def test_a_refusal_says_why(proxied, proxy):
+    tier = S3Tier(proxied)
+    tier.put(PACK, [b"content"])
+    proxy.fail(Answer(403, "RequestTimeTooSkewed"), times=None)
+    for ask in (lambda: tier.open(PACK).read(0, 7), tier.list):
+        with pytest.raises(PermissionError, match="refused, RequestTimeTooSkewed"):
+            ask()
 
 
 def test_packs_without_a_marker_are_not_taken_for_ours(bucket):

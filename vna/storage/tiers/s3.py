@@ -29,6 +29,7 @@ PART: Final = 16 << 20
 PARTS_AT_ONCE: Final = 4
 READ_PIECE: Final = 4 << 20
 FORBIDDEN: Final = 403
+NO_BUCKET: Final = "NoSuchBucket"
 BEHIND_THE_END: Final = 416
 """Of a range that begins there."""
 _MARKER: Final = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\n")
@@ -128,8 +129,9 @@ class S3Tier:
         with self._asking(f"{key} cannot be removed"):
             try:
                 obstore.delete(self._store, key)
-            except FileNotFoundError:
-                return
+            except FileNotFoundError as error:
+                if _code(error) == NO_BUCKET:
+                    raise
 
     def size(self, key: str) -> int:
         """Return the size of an object. FileNotFoundError where there is none."""
@@ -181,12 +183,14 @@ class S3Tier:
         try:
             yield
         except FileNotFoundError as error:
+            if _code(error) == NO_BUCKET:
+                raise ConnectionError(f"{where}: {what}: there is no such bucket") from error
             raise FileNotFoundError(2, f"{where}: {what}: there is no such object") from error
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            raise PermissionError(13, f"{where}: {what}: refused") from error
+            raise _refused(error, f"{where}: {what}") from error
         except exceptions.BaseError as error:
             if _status(error) == FORBIDDEN:  # of a list request the client makes no more than that
-                raise PermissionError(13, f"{where}: {what}: refused") from error
+                raise _refused(error, f"{where}: {what}") from error
             raise _away(str(error), f"{where}: {what}") from error
 
 
@@ -287,6 +291,17 @@ def _status(error: exceptions.BaseError) -> int:
     """Return the HTTP status that an error is about, or 0."""
     told = _STATUS.search(str(error))
     return int(told[1]) if told else 0
+
+
+def _code(error: Exception) -> str:
+    """Return the code of the store's error, or nothing: the answer to a HEAD has none."""
+    told = _CODE.search(str(error))
+    return told[1] if told else ""
+
+
+def _refused(error: Exception, what: str) -> PermissionError:
+    code = _code(error)
+    return PermissionError(13, f"{what}: refused{f', {code}' if code else ''}")
 
 
 def _away(text: str, what: str) -> OSError:
