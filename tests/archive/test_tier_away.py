@@ -17,6 +17,7 @@ from vna.errors import Unavailable
 from vna.testing.faultproxy import Hang
 from vna.testing.images import ct_image
 from vna.testing.objectstore import bucket_tier
+from vna.types import BlobPlace
 
 COLD, HOT = "1.2.1", "1.2.2"
 COUNT = 20
@@ -217,3 +218,26 @@ async def test_the_cache_gives_way_before_the_archive_is_full(settings, files, m
         assert await dataset(archive, last) == files[last.sop_uid]
         assert archive.cache_state().bytes == 0
         assert not list(cache.glob("*/.*"))
+
+
+def test_an_end_keeps_nobody_waiting_for_a_recall_that_never_began(archive, monkeypatch):
+    recalls, tier = archive._recalls, archive._tiers.lower[1]
+    go_on = threading.Event()
+    monkeypatch.setattr(recalls, "_fly_then", lambda *_: go_on.wait(WAIT_S))
+    packs = [BlobPlace(1 << 56 | 1 << 32 | number, 0, 1000, 900) for number in range(100, 103)]
+    begun = iter(packs)
+    monkeypatch.setattr(recalls, "_begin", lambda *_, **__: [tier.begin(next(begun).pack, 0, 1000)])
+    for number, place in enumerate(packs):
+        digest = bytes([number]) * 32
+        recalls.note(f"1.{number}", f"1.{number}.1", [(digest, place)])
+        recalls.touch(digest, place)
+    reading = threading.Thread(target=tier.awaited, args=(packs[2].pack, 0, 1000), daemon=True)
+    reading.start()
+    closing = threading.Thread(target=recalls.close)
+    closing.start()
+    reading.join(10)
+    assert not reading.is_alive()
+    go_on.set()
+    closing.join()
+    recalls._due.clear()
+    recalls.touch(bytes(32), packs[0])  # begins nothing any more

@@ -70,12 +70,13 @@ class Recalls:
         with self._lock:
             series = self._owners.get(digest)
             now = self._clock.monotonic()
-            if series is None or self._due.get(series, now) > now:
+            if series is None or self._due.get(series, now) > now or self._stop.is_set():
                 return
             self._due = {name: due for name, due in self._due.items() if due > now}
             self._due[series] = now + AGAIN_AFTER_S
             flights = self._begin(series, but=digest)
-            self._threads.submit(self._fly_then, flights, series)
+            recall = self._threads.submit(self._fly_then, flights, series)
+            recall.add_done_callback(lambda _: _land(flights))  # one that never began, too
 
     def warm(
         self,
@@ -102,8 +103,9 @@ class Recalls:
         return done
 
     def close(self) -> None:
-        """Stop what goes on."""
-        self._stop.set()
+        """Stop what goes on; nobody waits any more for what does not come."""
+        with self._lock:
+            self._stop.set()
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
 
@@ -130,11 +132,15 @@ class Recalls:
             self._fly(flights)
 
     def _fly(self, flights: Sequence[Flight]) -> None:
-        for number, flight in enumerate(flights):
-            try:
+        try:
+            for flight in flights:
                 flight.fly(self._stop)
-            except OSError as error:
-                log.warning("a recall ends: %s", error)
-                for each in flights[number:]:
-                    each.land()
-                return
+        except OSError as error:
+            log.warning("a recall ends: %s", error)
+        finally:
+            _land(flights)
+
+
+def _land(flights: Sequence[Flight]) -> None:
+    for flight in flights:
+        flight.land()
