@@ -1,6 +1,7 @@
 //! Values of undefined length that are not sequences of data sets: encapsulated pixel data, met in
 //! pieces (PS3.5 A.4).
 
+use crate::dictionary::{self, Entry};
 use crate::element::{ITEM, SEQUENCE_END, Syntax, UNDEFINED};
 use crate::frames::{ENDS_IMAGE, Items};
 
@@ -11,8 +12,14 @@ const MAX_TABLE: u64 = 4 * MAX_FRAGMENTS as u64;
 /// An end of image marker counts within this many bytes of a fragment's end.
 const TAIL: u64 = 10;
 
+/// True for elements whose value of undefined length is fragments even where its VR is UN: pixel data
+/// and their like, of icons too.
+pub(crate) fn has_fragments(tag: u32) -> bool {
+    dictionary::lookup(tag) == Entry::ObOrOw
+}
+
 /// Follows the items of a value up to its sequence delimitation item.
-pub(super) struct Fragments {
+pub(crate) struct Fragments {
     syntax: Syntax,
     /// Bytes of the value that have passed.
     passed: u64,
@@ -47,7 +54,7 @@ enum Place {
 }
 
 impl Fragments {
-    pub(super) fn new(syntax: Syntax) -> Self {
+    pub(crate) fn new(syntax: Syntax) -> Self {
         Fragments {
             syntax,
             passed: 0,
@@ -61,7 +68,7 @@ impl Fragments {
     }
 
     /// Take the next bytes; return how many belong to the value, and whether it ended with them.
-    pub(super) fn take(&mut self, data: &[u8]) -> (usize, bool) {
+    pub(crate) fn take(&mut self, data: &[u8]) -> (usize, bool) {
         let mut at = 0;
         while at < data.len() && !matches!(self.place, Place::End) {
             let used = self.step(&data[at..]);
@@ -72,7 +79,7 @@ impl Fragments {
     }
 
     /// What was found; None when the items are not orderly.
-    pub(super) fn items(self) -> Option<Items> {
+    pub(crate) fn items(self) -> Option<Items> {
         let partial = if matches!(self.place, Place::Header) {
             self.window.len() as u64
         } else {

@@ -88,7 +88,8 @@ fn scan_in(
     limits: Limits,
 ) -> (Scan, Vec<Vec<u8>>) {
     let sequenced = 0x0008_1115_0008_1150;
-    let interest = [SPEC, NAME, ID, 0x0028_0106, sequenced];
+    let named = 0x0008_1115_0010_0010;
+    let interest = [SPEC, NAME, ID, 0x0028_0106, sequenced, named];
     let mut splitter = Splitter::new(form, syntax, &interest, limits);
     let mut holes: Vec<Vec<u8>> = Vec::new();
     for piece in bytes.chunks(size.max(1)) {

@@ -93,6 +93,25 @@ fn values_in_items() {
 }
 
 #[test]
+fn an_item_keeps_its_character_set_behind_a_sequence_in_it() {
+    let content = [
+        element(SPEC as u32, "CS", b"ISO_IR 192"),
+        element(0x0008_1140, "SQ", &item(&id("1"))),
+        name("\u{e4}"),
+    ];
+    let items = [
+        item(&content.concat()),
+        item(&element(NAME as u32, "PN", b"\xe4")),
+    ]
+    .concat();
+    let scan = scan(&element(0x0008_1115, "SQ", &items));
+    assert_eq!(
+        text(&scan, 0x0008_1115_0010_0010),
+        Some(vec!["\u{e4}", "\u{e4}"])
+    );
+}
+
+#[test]
 fn unknown_of_undefined_length_is_an_implicit_sequence() {
     let content = implicit(0x0008_1150, b"1.2\0");
     let sequence = [
@@ -118,6 +137,39 @@ fn unknown_of_undefined_length_is_an_implicit_sequence() {
     assert_eq!(
         (text(&scan, ID), scan.problem.is_none()),
         (Some(vec!["1"]), true)
+    );
+}
+
+#[test]
+fn unknown_of_undefined_length_is_fragments_where_the_tag_is_pixel_data() {
+    // Read as an item, the fragment would begin with a name of 65535 bytes.
+    let fragment = item(b"\x10\0\x10\0PN\xff\xff");
+    let fragments = [&item(b"")[..], &fragment, CLOSE_SEQUENCE].concat();
+    let icon = [
+        &undefined(0x0088_0200, "SQ")[..],
+        OPEN_ITEM,
+        &undefined(0x7FE0_0010, "UN"),
+        &fragments,
+        CLOSE_ITEM,
+        CLOSE_SEQUENCE,
+    ];
+    let pixels = [&undefined(0x7FE0_0010, "OB")[..], &fragments].concat();
+    let scan = scan(&[icon.concat(), pixels].concat());
+    assert_eq!(
+        (problem(&scan), paths(&scan)),
+        (String::new(), vec![&[0x7FE0_0010][..]])
+    );
+}
+
+#[test]
+fn unknown_of_undefined_length_without_items_in_big_endian() {
+    let mut empty = big(0x0009_1010, "UN", b"");
+    empty.splice(6.., [0, 0, 0xFF, 0xFF, 0xFF, 0xFF]);
+    let bytes = [&empty[..], CLOSE_SEQUENCE, &big(ID as u32, "LO", b"1 ")].concat();
+    let scan = scan_as(Form::DataSet, Some(EXPLICIT_BIG), &bytes);
+    assert_eq!(
+        (text(&scan, ID), problem(&scan)),
+        (Some(vec!["1"]), String::new())
     );
 }
 
@@ -163,6 +215,24 @@ fn a_value_beyond_its_sequence_ends_with_it() {
         (text(&scan, NAME), scan.problem.is_none()),
         (Some(vec!["A"]), true)
     );
+}
+
+#[test]
+fn an_element_header_beyond_its_sequence_is_passed_over() {
+    let head = &element(0x0010_4000, "UC", b"")[..8];
+    let bytes = [
+        element(0x0008_1115, "SQ", &item(head)),
+        id("1"),
+        vec![0; 200],
+    ]
+    .concat();
+    for form in [Form::DataSet, Form::Part10] {
+        let scan = scan_as(form, Some(EXPLICIT_LITTLE), &bytes);
+        assert_eq!(
+            (text(&scan, ID), problem(&scan)),
+            (Some(vec!["1"]), String::new())
+        );
+    }
 }
 
 #[test]

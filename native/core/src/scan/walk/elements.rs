@@ -8,7 +8,7 @@ use crate::frames::PIXEL_DATA;
 
 use super::{Expected, Input, State, Walker};
 use crate::scan::Hole;
-use crate::scan::fragments::Fragments;
+use crate::scan::fragments::{Fragments, has_fragments};
 use crate::scan::level::{Kind, OPEN};
 use crate::scan::values::value_vr;
 
@@ -43,7 +43,8 @@ impl Walker {
             }
             syntax = Syntax::IMPLICIT; // a command set, PS3.7 6.3.1
         }
-        let Some(header) = decode_header(bytes, syntax) else {
+        let fits = |header: &ElementHeader| header.header_len as u64 <= available;
+        let Some(header) = decode_header(bytes, syntax).filter(fits) else {
             if available < 12 {
                 self.skip(available);
                 return true;
@@ -101,7 +102,7 @@ impl Walker {
             big_endian: !level.syntax.big_endian,
             ..level.syntax
         };
-        if level.fresh && flipped.tag(bytes) == ITEM {
+        if level.fresh && matches!(flipped.tag(bytes), ITEM | SEQUENCE_END) {
             // UN of undefined length is little endian, whatever is around it (PS3.5 6.2.2 note 2).
             self.levels.top_mut().syntax = flipped;
         }
@@ -170,9 +171,9 @@ impl Walker {
     pub(super) fn undefined(&mut self, header: &ElementHeader, vr: Vr) {
         if self.levels.is_root() && header.tag == PIXEL_DATA {
             self.begin_fragments(vr);
-        } else if vr == Vr::SQ || (vr == Vr::UN && header.has_vr) {
+        } else if vr == Vr::SQ || (vr == Vr::UN && header.has_vr && !has_fragments(header.tag)) {
             self.sequence(header.tag, None);
-        } else if vr == Vr::UN {
+        } else if vr == Vr::UN && !header.has_vr {
             self.state = State::Peek;
         } else {
             self.fragments = Some(Fragments::new(self.levels.top().syntax));
