@@ -148,6 +148,37 @@ def test_broken_headers_give_what_stands_before() -> None:
     assert model(b"") == model(good, start=99) == {}
 
 
+def test_reading_goes_on_behind_what_is_broken() -> None:
+    """As the scan does: what it finds behind that, and its holes, are in the model."""
+    uid = element(0x00081155, b"UI", b"1.2\0")
+    explicit = struct.pack("<HHI", 0xFFFE, 0xE000, len(uid)) + uid
+    junk = struct.pack("<HHI", 0xFFFE, 0xE000, 0) + b"junk" + SEQUENCE_END
+    icon = ITEM + head(0x7FE00010, b"OB", UNDEFINED) + junk + ITEM_END
+    pixels = head(0x7FE00010, b"OW", 5000)
+    for broken in (
+        head(0x00081140, b"SQ", UNDEFINED)
+        + struct.pack("<HHI", 0xFFFE, 0xE000, len(uid) - 2)  # of the item
+        + uid
+        + SEQUENCE_END,
+        head(0x00081140, b"SQ", UNDEFINED)
+        + struct.pack("<HHI", 0xFFFE, 0xE000, len(uid) + 2)
+        + uid
+        + SEQUENCE_END,
+        head(0x00091010, b"UN", UNDEFINED)
+        + explicit
+        + SEQUENCE_END,  # not implicit, as it has to be
+        head(0x00091010, b"UN", UNDEFINED),  # nothing follows that is an item
+        head(0x00880200, b"SQ", UNDEFINED) + icon + SEQUENCE_END,
+    ):
+        front = broken + element(0x00280010, b"US", b"\0\2") + pixels
+        found = model(front, [(len(front), 5000)])
+        assert found["00280010"] == {"vr": "US", "Value": [512]}
+        assert found["7FE00010"] == {"vr": "OW", "BulkDataURI": 'u/r"i/7FE00010'}
+        sequence = found.get("00081140") or found.get("00091010")
+        if sequence is not None and "Value" in sequence:
+            assert sequence["Value"] == [{"00081155": {"vr": "UI", "Value": ["1.2"]}}]
+
+
 def test_sequences_have_a_bound() -> None:
     deep = (head(0x00081140, b"SQ", UNDEFINED) + ITEM) * 10_000
     found, depth = model(deep), 0

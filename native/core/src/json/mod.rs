@@ -3,8 +3,9 @@
 //! One pass with an explicit stack; nothing is built in between. Decisions where the standard or
 //! its readers leave room:
 //!
-//! - Reading goes as far as `scan` reads; what is open where a header breaks is closed, so that
-//!   the result is always one well-formed object.
+//! - Reading goes where `scan` goes, through what is broken too: what it found behind that is there,
+//!   and each of its holes. What is open where a header breaks is closed, so that the result is
+//!   always one well-formed object.
 //! - Attributes come in ascending order, whatever the data set's (F.2.2); of a tag that occurs
 //!   twice the last one counts. Group lengths are left out (F.2.2), and Data Set Trailing Padding,
 //!   which means nothing (PS3.10 7.2).
@@ -23,6 +24,7 @@ use crate::dictionary::{self, Context};
 use crate::element::{
     ElementHeader, ITEM, ITEM_END, SEQUENCE_END, Syntax, UNDEFINED, Vr, decode_header,
 };
+use crate::scan::{Fragments, has_fragments};
 
 /// Sequences nested deeper are not read into; two levels each, as `scan` counts.
 const MAX_LEVELS: usize = 2 * 64 + 1;
@@ -43,6 +45,29 @@ pub fn dataset_json(
     holes: &[(u64, u64)],
     bulk_uri: &str,
 ) -> Vec<u8> {
+    written(header, start, transfer_syntax, holes, bulk_uri).out
+}
+
+/// Return how many holes are not met.
+#[cfg(test)]
+pub(crate) fn holes_missed(
+    header: &[u8],
+    start: usize,
+    transfer_syntax: &str,
+    holes: &[(u64, u64)],
+) -> usize {
+    written(header, start, transfer_syntax, holes, "")
+        .holes
+        .len()
+}
+
+fn written<'a>(
+    header: &'a [u8],
+    start: usize,
+    transfer_syntax: &str,
+    holes: &'a [(u64, u64)],
+    bulk_uri: &'a str,
+) -> Writer<'a> {
     let mut writer = Writer {
         header,
         at: start.min(header.len()),
@@ -57,7 +82,7 @@ pub fn dataset_json(
         kind: Kind::Elements,
         tag: 0,
         end: OPEN,
-        delimited: false,
+        bound: OPEN,
         syntax: Syntax::of(transfer_syntax),
         items: 0,
         fresh: true,
@@ -69,7 +94,7 @@ pub fn dataset_json(
     while !writer.levels.is_empty() {
         writer.close();
     }
-    writer.out
+    writer
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -85,10 +110,10 @@ struct Level {
     kind: Kind,
     /// The sequence's tag; 0 for the data set.
     tag: u32,
-    /// Where it ends at the latest, holes counted; never beyond what is around it.
+    /// Where it ends, holes counted, or [`OPEN`].
     end: u64,
-    /// It ends with a delimiter.
-    delimited: bool,
+    /// Where the innermost sequence of defined length around it ends: nothing reaches beyond.
+    bound: u64,
     syntax: Syntax,
     /// Items begun, in a sequence.
     items: u32,
@@ -119,14 +144,14 @@ impl Writer<'_> {
         let Some(&level) = self.levels.last() else {
             return false;
         };
-        let left = level.end.saturating_sub(self.offset());
-        if left < 8 && level.end != OPEN {
-            self.at = (self.at + left as usize).min(self.header.len());
-            if self.levels.len() == 1 {
-                return false;
-            }
+        let root = self.levels.len() == 1;
+        if !root && self.offset() >= level.end.min(level.bound) {
             self.close();
             return true;
+        }
+        let left = level.bound - self.offset();
+        if left < 8 {
+            return self.skip(left);
         }
         let rest = &self.header[self.at..];
         let Some(head) = rest.first_chunk::<8>() else {
@@ -136,7 +161,6 @@ impl Writer<'_> {
             return self.item(head, level);
         }
         let mut syntax = level.syntax;
-        let root = self.levels.len() == 1;
         if root && head[..2] == [0, 0] {
             if *head == [0; 8] {
                 return false; // padding after the end
@@ -151,10 +175,11 @@ impl Writer<'_> {
             let level = self.top();
             (level.syntax, level.fresh) = (syntax, false);
         }
-        match decode_header(rest, syntax) {
+        let fits = |element: &ElementHeader| element.header_len as u64 <= left;
+        match decode_header(rest, syntax).filter(fits) {
             Some(element) if element.vr == Vr::NONE => self.delimiter(element.tag),
             Some(element) => self.element(&element, syntax),
-            None => false,
+            None => left < 12 && self.skip(left),
         }
     }
 
@@ -232,7 +257,7 @@ impl Writer<'_> {
             big_endian: !level.syntax.big_endian,
             ..level.syntax
         };
-        if level.fresh && flipped.tag(head) == ITEM {
+        if level.fresh && matches!(flipped.tag(head), ITEM | SEQUENCE_END) {
             // UN of undefined length is little endian, whatever is around it (PS3.5 6.2.2 note 2).
             level.syntax = flipped;
         }
@@ -245,16 +270,15 @@ impl Writer<'_> {
                 let length = level.syntax.u32(&head[4..]);
                 self.open(Level {
                     kind: Kind::Elements,
-                    end: self.end(length, level.end),
-                    delimited: length == UNDEFINED,
+                    end: self.end(length, level.bound),
                     fresh: true,
                     first_member: self.members.len(),
                     ..level
                 });
             }
-            SEQUENCE_END if level.delimited => self.close(),
+            SEQUENCE_END if level.end == OPEN => self.close(),
             SEQUENCE_END | ITEM_END => {}
-            _ if level.delimited => {
+            _ if level.end == OPEN => {
                 self.at -= 8;
                 self.close();
             }
@@ -266,10 +290,10 @@ impl Writer<'_> {
         true
     }
 
-    /// Where a value of `length` ends that begins here, in what ends at `bound`.
+    /// Where a value of `length` ends that begins here, in what reaches to `bound` at most.
     fn end(&self, length: u32, bound: u64) -> u64 {
         match length {
-            UNDEFINED => bound,
+            UNDEFINED => OPEN,
             _ => bound.min(self.offset() + u64::from(length)),
         }
     }
@@ -284,7 +308,7 @@ impl Writer<'_> {
     fn delimiter(&mut self, tag: u32) -> bool {
         match (tag, &self.levels[..]) {
             (ITEM_END, [_, .., _]) => self.close(),
-            (SEQUENCE_END, [.., sequence, _]) if sequence.delimited => {
+            (SEQUENCE_END, [.., sequence, _]) if sequence.end == OPEN => {
                 // The item lacks its own delimiter.
                 self.close();
                 self.close();
@@ -299,7 +323,8 @@ impl Writer<'_> {
         let Level {
             context,
             charsets,
-            end,
+            bound,
+            syntax: around,
             ..
         } = *self.top();
         let tag = element.tag;
@@ -321,13 +346,13 @@ impl Writer<'_> {
             return true;
         }
         if element.is_undefined() {
-            return self.undefined(tag, vr, syntax);
+            return self.undefined(element, vr, around);
         }
         if vr == Vr::SQ && element.length > 0 {
             return self.sequence(tag, syntax, element.length);
         }
         let begin = self.at;
-        let length = u64::from(element.length).min(end.saturating_sub(self.offset()));
+        let length = u64::from(element.length).min(bound - self.offset());
         if !self.skip(length) {
             return false; // cut short
         }
@@ -351,47 +376,39 @@ impl Writer<'_> {
     }
 
     /// At a value of undefined length that is in the header: a sequence, or fragments.
-    fn undefined(&mut self, tag: u32, vr: Vr, syntax: Syntax) -> bool {
+    fn undefined(&mut self, element: &ElementHeader, vr: Vr, syntax: Syntax) -> bool {
         let rest = &self.header[self.at..];
-        if vr == Vr::SQ || (vr == Vr::UN && self.items_follow(rest, syntax)) {
-            return self.sequence(tag, syntax, UNDEFINED);
+        let left = self.top().bound - self.offset();
+        let unknown = element.vr == Vr::UN && !has_fragments(element.tag);
+        let items = unknown && (element.has_vr || items_follow(rest, syntax));
+        if vr == Vr::SQ || items {
+            return self.sequence(element.tag, syntax, UNDEFINED);
         }
-        // Fragments up to and without the delimiter, as the Value Field is defined (PS3.5 A.4).
-        let mut length = 0;
-        while let Some(head) = rest[length..].first_chunk::<8>() {
-            let size = syntax.u32(&head[4..]) as usize;
-            if syntax.tag(head) != ITEM || size > rest.len() - length - 8 {
-                break;
-            }
-            length += 8 + size;
+        let rest = &rest[..left.min(rest.len() as u64) as usize];
+        let mut fragments = Fragments::new(syntax);
+        let (used, ended) = fragments.take(rest);
+        if ended && fragments.items().is_some() {
+            // Up to and without the delimiter, as the Value Field is defined (PS3.5 A.4).
+            self.begin_member(element.tag, vr);
+            value::binary(&mut self.out, &rest[..used - 8]);
+            self.out.extend(b"},");
         }
-        let ended = rest[length..].len() >= 8 && syntax.tag(&rest[length..]) == SEQUENCE_END;
-        if !ended {
-            return false;
-        }
-        self.begin_member(tag, vr);
-        value::binary(&mut self.out, &rest[..length]);
-        self.out.extend(b"},");
-        self.skip(length as u64 + 8)
-    }
-
-    fn items_follow(&self, rest: &[u8], syntax: Syntax) -> bool {
-        let tag = syntax.tag(rest);
-        rest.len() >= 8 && (tag == ITEM || tag == SEQUENCE_END)
+        self.skip(used as u64)
     }
 
     fn sequence(&mut self, tag: u32, syntax: Syntax, length: u32) -> bool {
+        let level = *self.top();
+        let end = self.end(length, level.bound);
         if self.levels.len() >= MAX_LEVELS {
-            return false;
+            return end != OPEN && self.skip(end - self.offset());
         }
         self.begin_member(tag, Vr::SQ);
         self.out.extend(VALUE);
-        let level = *self.top();
         self.open(Level {
             kind: Kind::Items,
             tag,
-            end: self.end(length, level.end),
-            delimited: length == UNDEFINED,
+            end,
+            bound: end.min(level.bound),
             syntax,
             items: 0,
             fresh: true,
@@ -425,4 +442,9 @@ impl Writer<'_> {
         self.out.extend(vr.0);
         self.out.push(b'"');
     }
+}
+
+fn items_follow(rest: &[u8], syntax: Syntax) -> bool {
+    let tag = syntax.tag(rest);
+    rest.len() >= 8 && (tag == ITEM || tag == SEQUENCE_END)
 }

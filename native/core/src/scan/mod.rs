@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 pub use deflate::inflate;
+pub(crate) use fragments::{Fragments, has_fragments};
 pub use values::Value;
 
 use crate::element::{EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Syntax, Vr, is_deflated};

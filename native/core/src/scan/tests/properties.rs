@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::json::holes_missed;
 
 /// Pieces of data sets, so that random input gets past the first element.
 fn fragment() -> impl Strategy<Value = Vec<u8>> {
@@ -80,6 +81,23 @@ proptest! {
         check_whole(&whole, &holes, &bytes);
         let pieces = scan_in(form, syntax, &bytes, size, Limits::default());
         prop_assert_eq!(format!("{:?}", pieces), format!("{:?}", (whole, holes)));
+    }
+
+    #[test]
+    fn metadata_names_every_hole(
+        fragments in prop::collection::vec(fragment(), 0..25),
+        syntax in prop::sample::select(vec![IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG]),
+        part10 in any::<bool>(),
+    ) {
+        let form = if part10 { Form::Part10 } else { Form::DataSet };
+        let limits = Limits { bulk_threshold: 16, ..Limits::default() };
+        let bytes = fragments.concat();
+        let (scan, _) = scan_in(form, Some(syntax), &bytes, bytes.len(), limits);
+        let holes: Vec<_> = scan.holes.iter().map(|hole| (hole.offset as u64, hole.length)).collect();
+        if !scan.deflated {
+            let missed = holes_missed(&scan.header, scan.prefix, &scan.transfer_syntax, &holes);
+            prop_assert_eq!(missed, 0, "{:?}", scan);
+        }
     }
 
     #[test]
