@@ -31,6 +31,17 @@ pub fn is_deflated(transfer_syntax: &str) -> bool {
     )
 }
 
+/// True for transfer syntaxes whose pixel data is one stream of video, in however many fragments: MPEG2,
+/// MPEG-4 and HEVC, "fragmentable" or not (PS3.5 8.2.5 to 8.2.8).
+pub fn is_video(transfer_syntax: &str) -> bool {
+    let number = transfer_syntax.strip_prefix("1.2.840.10008.1.2.4.");
+    let number = number.map(|number| number.strip_suffix(".1").unwrap_or(number));
+    matches!(
+        number,
+        Some("100" | "101" | "102" | "103" | "104" | "105" | "106" | "107" | "108")
+    )
+}
+
 /// True for what can identify something here: 1 to 64 ASCII characters, none of them a space, control
 /// character, slash or backslash. Real objects break the stricter rules of PS3.5 9.1.
 pub fn is_uid(text: &str) -> bool {

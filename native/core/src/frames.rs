@@ -168,7 +168,7 @@ impl Items {
     }
 
     /// Deal the fragments out to `count` frames: one each, all to a single one, or as the end of
-    /// image markers say. A single fragment is a single frame whatever the count (a video).
+    /// image markers say. A single fragment is a single frame whatever the count.
     fn by_count(&self, count: Option<u64>) -> Option<Vec<u64>> {
         let fragments = self.fragments.len() as u64;
         let places = self.fragments.iter().map(|place| place & !ENDS_IMAGE);

@@ -28,7 +28,9 @@ pub use deflate::inflate;
 pub(crate) use fragments::{Fragments, has_fragments};
 pub use values::Value;
 
-use crate::element::{EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Syntax, Vr, is_deflated};
+use crate::element::{
+    EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Syntax, Vr, is_deflated, is_video,
+};
 
 use deflate::Inflater;
 use front::{Front, Progress};
@@ -317,6 +319,7 @@ impl Splitter {
         self.prefix = at;
         self.stage = Stage::DataSet;
         let declared = self.front.transfer_syntax().or(self.declared.as_deref());
+        self.walker.is_video = declared.is_some_and(is_video);
         match declared {
             Some(uid) if is_deflated(uid) => {
                 let mut inflater = Inflater::new(&self.interest, self.limits);

@@ -77,6 +77,8 @@ pub(super) struct Walker {
     pub(super) problem: Option<Problem>,
     pub(super) collector: Collector,
     pub(super) frames: Option<FrameTable>,
+    /// All fragments of the pixel data are one stream, whatever the Number of Frames.
+    pub(super) is_video: bool,
     limits: Limits,
     /// Whether digests of holes are wanted.
     hashing: bool,
@@ -102,6 +104,7 @@ impl Walker {
             problem: None,
             collector: Collector::new(interest),
             frames: None,
+            is_video: false,
             limits,
             hashing,
             expected: Expected::Unknown,

@@ -108,6 +108,26 @@ fn native_frames() {
 }
 
 #[test]
+fn a_video_is_one_stream_in_any_number_of_fragments() {
+    let fragments = [&item(b"")[..], &item(b"abcd"), &item(b"ef"), CLOSE_SEQUENCE].concat();
+    let bytes = [
+        element(0x0028_0008, "IS", b"50"),
+        undefined(0x7FE0_0010, "OB"),
+        fragments,
+    ]
+    .concat();
+    for (syntax, frames) in [
+        ("1.2.840.10008.1.2.4.100.1", Some(vec![8, 30])),
+        ("1.2.840.10008.1.2.4.102", Some(vec![8, 30])),
+        ("1.2.840.10008.1.2.4.90", None),
+    ] {
+        let scan = scan_as(Form::DataSet, Some(syntax), &bytes);
+        let frames = frames.map(|offsets| FrameTable::Encapsulated { hole: 0, offsets });
+        assert_eq!(scan.frames, frames, "{syntax}");
+    }
+}
+
+#[test]
 fn encapsulated_frames() {
     let fragments = [
         item(b""),

@@ -116,7 +116,11 @@ impl Walker {
         }
         let syntax = self.levels.top().syntax;
         let extended = self.collector.take_extended_offsets(syntax);
-        let count = self.collector.image.frames;
+        let count = if self.is_video {
+            Some(1)
+        } else {
+            self.collector.image.frames
+        };
         let offsets = fragments
             .items()
             .and_then(|items| items.frame_offsets(count, &extended));
