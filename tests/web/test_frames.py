@@ -136,6 +136,23 @@ async def test_big_endian_words_leave_little_endian(front, ct):
     assert part.body == little[3:9]
 
 
+@pytest.mark.parametrize(("bits", "columns"), [(8, 3), (1, 5)])
+async def test_big_endian_words_are_turned_around_before_frames_are_cut(front, ct, bits, columns):
+    even = bytes(range(1, 57))
+    ds = pydicom.dcmread(io.BytesIO(ct(Rows=3, Columns=columns, BitsAllocated=bits)))
+    ds.NumberOfFrames = 6
+    ds.PixelData = b"".join(even[i : i + 2][::-1] for i in range(0, len(even), 2))
+    ds.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    out = io.BytesIO()
+    pydicom.dcmwrite(out, ds, little_endian=False, implicit_vr=False, enforce_file_format=True)
+    await front.stow([out.getvalue()])
+    size = 3 * columns * bits
+    parts = await front.parts(f"{INSTANCE}/frames/1,2,3,4,5,6", OCTETS)
+    for number, (_, body) in enumerate(parts):
+        frame = int.from_bytes(even, "little") >> number * size & ((1 << size) - 1)
+        assert body == frame.to_bytes(-(-size // 8), "little")
+
+
 def bulk_uris(dataset):
     for element in dataset.values():
         if "BulkDataURI" in element:

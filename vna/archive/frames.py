@@ -10,7 +10,7 @@ from vna.archive.spans import Piece
 from vna.errors import Corrupt, NotFound
 from vna.types import FrameKind, Frames
 
-__all__ = ["Range", "cut_frame"]
+__all__ = ["Range", "cut_frame", "in_little_endian"]
 
 Range: TypeAlias = Callable[[int, int], Piece]
 """Gives bytes `[start, stop)` of a value."""
@@ -35,6 +35,25 @@ def cut_frame(
     if frames.kind == FrameKind.NATIVE:
         return _native(frames.frame_bits, number, pixels)
     return _encapsulated(frames, number, pixels, table, sop_uid)
+
+
+def in_little_endian(pixels: Range, word: int, length: int) -> Range:
+    """Return what reads a value of `length` bytes as `pixels` does, its big endian words turned around.
+
+    A frame need not begin or end with a word. Bytes past the last whole word stay as they are.
+    """
+
+    def read(start: int, stop: int) -> Piece:
+        first = start // word * word
+        data = bytearray(pixels(first, min(-(-stop // word) * word, length)))
+        whole = len(data) // word * word
+        turned = data[:whole]
+        for at in range(word):
+            turned[at::word] = data[word - 1 - at : whole : word]
+        data[:whole] = turned
+        return memoryview(data)[start - first : stop - first]
+
+    return read
 
 
 def _native(frame_bits: int, number: int, pixels: Range) -> Piece:

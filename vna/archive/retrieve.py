@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias, TypeVar
 from vna.archive.access import AccessKind, AccessLog
 from vna.archive.blobs import BlobReads
 from vna.archive.expand import Expanded
-from vna.archive.frames import Range, cut_frame
+from vna.archive.frames import Range, cut_frame, in_little_endian
 from vna.archive.lookup import Lookup, StoredObject
 from vna.archive.spans import Item, Piece, Span
 from vna.dicom.part10 import file_prefix
@@ -131,11 +131,12 @@ class Retrieval:
         return [list(islice(places, len(blobs))) for blobs in wanted]
 
     # parts ------------------------------------------------------------------------------------
-    def frame(self, stored: StoredObject, number: int) -> Piece:
+    def frame(self, stored: StoredObject, number: int, big_endian_word: int = 1) -> Piece:
         """Return frame `number` (from 1): native bytes, or the payload of its fragments.
 
-        A native frame that does not begin on a byte is shifted so that it does. Raises NotFound
-        for a number outside the object.
+        A native frame that does not begin on a byte is shifted so that it does. Words of so many
+        bytes that are in big endian are turned around before. Raises NotFound for a number outside
+        the object.
         """
         tier = HOT
         if stored.version.deflated:
@@ -156,6 +157,9 @@ class Retrieval:
             span = self._span(stored, (frames and frames.table) or b"", start, stop)
             return self._blobs.read(span.digest, span.place, span.start, span.stop)
 
+        if frames is not None and frames.kind == FrameKind.NATIVE and big_endian_word > 1:
+            length = stored.version.holes[frames.hole].length
+            pixels = in_little_endian(pixels, big_endian_word, length)
         frame = cut_frame(frames, number, pixels, table, stored.sop_uid)
         self._served("frame", stored, tier, len(frame))
         return frame

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
@@ -12,7 +13,7 @@ from vna.archive import Item, Retrieval, StoredObject
 from vna.dicom.uids import uid_name
 from vna.errors import Invalid, NotFound, WouldWait
 from vna.web.addresses import Addresses
-from vna.web.byteorder import WORDS, is_big_endian, little_endian
+from vna.web.byteorder import WORDS, is_big_endian
 from vna.web.context import ARCHIVE, CLOCK, SETTINGS
 from vna.web.media import coding_of
 from vna.web.multipart import MultipartWriter
@@ -142,8 +143,7 @@ def _frame(retrieval: Retrieval, stored: StoredObject, number: int) -> Item:
     vr = stored.version.holes[frames.hole].vr
     if vr not in WORDS:
         return retrieval.frame_item(stored, number)
-    found = iter([retrieval.frame(stored, number)])
-    return b"".join(little_endian(found, stored.transfer_syntax, vr))
+    return retrieval.frame(stored, number, array(WORDS[vr]).itemsize)
 
 
 def pixels_not_acceptable(stored: StoredObject) -> NotAcceptable:
