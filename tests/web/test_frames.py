@@ -18,6 +18,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from vna.dicom.scan import inflated
+
 INSTANCE = "/studies/1.2.3/series/1.2.3.1/instances/1.2.3.1.1"
 OCTETS = "multipart/related; type=application/octet-stream"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -115,6 +117,25 @@ async def test_frames_of_a_deflated_object(front, ct):
     parts = await front.parts(f"{INSTANCE}/frames/2,5", OCTETS)
     assert [body for _, body in parts] == [NATIVE[1], NATIVE[4]]
     await front.problem(f"{INSTANCE}/frames/6", 404)
+
+
+async def test_frames_of_a_deflated_object_are_inflated_once_for_many(front, ct, monkeypatch):
+    begun = []
+
+    def counted(pieces, limit):
+        begun.append(limit)
+        return inflated(pieces, limit)
+
+    frames = [bytes([n, n + 1]) * 300_000 for n in range(1, 17)]
+    ds = ct(frames=frames, Rows=600, Columns=500, syntax=DeflatedExplicitVRLittleEndian)
+    await front.stow([ds])
+    every = ",".join(str(number) for number in range(1, 17))
+    await front.problem(f"{INSTANCE}/frames/{every},17", 404)
+    monkeypatch.setattr("vna.archive.expand.inflated", counted)
+    wanted = [3, 1, 16, 2, 2, 15, 9]
+    parts = await front.parts(f"{INSTANCE}/frames/{','.join(map(str, wanted))}", OCTETS)
+    assert [body for _, body in parts] == [frames[number - 1] for number in wanted]
+    assert len(begun) == 4  # for the last one, and for all; each time to part the data set, too
 
 
 async def test_big_endian_words_leave_little_endian(front, ct):

@@ -22,7 +22,8 @@ class Expanded:
     """A deflated data set, parted like any other.
 
     Holds its header. Each reading of a bulk value inflates the data set anew up to the value's
-    end: that costs time, but memory for a piece alone, whatever the data set inflates to.
+    end: that costs time, but memory for a piece alone, whatever the data set inflates to. Pixels
+    that are read one after the other are inflated once.
     """
 
     transfer_syntax = EXPLICIT_VR_LITTLE_ENDIAN
@@ -37,6 +38,9 @@ class Expanded:
         self._limit = limit
         self._sop_uid = sop_uid
         self._starts: dict[int, int] = {}
+        self._ahead: Iterator[Piece] = iter(())
+        self._left: Piece = b""
+        self._at = 0  # of `_left` in the pixel data
         scan = ObjectScan("dataset", EXPLICIT_VR_LITTLE_ENDIAN, max_header=MAX_HEADER_BYTES)
         at = 0
         for piece in self._inflated():
@@ -68,7 +72,21 @@ class Expanded:
     def pixels(self, start: int, stop: int) -> bytes:
         """Return bytes `[start, stop)` of the pixel data value."""
         assert self.frames is not None, "only asked for an object with frames"
-        return b"".join(self.value(self.holes[self.frames.hole], start, stop))
+        hole = self.holes[self.frames.hole]
+        if start < self._at or not self._at:
+            self._ahead, self._left, self._at = self.value(hole, start, hole.length), b"", start
+        found: list[Piece] = []
+        while self._at < stop:
+            if not self._left:
+                self._left = next(self._ahead, b"")
+                if not self._left:
+                    break
+            skipped = max(start - self._at, 0)
+            taken = self._left[skipped : stop - self._at]
+            found.append(taken)
+            self._at += min(skipped, len(self._left)) + len(taken)
+            self._left = self._left[skipped + len(taken) :]
+        return b"".join(found)
 
     def _inflated(self) -> Iterator[bytes]:
         try:

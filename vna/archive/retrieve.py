@@ -131,7 +131,18 @@ class Retrieval:
         return [list(islice(places, len(blobs))) for blobs in wanted]
 
     # parts ------------------------------------------------------------------------------------
-    def frame(self, stored: StoredObject, number: int, big_endian_word: int = 1) -> Piece:
+    def expanded(self, stored: StoredObject) -> Expanded | None:
+        """Return what several frames of a deflated object are read from; None for any other."""
+        return self._expanded(stored) if stored.version.deflated else None
+
+    def frame(
+        self,
+        stored: StoredObject,
+        number: int,
+        *,
+        big_endian_word: int = 1,
+        expanded: Expanded | None = None,
+    ) -> Piece:
         """Return frame `number` (from 1): native bytes, or the payload of its fragments.
 
         A native frame that does not begin on a byte is shifted so that it does. Words of so many
@@ -140,7 +151,7 @@ class Retrieval:
         """
         tier = HOT
         if stored.version.deflated:
-            expanded = self._expanded(stored)
+            expanded = expanded or self._expanded(stored)
             frames = expanded.frames
             pixels: Range = expanded.pixels
         else:
@@ -164,11 +175,13 @@ class Retrieval:
         self._served("frame", stored, tier, len(frame))
         return frame
 
-    def frame_item(self, stored: StoredObject, number: int) -> Item:
+    def frame_item(
+        self, stored: StoredObject, number: int, expanded: Expanded | None = None
+    ) -> Item:
         """Return frame `number`, or where it is when its bytes lie in a row as they are."""
         span = self._frame_span(stored, number)
         if span is None:
-            return self.frame(stored, number)
+            return self.frame(stored, number, expanded=expanded)
         self._served("frame", stored, tier_of(span.place.pack), len(span))
         return span
 

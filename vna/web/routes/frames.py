@@ -82,6 +82,8 @@ async def send_frames(
     if (unchanged := not_modified(request.headers, etag)) is not None:
         return unchanged
     archive = request.app[ARCHIVE]
+    if stored.version.deflated:  # which frames there are, only inflating tells
+        await archive.soon(_frames, stored, [max(numbers)])
     writer = MultipartWriter(choice.media_type, request.app[CLOCK].token(16).hex())
 
     async def parts() -> AsyncIterator[Sequence[Item]]:
@@ -132,7 +134,12 @@ def _opening(writer: MultipartWriter, choice: Choice, address: str) -> bytes:
 
 
 def _frames(retrieval: Retrieval, stored: StoredObject, numbers: Sequence[int]) -> list[Item]:
-    return [_frame(retrieval, stored, number) for number in numbers]
+    if not stored.version.deflated:
+        return [_frame(retrieval, stored, number) for number in numbers]
+    expanded = retrieval.expanded(stored)
+    ascending = sorted(set(numbers))
+    found = {number: retrieval.frame_item(stored, number, expanded) for number in ascending}
+    return [found[number] for number in numbers]
 
 
 def _frame(retrieval: Retrieval, stored: StoredObject, number: int) -> Item:
@@ -143,7 +150,7 @@ def _frame(retrieval: Retrieval, stored: StoredObject, number: int) -> Item:
     vr = stored.version.holes[frames.hole].vr
     if vr not in WORDS:
         return retrieval.frame_item(stored, number)
-    return retrieval.frame(stored, number, array(WORDS[vr]).itemsize)
+    return retrieval.frame(stored, number, big_endian_word=array(WORDS[vr]).itemsize)
 
 
 def pixels_not_acceptable(stored: StoredObject) -> NotAcceptable:
