@@ -7,6 +7,7 @@ import io
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -103,6 +104,21 @@ async def test_c45_a_frame_outside_the_instance_is_404(front, ct, frames):
 async def test_c45_what_is_no_frame_list_is_400(front, ct, frames):
     await front.stow([ct(frames=NATIVE)])
     await front.problem(f"{INSTANCE}/frames/{frames}", 400)
+
+
+async def test_fragments_without_a_frame_table_leave_under_their_transfer_syntax(front, ct):
+    # Three fragments for two frames, and nothing says where the second one begins.
+    fragments = encapsulate(CODED[:3], has_bot=False)
+    await front.stow([ct(syntax=RLELossless, PixelData=fragments, NumberOfFrames=2)])
+    metadata = await front.json(f"{INSTANCE}/metadata")
+    address = metadata[0]["7FE00010"]["BulkDataURI"]
+    assert "no frames" in await front.problem(f"{INSTANCE}/frames/1", 404)
+    label = f"application/octet-stream; transfer-syntax={RLELossless}"
+    for accept in (None, "*/*", OCTETS + "; transfer-syntax=*"):
+        ((headers, body),) = await front.parts(address, accept)
+        assert headers["content-type"] == label
+        assert all(frame in body for frame in CODED[:3])
+    assert RLELossless in await front.problem(address, 406, OCTETS)
 
 
 async def test_c45_an_instance_without_frames_is_404(front, ct):

@@ -12,11 +12,12 @@ from aiohttp import web
 
 from vna.archive import Archive, Retrieval, StoredObject
 from vna.dicom.paths import parse_bulk_path
+from vna.dicom.uids import OCTET_STREAM
 from vna.types import FrameKind, Hole
 from vna.web.addresses import Addresses
 from vna.web.byteorder import WORDS, is_big_endian, little_endian
 from vna.web.context import ARCHIVE, CLOCK, SETTINGS
-from vna.web.media import NATIVE, Coding
+from vna.web.media import NATIVE, Coding, coding_of
 from vna.web.multipart import Buffer, MultipartWriter
 from vna.web.negotiation import accepted, choose_pixels
 from vna.web.problems import NotAcceptable
@@ -27,6 +28,7 @@ from vna.web.sending import ByteRange, not_modified, requested_range, send, send
 
 __all__ = ["retrieve_bulk"]
 
+PIXEL_DATA: Final = (0x7FE0_0010,)
 ENCAPSULATED_DOCUMENT: Final = (0x0042_0011,)
 MIME_TYPE_OF_ENCAPSULATED_DOCUMENT: Final = "00420012"
 
@@ -38,7 +40,7 @@ async def retrieve_bulk(request: web.Request) -> web.StreamResponse:
     """Answer with one bulk value, whole or the Range asked for, in little endian octets.
 
     Compressed pixel data has no octets of its own outside its data set: it comes frame by frame
-    (8.7.3.3.2). An encapsulated document comes in its own media type where that is accepted.
+    (8.7.3.3.2), or where those cannot be told apart as its items, under its transfer syntax. An encapsulated document comes in its own media type where that is accepted.
     """
     path = parse_bulk_path(request.match_info["path"])
     (stored,) = await asked_objects(request)
@@ -58,10 +60,12 @@ async def retrieve_bulk(request: web.Request) -> web.StreamResponse:
     choice = None
     if path == ENCAPSULATED_DOCUMENT:
         choice = choose_pixels(ranges, await _document_coding(archive, stored), one=True)
-    choice = choice or choose_pixels(ranges, NATIVE, one=True)
+    coding = _coding(stored, path)
+    choice = choice or choose_pixels(ranges, coding, one=True)
     if choice is None:
         raise NotAcceptable(
-            f"bulk values are sent as {NATIVE.media_type}, alone or in multipart/related"
+            f"this bulk value is sent as {coding.media_type}; transfer-syntax={coding.transfer_syntax},"
+            " alone or in multipart/related"
         )
     etag = entity_tag([stored], choice.form, request.match_info["path"])
     if (unchanged := not_modified(request.headers, etag)) is not None:
@@ -95,6 +99,14 @@ async def retrieve_bulk(request: web.Request) -> web.StreamResponse:
         status=wanted.status,
         headers=headers,
     )
+
+
+def _coding(stored: StoredObject, path: tuple[int, ...]) -> Coding:
+    """Return how a bulk value is labelled: compressed pixel data by its transfer syntax."""
+    coding = coding_of(stored.transfer_syntax)
+    if path != PIXEL_DATA or coding == NATIVE:
+        return NATIVE
+    return Coding(OCTET_STREAM, coding.transfer_syntax, implied=False)
 
 
 def _value(
