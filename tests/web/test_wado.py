@@ -74,6 +74,19 @@ async def test_an_instance_as_the_only_part_has_its_length(front, ct, frames):
         assert file in response.body
 
 
+async def test_what_is_no_transfer_syntax_gets_into_no_header(front, ct):
+    said, instead = b"1.2.840.10008.1.2.1\0", b"1.2.840\r\nX-Evil: 12\0"
+    file = ct().replace(said, instead)
+    assert len(instead) == len(said)
+    assert (await front.stow([file])).status == 200
+    alone = await front.get(INSTANCE, "application/dicom")
+    assert (alone.status, alone.body) == (200, file)
+    assert alone.headers["Content-Type"] == "application/dicom; transfer-syntax=1.2.840.10008.1.2.1"
+    ((headers, body),) = await front.parts("/studies/1.2.3")
+    assert body == file
+    assert "x-evil" not in headers
+
+
 async def test_c46_a_single_part_of_many_instances_is_not_acceptable(front, ct):
     await front.stow([ct()])
     await front.problem(STUDY, 406, SINGLE)

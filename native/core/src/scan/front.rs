@@ -40,11 +40,13 @@ pub(super) struct Front {
 }
 
 impl Front {
+    /// The transfer syntax, if what stands there can be one: it becomes part of HTTP headers.
     pub(super) fn transfer_syntax(&self) -> Option<&str> {
+        let of_uid = |byte: u8| byte.is_ascii_digit() || byte == b'.';
         self.meta
             .get(&TRANSFER_SYNTAX)
             .map(String::as_str)
-            .filter(|uid| !uid.is_empty())
+            .filter(|uid| matches!(uid.len(), 1..=64) && uid.bytes().all(of_uid))
     }
 
     /// Read on in `bytes`, all of the input so far; `ended` says that there are no more.
@@ -149,6 +151,16 @@ mod tests {
             assert_eq!(at, lead.len() + META.len());
             assert_eq!(front.transfer_syntax(), Some("1.2.840.10008.1.2.1"));
             assert!(front.is_dicom && !front.is_cut);
+        }
+    }
+
+    #[test]
+    fn what_is_no_uid_is_no_transfer_syntax() {
+        for uid in [&b"1.2\r\nX-Y: 1\0"[..], b"1.2;3\0", b"*\0", &[b'1'; 66]] {
+            let head = [b"\x02\x00\x10\x00UI", &(uid.len() as u16).to_le_bytes()[..]].concat();
+            let bytes = [&head[..], uid, &[8, 0, 5, 0, b'C', b'S', 0, 0], &[0; 128]].concat();
+            let (at, front) = read(&bytes);
+            assert_eq!((at, front.transfer_syntax()), (8 + uid.len(), None));
         }
     }
 
