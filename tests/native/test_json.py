@@ -108,6 +108,12 @@ def test_c50_holes_become_uris_with_paths() -> None:
     assert list(found) == ["00080060", "54000100", "7FE00010"]
 
 
+@pytest.mark.parametrize("vr", [b"PN", b"US", b"UN", b"OB"])
+def test_the_character_set_is_text_whatever_it_came_as(vr: bytes) -> None:
+    found = model(element(0x00080005, vr, b"ISO_IR 100"))
+    assert found == {"00080005": {"vr": "CS", "Value": ["ISO_IR 192"]}}
+
+
 def test_unknown_values_are_binary() -> None:
     raw = element(0x00091001, b"UN", b"\1\2") + element(0x00091002, b"ZX", b"\3\4")
     assert model(raw) == {

@@ -365,10 +365,11 @@ impl Writer<'_> {
         if tag == SPECIFIC_CHARACTER_SET {
             level.charsets = Charsets::from_element(raw);
         }
-        self.begin_member(tag, vr);
         if tag == SPECIFIC_CHARACTER_SET && !raw.is_empty() {
+            self.begin_member(tag, Vr::CS); // whatever it came as
             self.out.extend(br#","Value":["ISO_IR 192"]"#);
         } else {
+            self.begin_member(tag, vr);
             value::write(&mut self.out, vr, raw, syntax, &charsets);
         }
         self.out.extend(b"},");
