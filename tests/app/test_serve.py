@@ -1,5 +1,6 @@
 """The daemon as a process: start, readiness, failure, replacement of workers, stop."""
 
+import asyncio
 import json
 import os
 import signal
@@ -9,10 +10,18 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
+
+from vna.archive import Archive, ArchiveSettings
+from vna.archive.commit import encode_commit
+from vna.storage import pack_name
+from vna.testing.commits import store
+from vna.testing.images import ct_image
 
 VNA = Path(sys.executable).with_name("vna")
 DEADLINE_S = 90
@@ -114,6 +123,26 @@ def test_folder_that_is_no_archive_of_ours_is_refused(tmp_path):
     code, said = refused("--data", tmp_path, "--dimse-port", "0", "--http-port", "0")
     assert code == 3
     assert "format 99" in said
+
+
+def test_a_record_that_cannot_be_applied_is_named_and_all_else_served(start_daemon, tmp_path):
+    data = tmp_path / "data"
+    with closing(Archive.open(ArchiveSettings(data=data))) as archive:
+        asyncio.run(archive.store(ct_image(), source="test"))
+        writer = archive._store.writer()
+        commit = msgspec.structs.replace(store(10, 10).commit, stamp=11)
+        pack = pack_name(writer.append((), encode_commit(commit))[1].pack)
+        writer.sync()
+        writer.close()
+    daemon = start_daemon(data, workers=1)
+    assert status(daemon, "/readyz") == 200
+    assert f"damage: pack {pack}: a commit cannot be applied: store of" in daemon.log.read_text()
+    assert daemon.stop() == 0
+    checked = subprocess.run(
+        [VNA, "check", "--data", data], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 1
+    assert f"damaged  the store: pack {pack}: a commit cannot be applied" in checked.stdout
 
 
 def test_wrong_settings_are_refused_before_anything_starts(tmp_path):

@@ -9,6 +9,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from vna.archive import Archive, ArchiveSettings
@@ -16,6 +17,8 @@ from vna.archive.commit import encode_commit
 from vna.archive.prepare import IngestRoom
 from vna.archive.recover import recover
 from vna.index import content_id
+from vna.storage import pack_name
+from vna.testing.commits import store
 from vna.testing.images import ct_image
 from vna.types import VoidCommit
 
@@ -164,3 +167,21 @@ async def test_the_index_can_be_lost_and_made_again_from_the_packs(data, ct):
         assert again.check().damage == []
     finally:
         again.close()
+
+
+async def test_a_commit_that_no_index_takes_is_damage_of_its_pack_and_stops_nothing(data, ct):
+    settings = ArchiveSettings(data=data)
+    archive = Archive.open(settings)
+    await archive.store(ct("1.2.3.1"), source="test")
+    writer = archive._store.writer()
+    commit = store(10, 10).commit
+    mark = writer.append((), encode_commit(msgspec.structs.replace(commit, stamp=11)))[1]
+    writer.sync()
+    writer.close()
+    archive.close()
+    shutil.rmtree(data / "index")
+    with closing(Archive.open(settings)) as again:
+        (damage,) = again.recover().damage
+        assert damage.startswith(f"pack {pack_name(mark.pack)}: a commit cannot be applied: store of")
+        assert everything(again).keys() == {"1.2.3.1"}
+        assert again.recover().damage == [damage], "it is not passed over"

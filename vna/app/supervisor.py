@@ -23,7 +23,7 @@ from vna.app.order import READY, Order, encode_order
 from vna.app.sockets import Listeners, bind
 from vna.archive import Archive, ArchiveSettings, share_fresh
 from vna.config import Config
-from vna.errors import Busy, Unavailable, VnaError
+from vna.errors import Unavailable, VnaError
 from vna.observe import metrics, start_logging
 
 __all__ = ["run"]
@@ -82,14 +82,14 @@ def share_metrics(config: Config) -> int:
 def recover(settings: ArchiveSettings) -> bool:
     """Settle what crashed processes left; return whether that is done.
 
-    It is not where the disk is full, or fails: what is stored can be read all the same. The
+    It is not where the disk is full or fails, say: what is stored can be read all the same. The
     archive is open only meanwhile: workers open their own. Raises Unavailable where it does not
     open.
     """
     archive = Archive.open(settings)
     try:
         archive.recover()
-    except (Busy, Unavailable) as error:
+    except VnaError as error:
         log.error("recovery failed: %s", error)  # noqa: TRY400
         return False
     finally:

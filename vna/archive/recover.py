@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from vna.errors import Corrupt
+from vna.errors import Corrupt, Invalid
 from vna.index import Index, Mutation
 from vna.storage import (
     HOT,
@@ -126,14 +126,11 @@ class _Recovery:
 
     def _settle(self, pack: PackId, mark: int) -> None:
         """Settle one pack beyond its mark, or note that it is busy."""
-        try:
-            with self._store.claim(pack) as orphan:
-                if orphan is None or not self._newer_settled(pack, mark):
-                    self._busy.append((pack, mark))
-                else:
-                    self._take(orphan, pack, mark)
-        except Corrupt as error:
-            self.recovered.damaged(str(error))
+        with self._store.claim(pack) as orphan:
+            if orphan is None or not self._newer_settled(pack, mark):
+                self._busy.append((pack, mark))
+            else:
+                self._take(orphan, pack, mark)
 
     def _newer_settled(self, pack: PackId, mark: int) -> bool:
         """Say whether no void for what is in `pack` can be in a newer pack that was busy.
@@ -168,7 +165,15 @@ class _Recovery:
         return unapplied
 
     def _take(self, orphan: OrphanPack, pack: PackId, mark: int) -> None:
-        """Settle a pack that is ours now. Raises Corrupt for one that is no use."""
+        """Settle a pack that is ours now; one that cannot be is damage, and stays as it is."""
+        try:
+            self._settle_orphan(orphan, pack, mark)
+        except Corrupt as error:
+            self.recovered.damaged(str(error))
+        except Invalid as error:
+            self.recovered.damaged(f"pack {pack_name(pack)}: a commit cannot be applied: {error}")
+
+    def _settle_orphan(self, orphan: OrphanPack, pack: PackId, mark: int) -> None:
         # Each walk makes the pack durable first, and ends where the torn tail begins.
         self._apply_voids(orphan.records(mark), pack)
         applied = self._apply_rest(orphan.records(mark), pack)
@@ -197,8 +202,8 @@ class _Recovery:
             if isinstance(record, BlobRecord):
                 blobs.append((record.digest, record.place))
             elif isinstance(record, DamagedRecord):
-                where = f"pack {pack_name(pack)}, bytes {record.offset} to {record.end}"
-                self.recovered.damaged(where)
+                where = f"pack {pack_name(pack)}: bytes {record.offset} to {record.end}"
+                self.recovered.damaged(f"{where} are damaged")
             else:
                 group.append(Mutation(_decode(pack, record), blobs))
                 blobs = []

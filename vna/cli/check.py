@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from vna.archive import ScrubState
+from vna.archive import Damage, ScrubState
 from vna.cli.exits import Exit
 from vna.cli.options import (
     ConfigOption,
@@ -50,8 +50,10 @@ def check(
         open_archive(configure(config, {"--data": data}), "check") as archive,
         progress("checking") as update,
     ):
-        archive.recover()
+        recovered = archive.recover()
         report = archive.check(update)
+    told = {damage.reason for damage in report.damage}
+    report.damage += [Damage("", reason) for reason in recovered.damage if reason not in told]
     if as_json:
         print_json(report)
     else:
