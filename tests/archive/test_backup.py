@@ -12,6 +12,7 @@ import pytest
 from vna.archive import Archive, ArchiveSettings, restore_backup
 from vna.archive.manifest import BACKUP_FORMAT, Copy, Manifest
 from vna.errors import Busy, Conflict, Corrupt, Invalid, NotFound
+from vna.index.apply import leap_feed
 from vna.types import Level
 
 
@@ -248,6 +249,29 @@ async def test_damage_and_loss_in_the_archive_are_met_and_old_copies_kept(
     assert report.damage[1].startswith(f"pack {second.stem}: bytes ")
     assert len(report.damage) == 2
     assert report.packs == len(list((data / "packs").glob("*.pack")))
+
+
+async def test_the_feed_of_a_restored_archive_is_above_all_that_was_told(
+    archive, ct, folder, tmp_path
+):
+    await fill(archive, ct, range(3))
+    archive.backup(folder)
+    archive._index._environment.write(lambda txn: leap_feed(txn, 1))  # as after a power loss
+    await fill(archive, ct, range(3, 6))
+    told = archive.changes(0, 10)[-1].seq
+    again, _ = restored(folder, tmp_path / "new")
+    newest = again.last_change()
+    assert newest is not None
+    assert newest.seq == 3, "the numbers went on, the changes are those of the snapshot"
+    assert again.changes(told, 10) == []
+    await fill(again, ct, range(6, 8))
+    after = again.changes(told, 10)
+    assert [change.sop_uid for change in after] == ["1.2.3.6", "1.2.3.7"]
+    again.close()
+    once_more = Archive.open(settings_of(tmp_path / "new"))
+    await fill(once_more, ct, range(8, 9))
+    assert [change.seq - after[-1].seq for change in once_more.changes(after[-1].seq, 10)] == [1]
+    once_more.close()
 
 
 async def test_folders_that_are_something_else_are_refused(archive, data, ct, folder, tmp_path):

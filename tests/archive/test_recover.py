@@ -182,6 +182,8 @@ async def test_a_commit_that_no_index_takes_is_damage_of_its_pack_and_stops_noth
     shutil.rmtree(data / "index")
     with closing(Archive.open(settings)) as again:
         (damage,) = again.recover().damage
-        assert damage.startswith(f"pack {pack_name(mark.pack)}: a commit cannot be applied: store of")
+        assert damage.startswith(
+            f"pack {pack_name(mark.pack)}: a commit cannot be applied: store of"
+        )
         assert everything(again).keys() == {"1.2.3.1"}
         assert again.recover().damage == [damage], "it is not passed over"

@@ -418,7 +418,7 @@ class Archive(Reading, Keeping):
     def last_change(self) -> Change | None:
         """Return the newest change, None where there was none yet."""
         with self._index.read() as reader:
-            return next(iter(reader.changes(reader.last_change() - 1, 1)), None)
+            return reader.newest_change()
 
     def stats(self) -> Stats:
         """Return how much the archive holds."""

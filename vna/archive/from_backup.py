@@ -9,8 +9,10 @@ from pathlib import Path
 
 from vna.archive.manifest import Copy, Manifest, read_manifest
 from vna.archive.tiers import TIERS_FILE, tier_numbers, tiers_moved
+from vna.clock import SystemClock
 from vna.errors import Conflict, Unavailable
 from vna.folders import make_folder, sync_folder, write_durably
+from vna.index import leap_when_opened
 from vna.storage import HOT, PackFolder, copy_file, tier_of
 
 __all__ = ["RestoredBackup", "restore_backup"]
@@ -136,7 +138,9 @@ def _index(source: Path, target: Path, copy: Copy, report: RestoredBackup) -> No
         intact = (done, digest.hex()) == (copy.size, copy.digest)
     except Unavailable:
         intact = False
-    if not intact:
+    if intact:
+        leap_when_opened(file, max(SystemClock().stamp(), report.stamp))
+    else:
         file.unlink(missing_ok=True)
         report.damage.append(
             f"index {copy.name} is not as it was when it was backed up: made again from the packs"

@@ -30,6 +30,7 @@ from vna.index.entities import (
     Study,
     Tombstone,
 )
+from vna.index.environment import leap_when_opened
 from vna.index.glance import Glance, Snapshots
 from vna.index.index import Index
 from vna.index.layout import EntityId
@@ -66,4 +67,5 @@ __all__ = [
     "blobs_of",
     "content_id",
     "differences",
+    "leap_when_opened",
 ]

@@ -70,7 +70,7 @@ __all__ = ["apply_group", "forget", "is_void", "leap_feed", "load_state"]
 _Known: TypeAlias = Instance | Tombstone | None
 
 FEED_LIFE_BITS = 32
-"""Changes between two returns to a checkpoint have numbers below one another's; far below 2^53."""
+"""Changes between two returns to a checkpoint have numbers below one another's, below 2^53 for long."""
 
 _NOTHING = Applied(Outcome.NOTHING, 0)
 _STORED = Applied(Outcome.STORED, 1)
@@ -90,10 +90,13 @@ def load_state(txn: Transaction) -> State:
     return decode_state(value) if value is not None else State()
 
 
-def leap_feed(txn: Transaction) -> None:
-    """Number the changes from here on above all that were ever told and are gone now."""
+def leap_feed(txn: Transaction, least: int) -> None:
+    """Number the changes from here on above all that were ever told and are gone now.
+
+    That is the life of the feed that follows this one, or `least` if that is later.
+    """
     state = load_state(txn)
-    state.change = ((state.change >> FEED_LIFE_BITS) + 1) << FEED_LIFE_BITS
+    state.change = max((state.change >> FEED_LIFE_BITS) + 1, least) << FEED_LIFE_BITS
     txn.put(META, META_STATE, encode(state))
 
 

@@ -31,7 +31,8 @@ CONDEMNED_AT: Final = 3072
 class Slot:
     """A checkpoint: its number, the page size, the front of both meta pages.
 
-    `returning` says that the index has gone back to it, and its feed has not leapt yet.
+    `returning` is 0, or the index has gone back to it, and its feed has not leapt yet: to a life
+    of at least that number.
     """
 
     number: int
@@ -61,7 +62,7 @@ class DataFile:
         self._path = path
         self._keeps = keeps
         self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        self.returning = False
+        self.returning = 0
 
     def claim(self) -> None:
         """Have the file before LMDB opens it: as one of several, or first, then undisturbed.
@@ -140,7 +141,7 @@ class DataFile:
                 self.put(meta, number * slot.page_size)
             self.put(bytes(len(CONDEMNED)), CONDEMNED_AT)
             self.sync()
-        self.returning = bool(slot.returning)
+        self.returning = slot.returning
         if not self._keeps:
             for at in SLOT_AT:
                 self.put(bytes(SLOT.size), at)

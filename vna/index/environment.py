@@ -30,13 +30,15 @@ from vna.index.populate import Population
 from vna.index.settings import IndexSettings
 from vna.index.transaction import Transaction
 
-__all__ = ["Environment"]
+__all__ = ["Environment", "leap_when_opened"]
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 PAGE = 4096
+LIFE_NS = 1800 * 10**9
+"""Numbers the lives of feeds of restored indexes; a feed leaps less often than so."""
 
 
 class _Gate:
@@ -147,8 +149,9 @@ class Environment:
                 self.checkpoints.make()
             self._tables = self._retry(self._open_tables)
             if self.data.returning:
-                self._retry(lambda txn: leap_feed(Transaction(txn, self._tables)))
-                self.data.returning = False
+                least = self.data.returning
+                self._retry(lambda txn: leap_feed(Transaction(txn, self._tables), least))
+                self.data.returning = 0
                 self.checkpoints.make()
             self.data.share()
         except BaseException:
@@ -376,6 +379,26 @@ class Environment:
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
             raise Unavailable(f"index {self.file}: was opened before a fork; open it after")
+
+
+def leap_when_opened(file: Path, now: int) -> None:
+    """Have the feed leap when the index in `file` is opened next; nobody has it open. Durable.
+
+    For an index of before, put back at the stamp `now`: changes were told since, whose numbers are
+    not to be told again. It may have leapt since, too, so the new life's number follows the time.
+    Raises Unavailable.
+    """
+    try:
+        with lmdb.open(str(file), subdir=False, readonly=True, lock=False) as env:
+            page_size = env.stat()["psize"]
+        data = DataFile(file, keeps=True)
+        try:
+            data.returning = max(now // LIFE_NS, 1)
+            data.keep(page_size, data.metas(page_size))
+        finally:
+            data.close()
+    except (lmdb.Error, OSError) as error:
+        raise Unavailable(f"index {file}: cannot be put back: {error}") from error
 
 
 def _open(settings: IndexSettings, folder: Path) -> Any:

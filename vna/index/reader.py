@@ -352,8 +352,13 @@ class Reader:
         return list(islice(rows, limit))
 
     def last_change(self) -> int:
-        """Return the number of the newest change."""
+        """Return the number of the newest change, or that above which the next ones are numbered."""
         return load_state(self._txn).change
+
+    def newest_change(self) -> Change | None:
+        """Return the newest change that is there."""
+        value = self._txn.last(Table.FEED, b"", b"\xff")
+        return decode_change(value) if value is not None else None
 
     def last_stamp(self) -> int:
         """Return the largest stamp of all commits applied."""
