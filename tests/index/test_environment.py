@@ -13,6 +13,7 @@ import pytest
 
 from vna.errors import Busy, Full, Unavailable
 from vna.index import Index
+from vna.index.data_file import DataFile
 from vna.testing.commits import consistent, plain_keyer, store, uid
 from vna.types import Level
 
@@ -90,6 +91,36 @@ def test_openers_of_one_path_in_one_process_share(settings):
         Index.open(replace(settings, max_readers=7), plain_keyer)
     two.close()
     Index.open(replace(settings, max_readers=7), plain_keyer).close()
+
+
+def test_who_opens_while_the_last_one_closes_waits_for_that(settings, monkeypatch):
+    """Closing the file would take LMDB's locks from the one that is opened beside it."""
+    closing, go_on, events = threading.Event(), threading.Event(), []
+    close, claim = DataFile.close, DataFile.claim
+
+    def slow_close(file):
+        closing.set()
+        go_on.wait(1)
+        close(file)
+        events.append("closed")
+
+    def noted_claim(file):
+        events.append("opened")
+        claim(file)
+
+    index = Index.open(settings, plain_keyer)
+    monkeypatch.setattr(DataFile, "close", slow_close)
+    monkeypatch.setattr(DataFile, "claim", noted_claim)
+    closer = threading.Thread(target=index.close)
+    closer.start()
+    assert closing.wait(60)
+    opener = threading.Thread(target=lambda: Index.open(settings, plain_keyer).close())
+    opener.start()
+    opener.join(0.2)
+    go_on.set()
+    closer.join()
+    opener.join()
+    assert events == ["closed", "opened", "closed"]
 
 
 def test_a_fork_must_not_use_it(index):

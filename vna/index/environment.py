@@ -181,7 +181,12 @@ class Environment:
             self._users -= 1
             if self._users:
                 return
-            del self._open[self.settings.path.resolve()]
+            try:
+                self._close()
+            finally:  # only now: who opens the file beside it loses its locks
+                del self._open[self.settings.path.resolve()]
+
+    def _close(self) -> None:
         self.checkpoints.close()
         with self._writing, self._gate.alone(self.settings.remap_wait_s):
             self._env.close()
