@@ -601,6 +601,27 @@ async def test_a_backup_without_its_tiers_reads_them_where_they_are(folder, buck
         life.archive.close()
 
 
+async def test_a_pack_that_was_made_anew_below_is_backed_up_anew(life):
+    await life.fill()
+    archive = life.again()
+    archive.backup(life.folder / "before")
+    archive.move("warm", "1.2.0")
+    archive.backup(life.folder / "backup", include_tiers=True)
+    archive.close()
+    (first,) = life.packs("warm")
+    size = first.stat().st_size
+    first.unlink()
+    shutil.rmtree(life.settings.data)
+    restore_backup(life.folder / "before", life.settings.data)
+    life.archive = Archive.open(life.settings)
+    life.archive.recover()
+    life.archive.move("warm", "1.2.1")
+    (second,) = life.packs("warm")
+    assert (second, second.stat().st_size) == (first, size)
+    assert life.archive.backup(life.folder / "backup", include_tiers=True).damage == []
+    assert (life.folder / "backup/packs" / first.name).read_bytes() == second.read_bytes()
+
+
 async def test_an_s3_store_as_the_cold_tier(folder, bucket):
     life = Life(folder, bucket_tier(bucket, folder, codec="zstd"))
     try:

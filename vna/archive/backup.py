@@ -214,7 +214,7 @@ class _Backup:
         held = self._known.get(name)
         try:
             size = self._source.end(pack, needed)
-            if held is not None and held.size == size and self._target.same(pack, self._source):
+            if self._stands(held, pack, size, self._source):
                 return held
             taken = self._target.take(pack, self._source, size)
             self._report.damage += self._target.damage(pack, size)
@@ -229,6 +229,14 @@ class _Backup:
         copy = self._known[name] = Copy(name, size, taken.digest.hex())
         add_progress(self._folder, copy)
         return copy
+
+    def _stands(
+        self, held: Copy | None, pack: PackId, size: int, source: PackFolder | BlobStore
+    ) -> bool:
+        """Say whether what is held of a pack is so much of the one that is there now."""
+        if held is None or held.size != size:
+            return False
+        return self._target.front(pack) == source.front(pack)
 
     def _packs_below(self, numbers: Iterable[int]) -> dict[int, dict[PackId, int]]:
         """Return the packs of lower tiers with their sizes; a tier that is away is left out."""
@@ -251,9 +259,11 @@ class _Backup:
         held = self._known.get(name)
         if there is not None and pack not in there:
             raise MissingPack(f"pack {pack_name(pack)} is missing")
-        if there is None or (held is not None and held.size == there[pack]):
-            return held  # such a pack never changes
+        if there is None:
+            return held
         try:
+            if self._stands(held, pack, there[pack], self._lower):
+                return held  # such a pack never changes
             size, digest = self._target.fetch(pack, self._lower.whole(pack))
             self._report.damage += self._target.damage(pack, size)
         except MissingPack:

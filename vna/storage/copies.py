@@ -93,9 +93,10 @@ class PackFolder:
             only_seal = size == needed + RECORD_HEADER.size and ends_in_seal(source, pack)
         return size if only_seal else needed
 
-    def same(self, pack: PackId, other: PackFolder) -> bool:
-        """Say whether both hold the pack of this name that was made at the same time."""
-        return self._front(pack) == other._front(pack)
+    def front(self, pack: PackId) -> bytes:
+        """Return the header of a pack: it differs if another one of that name was made later."""
+        with reading(pack), closing(self._tier.open(pack)) as file:
+            return bytes(file.read(0, PACK_HEADER.size))
 
     def take(self, pack: PackId, source: PackFolder, size: int) -> CopiedPack:
         """Hold the first `size` bytes of a pack of `source`, durable once `sync` returns.
@@ -143,10 +144,6 @@ class PackFolder:
         """Make the names of all packs durable."""
         with _writing(self._path):
             sync_folder(self._path)
-
-    def _front(self, pack: PackId) -> bytes:
-        with reading(pack), closing(self._tier.open(pack)) as file:
-            return bytes(file.read(0, PACK_HEADER.size))
 
 
 class _Front:

@@ -285,6 +285,11 @@ class BlobStore:
         except OSError as error:
             raise Unavailable(f"tier {number} cannot be listed: {error}") from error
 
+    def front(self, pack: PackId) -> bytes:
+        """Return the header of a pack of a lower tier, as it is there. Raises Unavailable."""
+        with reading(pack), self._uncached(pack) as source:
+            return bytes(source.read(0, PACK_HEADER.size))
+
     def whole(self, pack: PackId) -> Iterator[Buffer]:
         """Yield a pack of a lower tier from begin to end, by one read. Raises Unavailable."""
         with reading(pack), self._uncached(pack) as source:
