@@ -174,6 +174,22 @@ def test_killed_worker_is_replaced(start_daemon, tmp_path):
 
 
 @pytest.mark.crash
+def test_a_worker_that_cannot_be_started_for_now_is_started_later(start_daemon, tmp_path):
+    daemon = start_daemon(tmp_path / "data", workers=1)
+    eventually(lambda: "background process works" in daemon.log.read_text(), "all is up")
+    supervisor, (worker,) = psutil.Process(daemon.process.pid), workers(daemon)
+    limit = supervisor.rlimit(psutil.RLIMIT_NOFILE)
+    supervisor.rlimit(psutil.RLIMIT_NOFILE, (supervisor.num_fds() - 1, limit[1]))
+    worker.kill()
+    said = "worker 1 cannot be started: [Errno 24] Too many open files; the next starts in"
+    eventually(lambda: said in daemon.log.read_text(), "that is said")
+    supervisor.rlimit(psutil.RLIMIT_NOFILE, limit)
+    eventually(lambda: daemon.log.read_text().count("worker 1 accepts, ") == 2, "it serves again")
+    assert status(daemon, "/readyz") == 200
+    assert daemon.stop() == 0
+
+
+@pytest.mark.crash
 def test_workers_end_with_a_killed_supervisor(start_daemon, tmp_path):
     daemon = start_daemon(tmp_path / "data", workers=2)
     orphans = workers(daemon)
@@ -207,6 +223,21 @@ def test_service_manager_is_told(tmp_path):
             report, _ = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0
     assert json.loads(report)["process"] == process.pid
+
+
+def test_a_service_manager_that_is_gone_is_no_reason_not_to_serve(tmp_path):
+    ports = ["--dimse-port", "0", "--http-port", "0", "--workers", "1"]
+    process = subprocess.Popen(
+        [VNA, "serve", "--json", "--data", tmp_path / "data", *ports],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "NOTIFY_SOCKET": str(tmp_path / "gone")},
+    )
+    assert json.loads(process.stdout.readline())["process"] == process.pid
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0
+    assert f"the service manager at {tmp_path / 'gone'} is not told STOPPING=1".encode() in said
 
 
 def test_banner_names_both_fronts_and_three_commands(tmp_path):

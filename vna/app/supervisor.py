@@ -186,20 +186,23 @@ class Supervisor:
         """
         loop = asyncio.get_running_loop()
         delay_s = FIRST_DELAY_S
+        ended = "was not started"
         while not self._stopping.is_set():
             begun = loop.time()
-            code = await self._run(number, up)
+            try:
+                ended = f"ended with code {await self._run(number, up)}"
+            except OSError as error:  # the system has no process, memory or descriptor left for it
+                ended = f"cannot be started: {error}"
             if self._stopping.is_set() or not up.done():
                 break
             if loop.time() - begun > STEADY_S:
                 delay_s = FIRST_DELAY_S
-            log.error(
-                "%s ended with code %d; the next starts in %g s", _name(number), code, delay_s
-            )
+            log.error("%s %s; the next starts in %g s", _name(number), ended, delay_s)
             await self._pause(delay_s)
             delay_s = min(2 * delay_s, LONGEST_DELAY_S)
             await self._settle_first()
         if not up.done():
+            log.error("%s %s", _name(number), ended)
             up.set_result(False)
 
     async def _run(self, number: int, up: asyncio.Future[bool]) -> int:
@@ -242,7 +245,7 @@ class Supervisor:
         async with self._recovery:
             try:
                 self._settled = await asyncio.to_thread(recover, self._config.archive)
-            except VnaError as error:
+            except (VnaError, OSError) as error:
                 log.error("recovery failed: %s", error)  # noqa: TRY400
                 self._settled = False
 
