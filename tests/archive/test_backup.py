@@ -3,7 +3,10 @@
 import asyncio
 import random
 import shutil
+import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -11,7 +14,7 @@ import pytest
 
 from vna.archive import Archive, ArchiveSettings, restore_backup
 from vna.archive.manifest import BACKUP_FORMAT, Copy, Manifest
-from vna.errors import Busy, Conflict, Corrupt, Invalid, NotFound
+from vna.errors import Busy, Conflict, Corrupt, Invalid, NotFound, Unavailable
 from vna.index.apply import leap_feed
 from vna.types import Level
 
@@ -199,6 +202,35 @@ async def test_a_damaged_backup_is_named_and_the_rest_restored(archive, ct, fold
     named = {each.sop_uid for each in again.check().damage}
     assert 0 < len(named) < 20
     again.close()
+
+
+@contextmanager
+def read_only(folder: Path, here: Path) -> Iterator[None]:
+    """Have a folder at `here` too, where nothing can be written."""
+    here.mkdir()
+    bound = subprocess.run(["mount", "--bind", folder, here], capture_output=True, check=False)
+    if bound.returncode:
+        pytest.skip("a file system cannot be mounted here")
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", here], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", here], check=True)
+
+
+async def test_a_backup_that_cannot_be_written_is_restored(archive, ct, folder, tmp_path):
+    await fill(archive, ct, range(20))
+    archive.backup(folder)
+    with read_only(folder, tmp_path / "here"):
+        again, damage = restored(tmp_path / "here", tmp_path / "new")
+    assert (damage, everything(again)) == ([], everything(archive))
+    again.close()
+
+
+def test_a_manifest_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "backup/manifest").mkdir(parents=True)
+    with pytest.raises(Unavailable, match="manifest cannot be read: Is a directory"):
+        restore_backup(tmp_path / "backup", tmp_path / "new")
 
 
 async def test_a_damaged_index_is_made_again_from_the_packs(archive, ct, folder, tmp_path):

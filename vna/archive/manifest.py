@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from vna.errors import Corrupt, NotFound, Unsupported
+from vna.errors import Corrupt, NotFound, Unavailable, Unsupported
 from vna.folders import write_durably
 from vna.index import Counts
 from vna.storage import digest_of
@@ -55,12 +55,14 @@ def counts_of(counts: Counts) -> dict[str, int]:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Return the manifest of a backup. NotFound without one, Corrupt, or Unsupported."""
+    """Return the manifest of a backup. NotFound without one, Corrupt, Unavailable, Unsupported."""
     path = folder / "manifest"
     try:
         line, _, rest = path.read_bytes().partition(b"\n")
     except FileNotFoundError as error:
         raise NotFound(f"{folder} holds no backup: there is no manifest") from error
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be read: {error.strerror}") from error
     if rest.strip() != digest_of(line).hex().encode():
         raise Corrupt(f"{path} is damaged: it does not have the digest that it names")
     try:

@@ -178,6 +178,10 @@ class DirectoryTier:
 
     def _known_identity(self) -> str:
         """Return the directory's identity; give it one while it has no packs."""
+        with suppress(FileNotFoundError):  # what has one may be read-only
+            held = (self._path / "tier").read_bytes()
+            if _IDENTITY.fullmatch(held):
+                return held.decode("ascii").strip()
         with self._locked("tier") as fd:
             held = os.pread(fd, 64, 0)
             # A power loss as it was given can leave zeros, or a part; then there are no packs yet.
