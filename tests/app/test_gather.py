@@ -61,6 +61,15 @@ def test_links_to_folders_are_not_followed(tmp_path):
     assert names(gather([tmp_path]), tmp_path) == ["d/a"]
 
 
+def test_links_that_lead_nowhere_are_skipped(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    (tmp_path / "c").symlink_to("absent")
+    (tmp_path / "d").write_bytes(b"x")
+    skipped = [("skipped", name) for name in "abc"]
+    assert sorted(names(gather([tmp_path]), tmp_path), key=str) == [*skipped, "d"]
+
+
 def test_missing_path_is_named(tmp_path):
     assert names(gather([tmp_path / "no"]), tmp_path) == [("missing", "no")]
 

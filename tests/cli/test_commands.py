@@ -54,6 +54,14 @@ def test_import_takes_objects_and_names_the_rest(folder, tmp_path):
     assert (code, report["outcomes"]) == (0, {"duplicate": 2})
 
 
+def test_import_names_files_whose_names_are_not_utf8(folder, tmp_path):
+    name = os.fsdecode(b"\xfc.txt")
+    (folder / name).write_text("not DICOM")
+    code, report = report_of("import", folder, "--data", tmp_path / "data")
+    assert (code, report["taken"]) == (0, 2)
+    assert str(folder / name) in [each["path"] for each in report["not_taken"]]
+
+
 def test_import_exits_1_when_an_object_is_refused(folder, tmp_path):
     (folder / "broken.dcm").write_bytes(without_uids(CT))
     code, out, _ = vna("import", folder, folder / "absent", "--data", tmp_path / "data")

@@ -1,5 +1,8 @@
 """Whatever is wrong with a configuration is reported at once: file, key, value, what is allowed."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from vna.config import ConfigError, load
@@ -60,11 +63,25 @@ def test_all_problems_at_once(problems):
         ("[dimse]\nextra_sop_classes = ['1.2', '1.2']\n", "allowed: a list, no value twice"),
         ("[archive]\nduplicates = 'merge'\n", 'allowed: one of "keep", "replace", "reject"'),
         ("[listen]\nhttp_port = 11112\n", "allowed: another than dimse_port"),
+        ("[archive]\ndata = '~nobody-is-called-so/x'\n", "allowed: the path of a folder"),
     ],
 )
 def test_one_problem(problems, text, says):
     (line,) = problems(text)
     assert says in line
+
+
+def test_paths_that_cannot_be_looked_at_are_left_to_what_uses_them(monkeypatch):
+    def denied(path, *, follow_symlinks=True):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", denied)
+    assert load(None, {"--data": "/secret/vna"}).archive.data == Path("/secret/vna")
+
+
+def test_a_folder_whose_name_lmdb_does_not_take_is_refused(problems):
+    (line,) = problems("", data=os.fsdecode(b"/tmp/\xfc"))
+    assert line.startswith("command line: --data")
 
 
 @pytest.mark.parametrize("title", ["", "A\\B", " A", "A ", "\u00c4", "A\tB", "A" * 17])

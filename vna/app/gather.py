@@ -47,8 +47,14 @@ def gather(paths: Iterable[Path]) -> Iterator[Path | Noted]:
 
 
 def _walk(path: Path) -> Iterator[Path | Noted]:
-    if not path.is_dir():
-        yield path if path.exists() else Noted(path, "missing", "there is no such file")
+    try:
+        folder_named = path.is_dir()
+        there = folder_named or path.exists()
+    except OSError as denied:
+        yield Noted(path, "missing", f"cannot be read: {denied.strerror}")
+        return
+    if not folder_named:
+        yield path if there else Noted(path, "missing", "there is no such file")
         return
     unreadable: list[OSError] = []
     for folder, folders, files in os.walk(path, onerror=unreadable.append):
@@ -62,14 +68,14 @@ def _once(found: Path | Noted, seen: set[Path]) -> Iterator[Path | Noted]:
     if isinstance(found, Noted):
         yield found
         return
-    real = found.resolve()
+    real = Path(os.path.realpath(found))
     if real in seen:
         return
     seen.add(real)
-    if not real.is_file():
-        yield Noted(found, "skipped", "is not a regular file")
-        return
     try:
+        if not real.is_file():
+            yield Noted(found, "skipped", "is not a regular file")
+            return
         directory = _is_dicomdir(found)
     except OSError as error:
         yield Noted(found, "missing", f"cannot be read: {error.strerror}")

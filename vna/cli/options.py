@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -66,13 +67,24 @@ def open_archive(config: Config, command: str, *, make: bool = False) -> Iterato
 
 def require_archive(config: Config) -> None:
     """Raise Unavailable when there is no archive yet."""
-    if not (config.archive.data / "archive.toml").exists():
-        raise Unavailable(f"there is no archive in {config.archive.data}")
+    data = config.archive.data
+    try:
+        there = (data / "archive.toml").exists()
+    except OSError as error:
+        raise Unavailable(f"cannot use the data folder {data}: {error.strerror}") from error
+    if not there:
+        raise Unavailable(f"there is no archive in {data}")
 
 
 def print_json(report: object) -> None:
-    """Print a report as one line of JSON on standard output."""
-    typer.echo(msgspec.json.encode(report))
+    """Print a report as one line of JSON on standard output.
+
+    What of a file's name is no UTF-8 stands there as Python has it: a lone surrogate, escaped.
+    """
+    try:
+        typer.echo(msgspec.json.encode(report))
+    except UnicodeEncodeError:
+        typer.echo(json.dumps(msgspec.to_builtins(report), separators=(",", ":")))
 
 
 def when(stamp: int) -> str:

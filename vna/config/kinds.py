@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -203,8 +204,9 @@ class Folder:
     def take(self, value: object) -> Path:
         """Return the path, or raise NotAllowedError when something else than a folder is there."""
         path = _path(value)
-        if path.exists() and not path.is_dir():
-            raise NotAllowedError
+        with suppress(OSError):  # who may not look there is told by what uses it
+            if path.exists() and not path.is_dir():
+                raise NotAllowedError
         return path
 
 
@@ -217,8 +219,9 @@ class File:
     def take(self, value: object) -> Path:
         """Return the path, or raise NotAllowedError when a folder is there."""
         path = _path(value)
-        if path.is_dir():
-            raise NotAllowedError
+        with suppress(OSError):
+            if path.is_dir():
+                raise NotAllowedError
         return path
 
 
@@ -254,7 +257,11 @@ class Optional:
 def _path(value: object) -> Path:
     if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
         raise NotAllowedError
-    return Path(value).expanduser()
+    try:
+        str(value).encode()  # LMDB and JSON take no other names
+        return Path(value).expanduser()
+    except (RuntimeError, UnicodeEncodeError) as error:  # the home of a user who is not there
+        raise NotAllowedError from error
 
 
 AE_TITLE = Pattern(
