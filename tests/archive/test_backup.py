@@ -188,6 +188,24 @@ async def test_an_interrupted_backup_goes_on_and_harms_nothing(archive, ct, fold
     again.close()
 
 
+async def test_interrupted_backups_leave_one_index_at_most(archive, ct, folder, tmp_path):
+    """Each of those that find no space would take more of it from the next one."""
+
+    def stop(done: int, total: int) -> None:
+        raise InterruptionError
+
+    await fill(archive, ct, range(3))
+    for before in (0, 1):
+        for _ in range(3):
+            with pytest.raises(InterruptionError):
+                archive.backup(folder, stop)
+            assert len(list((folder / "index").iterdir())) == before + 1
+        archive.backup(folder)
+    again, damage = restored(folder, tmp_path / "new")
+    assert (damage, everything(again)) == ([], everything(archive))
+    again.close()
+
+
 async def test_a_damaged_backup_is_named_and_the_rest_restored(archive, ct, folder, tmp_path):
     await fill(archive, ct, range(20))
     archive.backup(folder)

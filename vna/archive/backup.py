@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,6 +105,7 @@ class _Backup:
         self._archive = index.archive_uuid
         self._source = PackFolder(packs)
         self._target = PackFolder(folder / "packs")
+        self._before = self._manifest_before()
         self._known = self._held_before()
         self._report = BackupReport()
 
@@ -144,16 +146,18 @@ class _Backup:
         )
         return report
 
-    def _held_before(self) -> dict[str, Copy]:
-        """Return the packs that are in the folder and can be believed."""
+    def _manifest_before(self) -> Manifest | None:
         try:
             manifest = read_manifest(self._folder)
         except NotFound:
-            held = []
-        else:
-            if manifest.archive != self._archive:
-                raise Invalid(f"{self._folder} holds a backup of archive {manifest.archive}")
-            held = manifest.packs
+            return None
+        if manifest.archive != self._archive:
+            raise Invalid(f"{self._folder} holds a backup of archive {manifest.archive}")
+        return manifest
+
+    def _held_before(self) -> dict[str, Copy]:
+        """Return the packs that are in the folder and can be believed."""
+        held = self._before.packs if self._before else []
         sizes = {self._target.name(pack): size for pack, size in self._target.packs().items()}
         return {
             copy.name: copy
@@ -164,6 +168,10 @@ class _Backup:
     def _snapshot(self) -> _Snapshot:
         folder = self._folder / "index"
         folder.mkdir(exist_ok=True)
+        # Those of runs that were interrupted, for want of space, say, would fill the disk.
+        self._remove_but(
+            {self._before.index.name} if self._before else set(), "index/*.mdb", "index/*.draft"
+        )
         stamp = self._clock.stamp()
         path = folder / f"{stamp}.mdb"
         draft = folder / f"{path.name}.draft"
@@ -280,7 +288,10 @@ class _Backup:
     def _remove_what_is_not_named(self, manifest: Manifest) -> None:
         (self._folder / "progress").unlink(missing_ok=True)
         named = {copy.name for copy in [manifest.index, *manifest.packs]}
-        for pattern in ("index/*.mdb", "index/*.draft", "packs/*.pack", "packs/*.draft"):
+        self._remove_but(named, "index/*.mdb", "index/*.draft", "packs/*.pack", "packs/*.draft")
+
+    def _remove_but(self, named: AbstractSet[str], *patterns: str) -> None:
+        for pattern in patterns:
             for path in self._folder.glob(pattern):
                 if path.name not in named:
                     path.unlink()
