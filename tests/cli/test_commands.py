@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from command import report_of, vna
+from command import VNA, report_of, vna
 from pydicom.data import get_testdata_file
 
 from vna.cli import commands, commands_page
@@ -60,6 +60,21 @@ def test_import_names_files_whose_names_are_not_utf8(folder, tmp_path):
     code, report = report_of("import", folder, "--data", tmp_path / "data")
     assert (code, report["taken"]) == (0, 2)
     assert str(folder / name) in [each["path"] for each in report["not_taken"]]
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_report_that_cannot_be_written_is_no_finding(folder, tmp_path, options):
+    vna("import", folder, "--data", tmp_path / "data")
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [VNA, "check", "--data", tmp_path / "data", *options],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == 3
+    assert ended.stderr == "vna: [Errno 28] No space left on device\n"
 
 
 def test_import_exits_1_when_an_object_is_refused(folder, tmp_path):

@@ -78,6 +78,6 @@ def main() -> None:
     except (Conflict, NotFound) as error:
         problems.print(f"vna: {error}")
         sys.exit(Exit.NOTHING)
-    except VnaError as error:
+    except (VnaError, OSError) as error:  # such as a report that goes to a full disk
         problems.print(f"vna: {error}")
         sys.exit(Exit.UNAVAILABLE)
