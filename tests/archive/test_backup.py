@@ -7,12 +7,13 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from vna.archive import Archive, ArchiveSettings, restore_backup
+from vna.archive import Archive, ArchiveSettings, TierSettings, restore_backup
 from vna.archive.manifest import BACKUP_FORMAT, Copy, Manifest
 from vna.errors import Busy, Conflict, Corrupt, Invalid, NotFound, Unavailable
 from vna.index.apply import leap_feed
@@ -341,6 +342,22 @@ async def test_folders_that_are_something_else_are_refused(archive, data, ct, fo
             archive.backup(folder)
 
     archive.backup(folder, again)
+
+
+async def test_packs_that_the_first_tier_names_another_way_are_found(
+    archive, ct, folder, tmp_path, monkeypatch
+):
+    await fill(archive, ct, range(3))
+    archive.backup(folder)
+    restore_backup(folder, tmp_path / "new")
+    monkeypatch.chdir(tmp_path)
+    tiers = (TierSettings("hot", path=tmp_path / "new/packs"),)
+    again = Archive.open(replace(settings_of(Path("new")), tiers=tiers))
+    assert everything(again) == everything(archive)
+    again.close()
+    elsewhere = (TierSettings("hot", path=tmp_path / "ssd"),)
+    with pytest.raises(Invalid, match="holds packs: name it as the path of the first tier"):
+        Archive.open(replace(settings_of(Path("new")), tiers=elsewhere))
 
 
 async def test_a_restore_that_was_interrupted_is_given_again(archive, ct, folder, tmp_path):

@@ -154,7 +154,7 @@ def open_tiers(
     """
     _check(settings)
     path = hot_path(data, settings)
-    if path != data / "packs" and any((data / "packs").glob("*.pack")):
+    if path.resolve() != (data / "packs").resolve() and any((data / "packs").glob("*.pack")):
         raise Invalid(f"{data / 'packs'} holds packs: name it as the path of the first tier")
     book = _Book(data / TIERS_FILE)
     if hot is None:
