@@ -10,13 +10,14 @@ import time
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from pydicom.data import get_testdata_file
 
 from vna.archive import Archive, ArchiveSettings, Outcome, ScrubSettings
 from vna.archive import scrub as room
 from vna.archive.pace import Background
-from vna.archive.scrub import Scrub, read_scrub_state
+from vna.archive.scrub import Scrub, ScrubState, read_scrub_state
 from vna.clock import SystemClock
 
 FAST = ScrubSettings(rate_bytes_s=1 << 40, every_days=0)
@@ -69,6 +70,16 @@ async def test_a_flipped_bit_is_found_survives_a_restart_and_ends_with_a_new_cop
         assert archive.lost() == []
     finally:
         archive.close()
+
+
+def test_a_pass_that_began_in_the_future_does_not_put_off_the_next(archive, data):
+    """The clock was a year ahead, and was set right."""
+    settings = ScrubSettings(every_days=30)
+    now = SystemClock().stamp()
+    for begun, waits in ((now, True), (now + 365 * room.DAY_NS, False)):
+        state = ScrubState(begun=begun, ended=begun + 1)
+        (data / "scrub.json").write_bytes(msgspec.json.encode(state))
+        assert bool(scrub_of(archive, data, settings)._wait_s()) is waits
 
 
 async def test_a_pass_goes_on_where_it_was(archive, data, ct, monkeypatch):

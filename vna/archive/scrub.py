@@ -168,5 +168,7 @@ class Scrub:
             return LONGEST_WAIT_S
         if not self._state.ended:
             return 0.0
+        if self._state.begun > now:
+            return 0.0  # the clock was set back: nobody knows when that was
         left = self._state.begun + int(self._settings.every_days * DAY_NS) - now
         return min(max(left / 10**9, 0.0), LONGEST_WAIT_S)
