@@ -1,5 +1,6 @@
 """The scrub finds a flipped bit, goes on where it was, and keeps to its hours."""
 
+import errno
 import json
 import os
 import random
@@ -70,6 +71,26 @@ async def test_a_flipped_bit_is_found_survives_a_restart_and_ends_with_a_new_cop
         assert archive.lost() == []
     finally:
         archive.close()
+
+
+async def test_a_pass_goes_on_where_its_position_cannot_be_noted(
+    archive, data, ct, monkeypatch, caplog
+):
+    """Had it ended the background process, nothing was compacted on a disk that is full."""
+
+    def full(path, _content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    await fill(archive, ct, 10)
+    scrub = scrub_of(archive, data)
+    with monkeypatch.context() as patch:
+        patch.setattr(room, "BATCH", 8)
+        patch.setattr(room, "write_durably", full)
+        await archive.run(scrub.step, threading.Event())
+    assert f"cannot be noted: {data / 'scrub.json'}: No space left on device" in caplog.text
+    await archive.run(scrub.step, threading.Event())
+    state = archive.scrub_state()
+    assert (state.blobs, bool(state.ended)) == (20, True)
 
 
 def test_a_pass_that_began_in_the_future_does_not_put_off_the_next(archive, data):

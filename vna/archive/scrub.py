@@ -159,7 +159,10 @@ class Scrub:
 
     def _note(self, *, position: str, ended: int = 0) -> None:
         self._state = msgspec.structs.replace(self._state, position=position, ended=ended)
-        write_durably(self._path, msgspec.json.encode(self._state))
+        try:
+            write_durably(self._path, msgspec.json.encode(self._state))
+        except OSError as error:  # a full disk: compaction goes on, which frees it, so this does too
+            log.warning("how far the scrub is cannot be noted: %s: %s", self._path, error.strerror)
 
     def _wait_s(self) -> float:
         """Return how long there is nothing to do, looked at again each minute at least."""
