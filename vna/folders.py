@@ -7,8 +7,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["exclusive", "make_folder", "sync_folder", "write_durably"]
+__all__ = ["exclusive", "make_folder", "open_private", "sync_folder", "write_durably"]
 
 
 def make_folder(path: Path) -> None:
@@ -27,6 +28,12 @@ def sync_folder(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def open_private(path: Path) -> BinaryIO:
+    """Open a file to be written from its begin: what has patient data is for owner and group alone."""
+    how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    return os.fdopen(os.open(path, how, 0o640), "wb")
 
 
 def write_durably(path: Path, data: bytes) -> None:

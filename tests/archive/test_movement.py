@@ -601,6 +601,18 @@ async def test_a_backup_without_its_tiers_reads_them_where_they_are(folder, buck
         life.archive.close()
 
 
+async def test_what_has_patient_data_is_for_owner_and_group_alone(life):
+    await life.fill()
+    archive = life.again()
+    archive.move("cold", "1.2.0")
+    archive.backup(life.folder / "backup", include_tiers=True)
+    restore_backup(life.folder / "backup", life.folder / "new", include_tiers=True)
+    files = [*life.folder.rglob("*.pack"), *life.folder.rglob("*.mdb")]
+    where = {path.relative_to(life.folder).parts[0] for path in files}
+    assert where == {"data", "cold", "backup", "new"}
+    assert [path for path in files if path.stat().st_mode & 0o007] == []
+
+
 async def test_a_pack_that_was_made_anew_below_is_backed_up_anew(life):
     await life.fill()
     archive = life.again()

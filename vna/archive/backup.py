@@ -26,7 +26,7 @@ from vna.archive.manifest import (
 from vna.archive.tiers import lower_tiers
 from vna.clock import Clock
 from vna.errors import Busy, Invalid, NotFound, Unavailable
-from vna.folders import make_folder, sync_folder
+from vna.folders import make_folder, open_private, sync_folder
 from vna.index import Counts, Index, PackUse
 from vna.storage import HOT, BlobStore, MissingPack, PackFolder, digest_file, pack_name, tier_of
 from vna.types import PackId
@@ -175,7 +175,7 @@ class _Backup:
         stamp = self._clock.stamp()
         path = folder / f"{stamp}.mdb"
         draft = folder / f"{path.name}.draft"
-        with self._index.read() as reader, draft.open("wb") as file:
+        with self._index.read() as reader, open_private(draft) as file:
             reader.copy(file.fileno())
             change, counts, packs = reader.last_change(), reader.counts(), reader.packs()
             os.fsync(file.fileno())

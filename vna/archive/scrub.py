@@ -161,7 +161,9 @@ class Scrub:
         self._state = msgspec.structs.replace(self._state, position=position, ended=ended)
         try:
             write_durably(self._path, msgspec.json.encode(self._state))
-        except OSError as error:  # a full disk: compaction goes on, which frees it, so this does too
+        except (
+            OSError
+        ) as error:  # a full disk: compaction goes on, which frees it, so this does too
             log.warning("how far the scrub is cannot be noted: %s: %s", self._path, error.strerror)
 
     def _wait_s(self) -> float:

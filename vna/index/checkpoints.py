@@ -59,7 +59,9 @@ class Checkpoints:
         self._remaps = 0
         self._pinning = threading.Lock()
         self._making = threading.Lock()
-        self._turns = os.open(folder / "checkpoint.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        self._turns = os.open(
+            folder / "checkpoint.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640
+        )
         self._wake = threading.Event()
         self._closing = False
         self._thread: threading.Thread | None = None

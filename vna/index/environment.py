@@ -416,6 +416,7 @@ def _open(settings: IndexSettings, folder: Path) -> Any:
         metasync=False,
         sync=False,
         readahead=False,
+        mode=0o640,
     )
 
 

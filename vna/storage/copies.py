@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from vna._native import Blake3
 from vna.errors import Corrupt, Unavailable
-from vna.folders import sync_folder
+from vna.folders import open_private, sync_folder
 from vna.storage.faults import reading, write_error
 from vna.storage.format import PACK_HEADER, RECORD_HEADER, pack_name
 from vna.storage.tiers.directory import DirectoryTier
@@ -174,7 +174,7 @@ def _write(target: Path, pieces: Iterable[Buffer]) -> tuple[int, bytes]:
     hasher = Blake3()
     done = 0
     draft = _draft(target)
-    with _writing(target), draft.open("wb") as write:
+    with _writing(target), open_private(draft) as write:
         for piece in pieces:
             hasher.update(piece)
             write.write(piece)

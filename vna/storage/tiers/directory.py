@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from vna._native import Appender, CachedFile, Fresh, keep_room
-from vna.folders import make_folder, sync_folder
+from vna.folders import make_folder, open_private, sync_folder
 from vna.storage.format import pack_name
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class DirectoryTier:
         What a process that was killed amid that has left is removed with the pack.
         """
         draft = self._draft(pack)
-        with draft.open("xb") as file:
+        with open_private(draft, new=True) as file:
             try:
                 size = sum(file.write(piece) for piece in pieces)
                 file.flush()
