@@ -79,6 +79,28 @@ def test_pipe_is_skipped(tmp_path):
     assert names(gather([tmp_path]), tmp_path) == [("skipped", "pipe")]
 
 
+def test_a_dicomdir_that_is_broken_is_refused_and_the_rest_found(tmp_path):
+    listed = [["A" * 300], ["I\0M"], ["IM1"]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        write_dicomdir(tmp_path / "DICOMDIR", listed)
+    (tmp_path / "IM1").write_bytes(b"x")
+    assert names(gather([tmp_path / "DICOMDIR"]), tmp_path) == [
+        ("skipped", "DICOMDIR"),
+        ("missing", "A" * 300),
+        ("refused", "DICOMDIR"),
+        "IM1",
+    ]
+    whole = (tmp_path / "DICOMDIR").read_bytes()
+    at = whole.index(b"\x04\x00\x20\x12SQ")  # Directory Record Sequence
+    (tmp_path / "DICOMDIR").write_bytes(whole[: at + 4] + b"YS" + whole[at + 6 :])
+    assert names(gather([tmp_path]), tmp_path) == [
+        ("skipped", "DICOMDIR"),
+        ("refused", "DICOMDIR"),
+        "IM1",
+    ]
+
+
 def test_dicomdir_stands_for_what_it_lists(tmp_path):
     (tmp_path / "CD/DICOM").mkdir(parents=True)
     (tmp_path / "CD/DICOM/IM1").write_bytes(b"x")

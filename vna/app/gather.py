@@ -16,6 +16,11 @@ __all__ = ["Noted", "Why", "gather", "is_part10", "read_dicomdir"]
 DICOMDIR_CLASS = b"1.2.840.10008.1.3.10"
 """Media Storage Directory Storage."""
 REFERENCED_FILE_ID = 0x0004_1500
+_UNREADABLE = (
+    *(InvalidDicomError, OSError, ValueError, AttributeError, KeyError),
+    *(TypeError, EOFError, RuntimeError),
+)
+"""What pydicom raises for data sets that are broken; RuntimeError is NotImplementedError, too."""
 META_BYTES = 4096
 """The Media Storage SOP Class UID stands within the first bytes of any real file."""
 
@@ -104,14 +109,17 @@ def read_dicomdir(path: Path) -> Iterator[Path | Noted]:
     try:
         records = dcmread(path).get("DirectoryRecordSequence") or []
         listed = [_file_id(record) for record in records]
-    except (InvalidDicomError, OSError, ValueError, AttributeError, KeyError) as error:
+    except _UNREADABLE as error:
         yield Noted(path, "refused", f"its list of files cannot be read: {error}")
         return
     for parts in filter(None, listed):
-        if any(part in ("", ".", "..") or "/" in part for part in parts):
+        if any(part in ("", ".", "..") or "/" in part or "\0" in part for part in parts):
             yield Noted(path, "refused", f"lists {'/'.join(parts)!r}, which is no file ID")
             continue
-        found = _resolve(path.parent, parts)
+        try:
+            found = _resolve(path.parent, parts)
+        except OSError:  # a name that no file can have, or a folder that may not be read
+            found = None
         yield found or Noted(path.parent.joinpath(*parts), "missing", f"is listed by {path}")
 
 
@@ -123,14 +131,14 @@ def _file_id(record: Dataset) -> list[str]:
 
 
 def _resolve(folder: Path, parts: list[str]) -> Path | None:
-    """Return the file of that ID; its letters may be of either case, as mounted media show them."""
+    """Return the file of that ID; its letters may be of either case, as mounted media show them.
+
+    Raises OSError.
+    """
     for part in parts:
         exact = folder / part
         if not exact.exists():
-            try:
-                names = sorted(entry.name for entry in os.scandir(folder))
-            except OSError:
-                return None
+            names = sorted(entry.name for entry in os.scandir(folder))
             alike = (name for name in names if name.upper().rstrip(".") == part.upper())
             exact = folder / next(alike, part)
         folder = exact
