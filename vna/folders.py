@@ -30,9 +30,12 @@ def sync_folder(path: Path) -> None:
         os.close(fd)
 
 
-def open_private(path: Path) -> BinaryIO:
-    """Open a file to be written from its begin: what has patient data is for owner and group alone."""
-    how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+def open_private(path: Path, *, new: bool = False) -> BinaryIO:
+    """Open a file to be written from its begin: what has patient data is for owner and group alone.
+
+    With `new` it must not be there. Raises OSError.
+    """
+    how = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_EXCL if new else os.O_TRUNC)
     return os.fdopen(os.open(path, how, 0o640), "wb")
 
 

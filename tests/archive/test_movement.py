@@ -9,7 +9,6 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -415,14 +414,12 @@ async def test_what_comes_up_leaves_the_space_that_is_kept_free(life):
 
 async def test_a_tier_that_cannot_be_written_says_why(life, monkeypatch):
     await life.fill()
-    opened = Path.open
 
-    def full(path, mode="r", *more, **others):
-        if path.parent == life.folder / "cold" and mode != "r":
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return opened(path, mode, *more, **others)
+    def full(path, *, new):
+        assert (path.parent, new) == (life.folder / "cold", True)
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.open", full)
+    monkeypatch.setattr("vna.storage.tiers.directory.open_private", full)
     with pytest.raises(Full, match="cannot be put on its tier: No space left"):
         life.archive.move("cold")
 
