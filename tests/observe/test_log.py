@@ -3,7 +3,9 @@
 import io
 import json
 import logging
+import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,23 @@ def test_a_line_that_cannot_be_written_fails_nobody(logger, monkeypatch):
     handler.stream.close()
     log_line(logger, "nobody reads this")
     assert [record.getMessage() for record in failed] == ["nobody reads this"]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_name_that_is_no_text_loses_no_line(logger, monkeypatch, form):
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), errors=sys.__stderr__.errors))
+    start_logging(LogSettings(form=form), "p")
+    name = os.fsdecode(b"/in/M\xfcller.dcm")
+    logger.warning("skipped %s", Path(name))
+    log_line(logger, f"called by {name}")
+    try:
+        raise ValueError(name)
+    except ValueError:
+        logger.exception("failed")
+    lines = sys.stderr.buffer.getvalue().decode().splitlines()
+    if form == "json":
+        lines = [json.loads(line) for line in lines]
+        assert lines[2].pop("error").endswith("/in/M\\udcfcller.dcm")
+        lines = [line["message"] for line in lines]
+    assert lines[0].endswith("skipped /in/M\\udcfcller.dcm")
+    assert lines[1].endswith("called by /in/M\\udcfcller.dcm")

@@ -145,12 +145,25 @@ class JsonFormatter(TextFormatter):
     """One JSON object per line: time, level, process, logger, message, and error where there is one."""
 
     def line(self, created: float, level: str, logger: str, message: str, **more: str) -> str:
-        """Return a message as one line of JSON, with `more` of it behind."""
+        """Return a message as one line of JSON, with `more` of it behind.
+
+        Bytes of a name that are no text are spelled out, as standard error does it for text.
+        """
         front = {"time": self._time(created), "level": level.lower(), "process": self._process}
-        return msgspec.json.encode({**front, "logger": logger, "message": message, **more}).decode()
+        event = {**front, "logger": logger, "message": message, **more}
+        try:
+            return msgspec.json.encode(event).decode()
+        except UnicodeEncodeError:
+            return msgspec.json.encode(
+                {name: _text(value) for name, value in event.items()}
+            ).decode()
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line of JSON."""
         error = {"error": self.formatException(record.exc_info)} if record.exc_info else {}
         message = record.getMessage()
         return self.line(record.created, record.levelname, record.name, message, **error)
+
+
+def _text(value: str) -> str:
+    return value.encode(errors="backslashreplace").decode()
