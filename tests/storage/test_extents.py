@@ -201,6 +201,36 @@ def test_the_cache_stays_within_its_limit(far, tmp_path):
     assert reader.read(0, 10) == CONTENT[:10]
 
 
+def test_packs_of_which_nothing_is_left_leave_no_folder(far, tmp_path):
+    cache = ExtentCache(tmp_path / "cache", 1 << 20)
+    tier = CachedTier(far, cache)
+    packs = range(PACK + 1, PACK + 40)
+    for pack in packs:
+        tier.put(pack, [CONTENT[:50_000]])
+        assert tier.open(pack).read(0, 50_000) == CONTENT[:50_000]
+    held = [entry for entry in (tmp_path / "cache").iterdir() if entry.is_dir()]
+    assert len(held) <= cache.limit // 50_000 + 1
+    cache.clear()
+    assert not any(entry.is_dir() for entry in (tmp_path / "cache").iterdir())
+    assert tier.open(PACK + 1).read(0, 10) == CONTENT[:10]
+    assert cache.size() == 10
+
+
+def test_a_folder_that_goes_while_it_is_looked_for_is_no_failure(make_cached, monkeypatch):
+    cached = make_cached()
+    cached.open(PACK).read(0, 5000)
+    scandir = os.scandir
+
+    def scan(path):
+        found = list(scandir(path))
+        monkeypatch.undo()
+        cached.cache.clear()
+        return found
+
+    monkeypatch.setattr(os, "scandir", scan)
+    assert cached.cache.size() == 0
+
+
 def test_a_cache_is_emptied_though_another_looks_through_it(make_cached, tmp_path):
     cached = make_cached()
     cached.open(PACK).read(0, 5000)

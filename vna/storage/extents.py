@@ -14,7 +14,7 @@ import threading
 import time
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,6 +158,7 @@ class ExtentCache:
             gone = queues.evict(entries, limit_bytes)
             for name in gone:
                 (self._folder / name).unlink(missing_ok=True)
+            self._remove_empty({entry.name for entry in entries}.difference(gone))
             for entry in entries:  # whose turn has come: it must be read again to get another
                 if before[entry.name][1] and not entry.read:
                     with suppress(OSError):
@@ -288,13 +289,28 @@ class ExtentCache:
         for folder in os.scandir(self._folder) if self._folder.is_dir() else ():
             if not folder.is_dir():
                 continue
-            for file in os.scandir(folder.path):
+            try:
+                files = list(os.scandir(folder.path))
+            except FileNotFoundError:  # emptied and removed by another process
+                continue
+            for file in files:
                 with suppress(OSError):
                     if _NAME.fullmatch(file.name):
                         seen = file.stat()
                         name = f"{folder.name}/{file.name}"
                         found.append(Entry(name, seen.st_size, seen.st_mtime, _marked(seen)))
         return found
+
+    def _remove_empty(self, kept: Iterable[str]) -> None:
+        """Remove folders in which none of the `kept` extents is: each would be looked through again.
+
+        One that an extent is just coming to may go too: then that is not kept, as on a full disk.
+        """
+        used = {name.partition("/")[0] for name in kept}
+        for folder in os.scandir(self._folder):
+            if folder.name not in used and folder.is_dir():
+                with suppress(OSError):
+                    Path(folder.path).rmdir()
 
     def _queues(self) -> Queues:
         """Return what the last eviction noted; nothing, where that cannot be read."""
