@@ -1,8 +1,11 @@
 """Prefetch: what arrives or is ordered makes its relevant priors hot, from a real object store."""
 
+import errno
+import os
 import random
 import threading
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -355,6 +358,32 @@ async def test_orders_are_replaced_and_cancelled(cold, begin, sent, settings, cl
     (settings.data / "prefetch/orders/0-x.json").write_text("{}, no order")
     work(prefetch)
     assert sent == [(HEAD, "WS")]
+    assert list((settings.data / "prefetch/orders").iterdir()) == []
+
+
+async def test_an_order_that_cannot_be_removed_is_followed_once(
+    cold, begin, sent, settings, clock, monkeypatch, caplog
+):
+    prefetch = begin(PrefetchRule("same", send_to="WS", at_most=1))
+    orders = Orders(settings.data, clock)
+    orders.leave(Order(key="A1", patient_id="P1", body_part="HEAD"))
+    orders.leave(Order(key="A2", patient_id="P1", body_part="HAND"))
+    orders.leave(Order(key="A2", cancelled=True))
+    unlink = Path.unlink
+
+    def refuse(path, missing_ok=False):
+        if path.suffix == ".json":
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    work(prefetch)
+    work(prefetch)
+    assert sent == [(HEAD, "WS")]
+    assert len(list((settings.data / "prefetch/orders").iterdir())) == 3
+    assert caplog.text.count("cannot be removed yet") == 3
+    monkeypatch.undo()
+    work(prefetch)
     assert list((settings.data / "prefetch/orders").iterdir()) == []
 
 

@@ -74,6 +74,8 @@ class Orders:
     def __init__(self, data: Path, clock: Clock | None = None) -> None:
         self._folder = data / FOLDER
         self._clock = clock or SystemClock()
+        self._forgotten: set[str] = set()
+        """What could not be removed when it was done."""
 
     def leave(self, order: Order) -> None:
         """Have priors for an order made hot in its time; durable on return.
@@ -94,6 +96,9 @@ class Orders:
         """
         waiting: dict[str, tuple[str, Order]] = {}
         for path in self._listed():
+            if path.name in self._forgotten:
+                self.done(path.name)
+                continue
             order = self._read(path)
             if order is None:
                 continue
@@ -107,8 +112,15 @@ class Orders:
         yield from (each for each in waiting.values() if each[1].scheduled <= now + ahead)
 
     def done(self, name: str) -> None:
-        """Forget an order."""
-        (self._folder / name).unlink(missing_ok=True)
+        """Forget an order. One that cannot be removed now is when `due` comes upon it again."""
+        try:
+            (self._folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            if name not in self._forgotten:
+                log.warning("order %s is done, and cannot be removed yet: %s", name, error)
+            self._forgotten.add(name)
+        else:
+            self._forgotten.discard(name)
 
     def _listed(self) -> list[Path]:
         try:
