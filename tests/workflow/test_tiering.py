@@ -110,6 +110,33 @@ async def test_a_tier_that_is_away_holds_up_no_other(folder, archive, clock):
     assert [each.tier for each in archive.series_facts()] == ["cold", "warm"]
 
 
+async def test_a_tier_that_is_away_makes_no_other_wait(folder, archive, clock, monkeypatch, caplog):
+    monkeypatch.setattr("vna.workflow.following.FIRST_PAUSE_S", 1000.0)
+    policies = [
+        PolicySettings("CT", "cold", 30, modalities=("CT",)),
+        PolicySettings("MR", "warm", 30, modalities=("MR",)),
+    ]
+    (folder / "cold").touch()
+    stop = threading.Event()
+    settings = TieringSettings(rate_bytes_s=1 << 40, every_s=0.01)
+    working = threading.Thread(target=follow_policies, args=(archive, policies, settings, stop))
+    await archive.store(image(0, "20260101", "CT"), source="test")
+    working.start()
+    try:
+        for number in (1, 2, 3):
+            await archive.store(image(number, "20260101", "MR"), source="test")
+            clock.now_ns += 40 * DAY_NS
+            tries = iter(range(500))
+            while [each.tier for each in archive.series_facts()][1:] != ["warm"] * number:
+                next(tries)
+                stop.wait(0.01)
+    finally:
+        stop.set()
+        working.join()
+    assert next(each.tier for each in archive.series_facts()) == "hot"
+    assert caplog.text.count("cold waits") == 1, "the one that is away is not asked all the time"
+
+
 @pytest.mark.parametrize("error", [Full("no space"), Corrupt("comes back other than it was put")])
 async def test_a_tier_that_takes_nothing_holds_up_no_other(archive, clock, monkeypatch, error):
     policies = [

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
+from math import inf
 
 from vna.archive import Archive, Background, Pace, Stopped
-from vna.errors import Corrupt, Full, Invalid, Unavailable, VnaError
+from vna.clock import Clock
+from vna.errors import Invalid, VnaError
 from vna.workflow.tiering import PlannedMove, PolicySettings, plan
 
 __all__ = ["TieringSettings", "follow_plan", "follow_policies", "planned_moves"]
@@ -19,6 +22,7 @@ log = logging.getLogger(__name__)
 LONGEST_PAUSE_S = 3600.0
 FIRST_PAUSE_S = 60.0
 RECLAIM_EVERY_S = 86_400.0
+RECLAIMING = "reclaiming waits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +52,9 @@ def follow_plan(archive: Archive, policies: Sequence[PolicySettings], pace: Pace
     Raises Unavailable when a tier is away, Full when its disk is, and Corrupt when it gave back other
     bytes; what goes to others is moved all the same.
     """
-    moves = sorted(planned_moves(archive, policies), key=lambda each: each.to)
-    failed: VnaError | None = None
-    for to, some in groupby(moves, key=lambda each: each.to):
-        try:
-            _execute(archive, to, list(some), pace)
-        except (Unavailable, Full, Corrupt) as error:
-            log.warning("what is to move to %s waits: %s", to, error)
-            failed = error
+    failed = _follow(archive, policies, pace, _Waits(archive.clock))
     if failed is not None:
         raise failed
-    if _frees_below(archive, moves):
-        archive.reclaim(stop=pace.stop)
 
 
 def follow_policies(
@@ -70,27 +65,78 @@ def follow_policies(
 ) -> None:
     """Move what policies say, at a set rate in set hours, and reclaim tiers, until `stop`.
 
-    A tier that is away is tried again.
+    What fails is tried again, later each time; what else there is to do goes on meanwhile.
     """
     clock = archive.clock
     pace = Pace(clock, stop, settings)
+    waits = _Waits(clock)
     due = clock.monotonic()
-    pause_s = FIRST_PAUSE_S
+
+    def follow() -> None:
+        _follow(archive, policies, pace, waits)
+
+    def reclaim() -> None:
+        nonlocal due
+        _reclaim(archive, stop)
+        due = clock.monotonic() + RECLAIM_EVERY_S
+
     while not stop.is_set():
-        wait_s = settings.every_s
         try:
             pace(0)
-            follow_plan(archive, policies, pace)
+            waits.attempt("policies wait", follow)
             if clock.monotonic() >= due:
-                archive.reclaim(stop=stop)
-                due = clock.monotonic() + RECLAIM_EVERY_S
-            pause_s = FIRST_PAUSE_S
+                waits.attempt(RECLAIMING, reclaim)
         except Stopped:
             return
+        stop.wait(min(settings.every_s, waits.left_s()))
+
+
+class _Waits:
+    """What failed, and until when it waits: for a minute, longer each time, an hour at most."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._pauses: dict[str, tuple[float, float]] = {}
+
+    def attempt(self, what: str, work: Callable[[], None]) -> VnaError | None:
+        """Do something unless it is too early to try it again; return why it failed, if it did."""
+        pause_s, until = self._pauses.get(what, (FIRST_PAUSE_S, 0.0))
+        if self._clock.monotonic() < until:
+            return None
+        try:
+            work()
         except VnaError as error:
-            log.warning("policies wait for %g s: %s", pause_s, error)
-            wait_s, pause_s = pause_s, min(2 * pause_s, LONGEST_PAUSE_S)
-        stop.wait(wait_s)
+            log.warning("%s for %g s: %s", what, pause_s, error)
+            later = min(2 * pause_s, LONGEST_PAUSE_S)
+            self._pauses[what] = later, self._clock.monotonic() + pause_s
+            return error
+        self._pauses.pop(what, None)
+        return None
+
+    def left_s(self) -> float:
+        """Return in how many seconds something can be tried again; infinity where nothing waits."""
+        now = self._clock.monotonic()
+        return min((until - now for _, until in self._pauses.values() if until > now), default=inf)
+
+
+def _follow(
+    archive: Archive, policies: Sequence[PolicySettings], pace: Pace, waits: _Waits
+) -> VnaError | None:
+    """Move what is to go to tiers that are not waited for; return what failed last."""
+    moves = sorted(planned_moves(archive, policies), key=lambda each: each.to)
+    done: list[PlannedMove] = []
+
+    def execute(to: str, some: list[PlannedMove]) -> None:
+        _execute(archive, to, some, pace)
+        done.extend(some)
+
+    failed: VnaError | None = None
+    for to, some in groupby(moves, key=lambda each: each.to):
+        what = f"what is to move to {to} waits"
+        failed = waits.attempt(what, partial(execute, to, list(some))) or failed
+    if _frees_below(archive, done):
+        failed = waits.attempt(RECLAIMING, lambda: _reclaim(archive, pace.stop)) or failed
+    return failed
 
 
 def _frees_below(archive: Archive, moves: Sequence[PlannedMove]) -> bool:
@@ -102,3 +148,7 @@ def _frees_below(archive: Archive, moves: Sequence[PlannedMove]) -> bool:
 def _execute(archive: Archive, to: str, moves: Sequence[PlannedMove], pace: Pace) -> None:
     moved = archive.move_series(to, [(each.study_uid, each.series_uid) for each in moves], pace)
     log.info("policies moved %d series to %s, %d blobs", moved.series, to, moved.blobs)
+
+
+def _reclaim(archive: Archive, stop: threading.Event) -> None:
+    archive.reclaim(stop=stop)
