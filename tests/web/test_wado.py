@@ -298,6 +298,19 @@ async def test_c50_metadata_in_xml(front, ct):
         assert bulk[0].get("uri").startswith(front.url)
 
 
+async def test_decimals_in_xml_are_spelled_as_they_are_stored(front, ct):
+    await front.stow(
+        [ct(SliceThickness="1.50", PixelSpacing=["0.7000", "1e-1"], PatientWeight="70")]
+    )
+    ((_, body),) = await front.parts(
+        f"{STUDY}/metadata", 'multipart/related; type="application/dicom+xml"'
+    )
+    elements = {element.get("keyword"): element for element in ET.fromstring(body)}
+    assert [value.text for value in elements["SliceThickness"]] == ["1.50"]
+    assert [value.text for value in elements["PixelSpacing"]] == ["0.7000", "1e-1"]
+    assert [value.text for value in elements["PatientWeight"]] == ["70"]
+
+
 async def test_metadata_in_another_type_is_406(front, ct):
     await front.stow([ct()])
     await front.problem(f"{STUDY}/metadata", 406, "text/plain")

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
-
 from vna import _native
 from vna.types import Attributes
 
-__all__ = ["attributes_json", "attributes_json_bytes"]
+__all__ = ["attributes_json_bytes"]
 
 
 def attributes_json_bytes(attributes: Attributes) -> bytes:
@@ -21,9 +17,3 @@ def attributes_json_bytes(attributes: Attributes) -> bytes:
     decimal string that spells no number stays a string (PS3.18 F.2.3).
     """
     return _native.attributes_json(attributes)
-
-
-def attributes_json(attributes: Attributes) -> dict[str, Any]:
-    """Return `attributes_json_bytes` decoded."""
-    decoded: dict[str, Any] = msgspec.json.decode(attributes_json_bytes(attributes))
-    return decoded

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from xml.sax.saxutils import escape, quoteattr
 
+import msgspec
+
 from vna.dicom.paths import describe
 
-__all__ = ["native_xml"]
+__all__ = ["native_xml", "native_xml_of_json"]
 
 HEAD: Final = (
     '<?xml version="1.0" encoding="UTF-8"?>'
@@ -18,6 +20,9 @@ HEAD: Final = (
 TAIL: Final = "</NativeDicomModel>"
 COMPONENTS: Final = ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
 GROUPS: Final = ("Alphabetic", "Ideographic", "Phonetic")
+
+_JSON: Final = msgspec.json.Decoder(dict[str, Any], float_hook=str)
+"""Numbers with a point or an exponent stay as they are spelled: 1.50 is not 1.5."""
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """XML 1.0 has no way to write these characters at all."""
@@ -29,6 +34,11 @@ def native_xml(dataset: Mapping[str, Any]) -> bytes:
     Characters that XML cannot carry become U+FFFD.
     """
     return "".join([HEAD, *_attributes(dataset), TAIL]).encode()
+
+
+def native_xml_of_json(text: bytes) -> bytes:
+    """Return `native_xml` of one data set of the DICOM JSON model in UTF-8, its decimals as they stand."""
+    return native_xml(_JSON.decode(text))
 
 
 def _attributes(dataset: Mapping[str, Any]) -> Iterator[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
-import msgspec
 from aiohttp import hdrs, web
 
 from vna.archive import Item, Retrieval, StoredObject
@@ -18,7 +17,7 @@ from vna.web.coding import Coding, choose_coding, coded
 from vna.web.context import ARCHIVE, CLOCK, PREPARED, SETTINGS
 from vna.web.media import DICOM_JSON, DICOM_XML
 from vna.web.multipart import MultipartWriter, Part
-from vna.web.nativexml import native_xml
+from vna.web.nativexml import native_xml_of_json
 from vna.web.negotiation import choose_model
 from vna.web.representations import entity_tag, resource_tag
 from vna.web.routes.wado import asked_objects
@@ -122,7 +121,7 @@ async def _send_xml(
     def part(stored: StoredObject) -> Part:
         def pieces() -> Iterator[bytes]:
             text = archive.metadata(stored, addresses.bulk(stored))
-            yield native_xml(msgspec.json.decode(text))
+            yield native_xml_of_json(text)
 
         return Part([("Content-Type", DICOM_XML)], pieces)
 

@@ -19,14 +19,14 @@ from vna.dicom.attributes import (
     SERIES_INSTANCE_UID,
     STUDY_INSTANCE_UID,
 )
-from vna.dicom.json import attributes_json, attributes_json_bytes
+from vna.dicom.json import attributes_json_bytes
 from vna.dicom.paths import describe
 from vna.types import Attributes, Level, Match
 from vna.web.addresses import Addresses
 from vna.web.context import ARCHIVE, CLOCK, SETTINGS
 from vna.web.media import DICOM_JSON, DICOM_XML
 from vna.web.multipart import Buffer, MultipartWriter, Part
-from vna.web.nativexml import native_xml
+from vna.web.nativexml import native_xml_of_json
 from vna.web.negotiation import choose_model
 from vna.web.search import Search, parse_search
 from vna.web.sending import send, send_items
@@ -140,7 +140,7 @@ def _json(attributes: Attributes) -> bytes:
 
 
 def _xml(attributes: Attributes) -> bytes:
-    return native_xml(attributes_json(attributes))
+    return native_xml_of_json(attributes_json_bytes(attributes))
 
 
 def _address(match: Match, addresses: Addresses) -> str:
