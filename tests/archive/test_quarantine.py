@@ -114,6 +114,20 @@ async def test_a_pack_that_was_put_back_is_believed_again(archive, data, large):
     assert whole(archive) == large
 
 
+async def test_a_pack_that_was_removed_is_not_believed_though_it_is_open_here(archive, data, large):
+    await archive.store(large, source="test")
+    place = place_of(archive, "bulk")
+    flip(data, place)
+    assert len(archive.check().damage) == 1
+    flip(data, place)
+    for pack in (data / "packs").glob(
+        "*.pack"
+    ):  # another process compacts, and did not wait for us
+        pack.unlink()
+    archive._quarantine.look_again()
+    assert archive.lost()
+
+
 async def test_what_is_gone_with_its_pack_is_stored_when_it_comes_again(data, large, ct):
     """The index still names the pack: neither it nor another object with the same pixels counts on that."""
     archive = Archive.open(ArchiveSettings(data=data))

@@ -82,7 +82,9 @@ class Quarantine:
                 self._store.verify(damaged.place, digest)
             except VnaError:
                 continue
-            self._record(digest, damaged.place, "")
+            # a pack that was removed may be open here still: nobody is to look for blobs in it
+            if self._store.has(damaged.place.pack):
+                self._record(digest, damaged.place, "")
 
     def _verify(self, digest: bytes, place: BlobPlace) -> None:
         try:
