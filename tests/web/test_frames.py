@@ -151,7 +151,23 @@ async def test_frames_of_a_deflated_object_are_inflated_once_for_many(front, ct,
     wanted = [3, 1, 16, 2, 2, 15, 9]
     parts = await front.parts(f"{INSTANCE}/frames/{','.join(map(str, wanted))}", OCTETS)
     assert [body for _, body in parts] == [frames[number - 1] for number in wanted]
-    assert len(begun) == 4  # for the last one, and for all; each time to part the data set, too
+    assert len(begun) == 2  # to part the data set, and for all of them
+
+
+async def test_a_deflated_object_is_inflated_once_for_a_long_list_of_frames(front, ct, monkeypatch):
+    begun = []
+
+    def counted(pieces, limit):
+        begun.append(limit)
+        return inflated(pieces, limit)
+
+    frames = [bytes([n, n + 1]) * 50_000 for n in range(100)]
+    ds = ct(frames=frames, Rows=100, Columns=500, syntax=DeflatedExplicitVRLittleEndian)
+    await front.stow([ds])
+    monkeypatch.setattr("vna.archive.expand.inflated", counted)
+    parts = await front.parts(f"{INSTANCE}/frames/{','.join(map(str, range(1, 101)))}", OCTETS)
+    assert [body for _, body in parts] == frames
+    assert len(begun) == 2
 
 
 async def test_big_endian_words_leave_little_endian(front, ct):

@@ -28,6 +28,7 @@ from vna.archive.archive import Archive, Health, Stats
 from vna.archive.backup import BackupReport
 from vna.archive.check import CheckReport, Damage
 from vna.archive.compact import Compacted, CompactionSettings, Victim
+from vna.archive.expand import Expanded
 from vna.archive.facts import SeriesFacts, TierFacts
 from vna.archive.flow import Run
 from vna.archive.fresh import fresh_of, share_fresh
@@ -65,6 +66,7 @@ __all__ = [
     "Compacted",
     "CompactionSettings",
     "Damage",
+    "Expanded",
     "Health",
     "History",
     "Identified",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from aiohttp import web
 
-from vna.archive import Item, Retrieval, StoredObject
+from vna.archive import Expanded, Item, Retrieval, StoredObject
 from vna.dicom.uids import uid_name
 from vna.errors import Invalid, NotFound, WouldWait
+from vna.types import Frames
 from vna.web.addresses import Addresses
 from vna.web.byteorder import WORDS, is_big_endian
 from vna.web.context import ARCHIVE, CLOCK, SETTINGS
@@ -31,6 +32,9 @@ MAX_LIST: Final = 16_384
 
 AT_ONCE: Final = 16
 """Frames whose places, or for fragments whose bytes, are read at once."""
+
+Readers: TypeAlias = dict[Retrieval, Expanded | None]
+"""What a request reads the frames of a deflated object from: kept, so that they are inflated once."""
 
 _LIST = re.compile(r"\d{1,10}(,\d{1,10})*", re.ASCII)
 
@@ -82,14 +86,15 @@ async def send_frames(
     if (unchanged := not_modified(request.headers, etag)) is not None:
         return unchanged
     archive = request.app[ARCHIVE]
+    readers: Readers = {}
     if stored.version.deflated:  # which frames there are, only inflating tells
-        await archive.soon(_frames, stored, [max(numbers)])
+        await archive.soon(_check_inflated, stored, max(numbers), readers)
     writer = MultipartWriter(choice.media_type, request.app[CLOCK].token(16).hex())
 
     async def parts() -> AsyncIterator[Sequence[Item]]:
         for at in range(0, len(numbers), AT_ONCE):
             asked = numbers[at : at + AT_ONCE]
-            frames = await archive.soon(_frames, stored, asked)
+            frames = await archive.soon(_frames, stored, asked, readers)
             for number, frame in zip(asked, frames, strict=True):
                 yield _opening(writer, choice, address(number)), frame, b"\r\n"
         yield (writer.closing(),)
@@ -117,12 +122,8 @@ def _one_frame(
 def _form(ranges: Accepted, stored: StoredObject, numbers: Sequence[int]) -> tuple[Choice, str]:
     """Return the form in which frames leave, and its entity tag. Raises NotFound, NotAcceptable."""
     deflated = stored.version.deflated  # only inflating tells its frames: the archive checks
-    if not deflated and not stored.frame_count:
-        raise NotFound(f"instance {stored.sop_uid} has no frames that can be told apart")
-    if not deflated and max(numbers) > stored.frame_count:
-        raise NotFound(
-            f"instance {stored.sop_uid} has frames 1 to {stored.frame_count}, not {max(numbers)}"
-        )
+    if not deflated:
+        _check(stored, stored.version.frames, max(numbers))
     choice = choose_frames(ranges, stored.transfer_syntax, one=len(numbers) == 1)
     if choice is None:
         raise pixels_not_acceptable(stored)
@@ -133,10 +134,30 @@ def _opening(writer: MultipartWriter, choice: Choice, address: str) -> bytes:
     return writer.opening([("Content-Type", choice.content_type), ("Content-Location", address)])
 
 
-def _frames(retrieval: Retrieval, stored: StoredObject, numbers: Sequence[int]) -> list[Item]:
+def _check(stored: StoredObject, frames: Frames | None, last: int) -> None:
+    """Raise NotFound unless an instance has frames up to `last`."""
+    if frames is None or not frames.count:
+        raise NotFound(f"instance {stored.sop_uid} has no frames that can be told apart")
+    if last > frames.count:
+        raise NotFound(f"instance {stored.sop_uid} has frames 1 to {frames.count}, not {last}")
+
+
+def _check_inflated(
+    retrieval: Retrieval, stored: StoredObject, last: int, readers: Readers
+) -> None:
+    """Check as `_check` does what only inflating tells, and keep what it was inflated by."""
+    expanded = readers[retrieval] = retrieval.expanded(stored)
+    _check(stored, expanded.frames if expanded is not None else None, last)
+
+
+def _frames(
+    retrieval: Retrieval, stored: StoredObject, numbers: Sequence[int], readers: Readers
+) -> list[Item]:
     if not stored.version.deflated:
         return [_frame(retrieval, stored, number) for number in numbers]
-    expanded = retrieval.expanded(stored)
+    expanded = readers.get(retrieval)
+    if expanded is None:
+        expanded = readers[retrieval] = retrieval.expanded(stored)
     ascending = sorted(set(numbers))
     found = {number: retrieval.frame_item(stored, number, expanded) for number in ascending}
     return [found[number] for number in numbers]
