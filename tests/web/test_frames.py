@@ -170,6 +170,17 @@ async def test_a_deflated_object_is_inflated_once_for_a_long_list_of_frames(fron
     assert len(begun) == 2
 
 
+async def test_native_pixel_data_under_a_compressed_syntax_is_no_image(front, ct):
+    file = ct(frames=NATIVE)
+    await front.stow([file.replace(b"1.2.840.10008.1.2.1\0", f"{RLELossless}\0".encode(), 1)])
+    for numbers in ("1", "2,1"):
+        reason = await front.problem(f"{INSTANCE}/frames/{numbers}", 404)
+        assert "no frames that can be told apart" in reason
+    ((headers, body),) = await front.parts(f"{INSTANCE}/bulkdata/7FE00010", None)
+    assert headers["content-type"] == f"application/octet-stream; transfer-syntax={RLELossless}"
+    assert body == b"".join(NATIVE)
+
+
 async def test_big_endian_words_leave_little_endian(front, ct):
     ds = pydicom.dcmread(io.BytesIO(ct()))
     little = ds.PixelData

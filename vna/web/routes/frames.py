@@ -12,11 +12,11 @@ from aiohttp import web
 from vna.archive import Expanded, Item, Retrieval, StoredObject
 from vna.dicom.uids import uid_name
 from vna.errors import Invalid, NotFound, WouldWait
-from vna.types import Frames
+from vna.types import FrameKind, Frames
 from vna.web.addresses import Addresses
 from vna.web.byteorder import WORDS, is_big_endian
 from vna.web.context import ARCHIVE, CLOCK, SETTINGS
-from vna.web.media import coding_of
+from vna.web.media import NATIVE, coding_of
 from vna.web.multipart import MultipartWriter
 from vna.web.negotiation import Accepted, Choice, accepted, choose_frames
 from vna.web.problems import NotAcceptable
@@ -135,8 +135,13 @@ def _opening(writer: MultipartWriter, choice: Choice, address: str) -> bytes:
 
 
 def _check(stored: StoredObject, frames: Frames | None, last: int) -> None:
-    """Raise NotFound unless an instance has frames up to `last`."""
-    if frames is None or not frames.count:
+    """Raise NotFound unless an instance has frames up to `last`.
+
+    Pixel data of defined length is native whatever its transfer syntax says (PS3.5 A.4), or an image
+    without its items: neither may leave as a frame of a compressed one.
+    """
+    compressed = coding_of(stored.transfer_syntax) != NATIVE
+    if frames is None or not frames.count or (compressed and frames.kind == FrameKind.NATIVE):
         raise NotFound(f"instance {stored.sop_uid} has no frames that can be told apart")
     if last > frames.count:
         raise NotFound(f"instance {stored.sop_uid} has frames 1 to {frames.count}, not {last}")
