@@ -387,6 +387,23 @@ async def test_an_order_that_cannot_be_removed_is_followed_once(
     assert list((settings.data / "prefetch/orders").iterdir()) == []
 
 
+async def test_an_order_that_cannot_be_read_for_now_is_kept(
+    cold, begin, sent, settings, clock, monkeypatch
+):
+    prefetch = begin(PrefetchRule("same", send_to="WS", at_most=1))
+    Orders(settings.data, clock).leave(Order(patient_id="P1", body_part="HEAD"))
+
+    def refuse(path):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    work(prefetch)
+    assert sent == []
+    monkeypatch.undo()
+    work(prefetch)
+    assert sent == [(HEAD, "WS")]
+
+
 async def test_priors_of_an_order_say_why(cold, begin):
     choices = priors_of_order(cold, [RULE], Order(patient_id="P1", procedure="Thorax"))
     assert [(each.study_uid, each.reason) for each in choices] == [(CHEST, "body part CHEST")]

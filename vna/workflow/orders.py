@@ -134,7 +134,10 @@ class Orders:
             return msgspec.json.decode(path.read_bytes(), type=Order)
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.MsgspecError) as error:
+        except OSError as error:
+            log.warning("%s cannot be read now: %s", path, error)
+            return None
+        except msgspec.MsgspecError as error:
             log.warning("%s is no order, and is removed: %s", path, error)
             self.done(path.name)
             return None
