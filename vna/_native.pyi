@@ -49,6 +49,14 @@ def keep_room(fd: int, offset: int, length: int) -> None:
     OSError if there is none. Nothing where a file system cannot.
     """
 
+# charset ----------------------------------------------------------------------------------------
+def decode_text(raw: Buffer, vr: str, character_set: Buffer) -> str:
+    """Return a whole value as text, in the Specific Character Set of this value (0008,0005).
+
+    Of a VR that this does not apply to it is in the default repertoire. What cannot be decoded
+    becomes U+FFFD.
+    """
+
 # codec ------------------------------------------------------------------------------------------
 def lanes_encode(
     raw: Buffer, columns: int, sample_bytes: int, pixel_samples: int, strong: bool

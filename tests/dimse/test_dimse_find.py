@@ -523,6 +523,30 @@ def test_an_identifier_is_read_with_code_extensions(sets: bytes, raw: bytes, nam
     assert identifier.keys == {0x00100010: name}
 
 
+@pytest.mark.parametrize("term", ["ISO_IR 192", "iso_ir 192", "ISO IR 192", "UTF8", "utf-8 "])
+def test_a_misspelt_character_set_is_understood_as_that_of_objects_is(term: str) -> None:
+    name = "Müller^山田".encode()
+    data = b"".join(
+        struct.pack("<HH2sH", group, element, vr, len(value)) + value
+        for group, element, vr, value in (
+            (0x0008, 0x0005, b"CS", term.encode()),
+            (0x0010, 0x0010, b"PN", name),
+        )
+    )
+    identifier = read_identifier(data, ExplicitVRLittleEndian)
+    assert identifier.keys == {0x00100010: "Müller^山田"}
+
+
+def test_text_that_is_not_in_its_character_set_is_refused() -> None:
+    element = struct.Struct("<HH2sH").pack
+    data = element(0x0008, 0x0005, b"CS", 10) + b"ISO_IR 192" + element(0x0010, 0x0010, b"PN", 2)
+    assert read_identifier(data[:-2] + b"\4\0A\xef\xbf\xbd", ExplicitVRLittleEndian).keys == {
+        0x00100010: "A\ufffd"
+    }
+    with pytest.raises(Invalid, match="not in its character set"):
+        read_identifier(data + b"\xe4 ", ExplicitVRLittleEndian)
+
+
 def test_an_item_of_an_identifier_has_its_own_character_set() -> None:
     step = Dataset()
     step.SpecificCharacterSet, step.ScheduledProcedureStepID = "ISO_IR 100", "ä"

@@ -1,6 +1,7 @@
 """Identifiers (PS3.4 C.4): the data sets of C-FIND, C-MOVE and C-GET, read and written.
 
-Character sets are pydicom's. Answers, which may be many, are written by a plan made once per query.
+Text is decoded as that of objects is. Answers, which may be many, are written by a plan made once
+per query.
 """
 
 from __future__ import annotations
@@ -10,9 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from pydicom.charset import convert_encodings, decode_bytes, python_encoding
-from pydicom.config import strict_reading
-
+from vna._native import decode_text
 from vna.dicom.uids import EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from vna.dimse.elements import LONG_FORM, Element, dictionary_vr, read_elements
 from vna.errors import Invalid
@@ -37,12 +36,8 @@ NUMBERS: Final = {
     "UV": "Q",
     "SV": "q",
 }
-CODED_TEXT: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
-"""VRs that Specific Character Set applies to (PS3.5 6.1.2.2)."""
-TEXT_DELIMITERS: Final = set(b"\\^=\r\n\f\t")
-"""Where a code extension ends (PS3.5 6.1.2.5.3)."""
-GB_2312: Final = "\x1b$)A"
-"""The code extension to ISO 2022 IR 58, the only one that pydicom leaves in the text."""
+UNKNOWN: Final = "\ufffd"
+"""What bytes that are no text are decoded to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +57,7 @@ class Identifier:
 def read_identifier(data: bytes, transfer_syntax: str) -> Identifier:
     """Read an identifier. Raises Invalid where it cannot be read."""
     elements = read_elements(data, transfer_syntax)
-    encodings = _encodings(_named(elements) or b"")
+    character_set = _character_set(elements) or b""
     big = transfer_syntax == EXPLICIT_VR_BIG_ENDIAN
     keys: dict[int, str] = {}
     sequences = []
@@ -71,12 +66,12 @@ def read_identifier(data: bytes, transfer_syntax: str) -> Identifier:
         if tag & 0xFFFF == 0 or tag == CHARACTER_SET:
             continue
         if vr != "SQ":
-            keys[tag] = _text(vr, raw, encodings, big=big)
+            keys[tag] = _text(vr, raw, character_set, big=big)
             continue
         sequences.append(tag)
         for item in items:
-            named = _named(item)
-            own = encodings if named is None else _encodings(named)
+            named = _character_set(item)
+            own = character_set if named is None else named
             for inner, inner_vr, inner_raw, _ in item:
                 if inner_vr == "SQ":
                     deeper = True
@@ -85,35 +80,21 @@ def read_identifier(data: bytes, transfer_syntax: str) -> Identifier:
     return Identifier(keys.pop(LEVEL, "").strip().upper(), keys, tuple(sequences), deeper)
 
 
-def _named(elements: Iterable[Element]) -> bytes | None:
+def _character_set(elements: Iterable[Element]) -> bytes | None:
     """Return the Specific Character Set of a data set or item; None where it has none of its own."""
     return next((raw for tag, _, raw, _ in elements if tag == CHARACTER_SET), None)
 
 
-def _encodings(named: bytes) -> list[str]:
-    """Return Python's names of the character sets; one that does not exist counts as the default."""
-    known = [
-        name
-        for term in named.decode("latin-1").split("\\")
-        if (name := term.strip(" \0")) in python_encoding
-    ]
-    return list(convert_encodings(known or [""]))
-
-
-def _text(vr: str, raw: bytes, encodings: list[str], *, big: bool) -> str:
+def _text(vr: str, raw: bytes, character_set: bytes, *, big: bool) -> str:
     """Return a value as text, multiple values joined by a backslash."""
     if vr in NUMBERS:
         code = struct.Struct((">" if big else "<") + NUMBERS[vr])
         whole = len(raw) // code.size * code.size
         return "\\".join(str(number) for (number,) in code.iter_unpack(raw[:whole]))
-    if vr in CODED_TEXT:
-        try:
-            with strict_reading():  # else what does not decode is replaced, with a warning
-                text = decode_bytes(raw, encodings, TEXT_DELIMITERS)
-            return text.replace(GB_2312, "").strip(" \0")
-        except (ValueError, LookupError) as error:
-            raise Invalid("the identifier has text that is not in its character set") from error
-    return raw.decode("latin-1").strip(" \0")
+    text = decode_text(raw, vr, character_set)
+    if UNKNOWN in text and UNKNOWN.encode() not in raw:
+        raise Invalid("the identifier has text that is not in its character set")
+    return text.strip(" \0")
 
 
 class Answers:

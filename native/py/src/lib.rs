@@ -6,6 +6,7 @@
 
 mod append;
 mod buffer;
+mod charset;
 mod codec;
 mod command;
 mod copy;
@@ -33,6 +34,7 @@ use pyo3::prelude::*;
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("SOURCE_DIGEST", env!("SOURCE_DIGEST"))?;
     append::register(module)?;
+    charset::register(module)?;
     codec::register(module)?;
     command::register(module)?;
     file::register(module)?;
