@@ -565,6 +565,25 @@ def test_an_item_of_an_identifier_has_its_own_character_set() -> None:
     }
 
 
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_a_sequence_in_un_is_in_implicit_little_endian(syntax: str) -> None:
+    order = ">" if syntax == ExplicitVRBigEndian else "<"
+    item = struct.pack("<HHI", 0x0040, 0x0009, 2) + b"S1"
+    data = (
+        struct.pack(order + "HH2sHI", 0x0040, 0x0275, b"UN", 0, 0xFFFF_FFFF)
+        + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFF_FFFF)
+        + item
+        + struct.pack("<HHIHHI", 0xFFFE, 0xE00D, 0, 0xFFFE, 0xE0DD, 0)
+        + struct.pack(order + "HH2sH", 0x0040, 0x1001, b"SH", 2)
+        + b"R1"
+    )
+    identifier = read_identifier(data, syntax)
+    assert identifier.sequences == (0x0040_0275,)
+    assert identifier.keys == {0x0040_0275 << 32 | 0x0040_0009: "S1", 0x0040_1001: "R1"}
+    with pytest.raises(Invalid, match="cut short"):
+        read_identifier(data[:30], syntax)
+
+
 def test_an_identifier_nested_without_end_is_refused() -> None:
     bomb = bytes.fromhex("40007502 53510000 ffffffff feff00e0 ffffffff") * 10_000
     with pytest.raises(Invalid, match="too deep"):

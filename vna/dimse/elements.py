@@ -59,11 +59,11 @@ def read_elements(data: bytes, transfer_syntax: str) -> list[Element]:
 
 
 class _Reader:
-    def __init__(self, data: bytes, transfer_syntax: str) -> None:
+    def __init__(self, data: bytes, transfer_syntax: str, at: int = 0, read: int = 0) -> None:
         order = ">" if transfer_syntax == EXPLICIT_VR_BIG_ENDIAN else "<"
         self._data = data
-        self._at = 0
-        self._read = 0
+        self._at = at
+        self._read = read
         self._implicit = transfer_syntax == IMPLICIT_VR_LITTLE_ENDIAN
         self._tag = struct.Struct(order + "HH")
         self._long = struct.Struct(order + "I")
@@ -85,9 +85,21 @@ class _Reader:
         return found
 
     def _element(self, tag: int, vr: str, length: int, end: int, depth: int) -> Element:
+        if vr == "UN" and length == UNDEFINED and not self._implicit:
+            return self._unknown(tag, end, depth)
         if vr == "SQ" or length == UNDEFINED:
             return Element(tag, "SQ", b"", self._items(length, end, depth + 1))
         return Element(tag, vr, self._take(length, end), [])
+
+    def _unknown(self, tag: int, end: int, depth: int) -> Element:
+        """Read a sequence of whose VR its writer knew nothing.
+
+        It is in Implicit VR Little Endian, whatever is around it (PS3.5 6.2.2 note 2).
+        """
+        inner = _Reader(self._data, IMPLICIT_VR_LITTLE_ENDIAN, self._at, self._read)
+        items = inner._items(UNDEFINED, end, depth + 1)
+        self._at, self._read = inner._at, inner._read
+        return Element(tag, "SQ", b"", items)
 
     def _items(self, length: int, end: int, depth: int) -> list[list[Element]]:
         if depth > MAX_DEPTH:
