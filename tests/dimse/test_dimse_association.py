@@ -1,6 +1,7 @@
 """Conformance lines 1 to 10: associations over real sockets."""
 
 import asyncio
+import logging
 import socket
 import struct
 from collections.abc import Callable
@@ -91,6 +92,30 @@ def test_c01_unknown_calling_ae_title_is_rejected(
     answer = association.acceptor.primitive
     assert (answer.result, answer.result_source, answer.diagnostic) == (1, 1, 3)
     assert associate(node, calling="KNOWN").is_established
+
+
+@pytest.mark.parametrize(
+    "title", [b" " * 16, b"EVIL\nTITLE".ljust(16), "MÜLLER".encode().ljust(16), b"A\\B".ljust(16)]
+)
+@pytest.mark.parametrize(("at", "reason"), [(10, 7), (26, 3)])
+def test_c01_what_is_no_ae_title_is_rejected(
+    start_node: Callable[..., Any],
+    raw_peer: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+    title: bytes,
+    at: int,
+    reason: int,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    node = start_node(check_called_ae=False)
+    peer = raw_peer(node)
+    whole = request()
+    peer.send(whole[:at] + title + whole[at + 16 :])
+    assert peer.pdu() == (REJECT, bytes((0, 1, 1, reason)))
+    peer.close()
+    node.idle()
+    assert "rejected" in caplog.text
+    assert not any("EVIL" in record.getMessage() or record.exc_info for record in caplog.records)
 
 
 def test_c01_a_known_caller_may_do_what_it_may(

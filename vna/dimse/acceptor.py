@@ -77,13 +77,13 @@ class Acceptor:
         request = await association.event()
         if not isinstance(request, AssociateRequest):
             raise ProtocolError(f"unexpected {type(request).__name__}")
-        association.label = f"{request.calling_ae} at {association.label}"
+        association.label = f"{request.calling_ae or '?'} at {association.label}"
         answer = negotiate(request, self.settings) if self.has_room() else REJECT_LOCAL_LIMIT
         if isinstance(answer, AssociateReject):
             log.warning(
                 "%s: association to %s rejected (result %d, source %d, reason %d)",
                 association.label,
-                request.called_ae,
+                request.called_ae or "?",
                 answer.result,
                 answer.source,
                 answer.reason,

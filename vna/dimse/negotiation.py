@@ -117,9 +117,10 @@ def negotiate(request: AssociateRequest, settings: DimseSettings) -> Negotiated 
     """Return what an association request is answered with (PS3.8 7.1.1, PS3.7 D.3)."""
     if request.application_context != APPLICATION_CONTEXT:
         return REJECT_APPLICATION_CONTEXT
-    if settings.check_called_ae and request.called_ae != settings.ae_title:
+    called, calling = request.called_ae, request.calling_ae
+    if not called or (settings.check_called_ae and called != settings.ae_title):
         return REJECT_CALLED_AE
-    if not settings.accept_unknown_callers and settings.remote(request.calling_ae) is None:
+    if not calling or (not settings.accept_unknown_callers and settings.remote(calling) is None):
         return REJECT_CALLING_AE
     contexts: dict[int, Context] = {}
     results: list[ContextResult] = []
@@ -145,8 +146,8 @@ def negotiate(request: AssociateRequest, settings: DimseSettings) -> Negotiated 
         roles=roles,
         extended=extended,
     )
-    accept = AssociateAccept(request.called_ae, request.calling_ae, tuple(results), user)
-    return Negotiated(request.calling_ae, accept, contexts, request.user.max_pdu_length, find)
+    accept = AssociateAccept(called, calling, tuple(results), user)
+    return Negotiated(calling, accept, contexts, request.user.max_pdu_length, find)
 
 
 def _window(proposed: tuple[int, int] | None) -> tuple[int, int] | None:

@@ -6,6 +6,7 @@ pynetdicom parses and builds A-ASSOCIATE; P-DATA-TF, where the volume is, belong
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -40,6 +41,12 @@ INSIDE: Final = {0x20: 8, 0x21: 8, 0x50: 4}
 """Where the items within one begin, by its type: presentation contexts, user information."""
 RELEASE_REQUEST: Final = b"\x05\x00\x00\x00\x00\x04\x00\x00\x00\x00"
 RELEASE_REPLY: Final = b"\x06\x00\x00\x00\x00\x04\x00\x00\x00\x00"
+
+TITLES: Final = slice(10, 42)
+"""Where the called AE title is, and the calling one behind it, each of 16 bytes."""
+
+_TITLE = re.compile(rb"[ -\[\]-~]+")
+"""What an AE title may consist of (PS3.5 6.2)."""
 
 _DECODE_ERRORS: Final = (
     ValueError,  # includes UnicodeError
@@ -100,7 +107,7 @@ class UserInformation:
 
 @dataclass(frozen=True, slots=True)
 class AssociateRequest:
-    """A-ASSOCIATE-RQ (PS3.8 9.3.2)."""
+    """A-ASSOCIATE-RQ (PS3.8 9.3.2). An AE title is empty where what came is none."""
 
     called_ae: str
     calling_ae: str
@@ -167,7 +174,9 @@ def decode_request(pdu: bytes) -> AssociateRequest:
     """Read an A-ASSOCIATE-RQ. Raises ProtocolError where it cannot be read."""
     try:
         parsed = wire.A_ASSOCIATE_RQ()
-        _decode(parsed, pdu)
+        titles = pdu[TITLES]
+        # pynetdicom would fail on one that is none, which is to be rejected, and log it as it is.
+        _decode(parsed, pdu[: TITLES.start] + b"-" * len(titles) + pdu[TITLES.stop :])
         contexts = tuple(
             ProposedContext(
                 item.presentation_context_id or 0,
@@ -178,14 +187,20 @@ def decode_request(pdu: bytes) -> AssociateRequest:
         )
         _check_contexts(contexts)
         return AssociateRequest(
-            parsed.called_ae_title.strip(),
-            parsed.calling_ae_title.strip(),
+            _title(titles[:16]),
+            _title(titles[16:]),
             contexts,
             _user_information(parsed.user_information),
             str(parsed.application_context_name),
         )
     except _DECODE_ERRORS as error:
         raise ProtocolError(f"A-ASSOCIATE-RQ cannot be read: {error}") from error
+
+
+def _title(raw: bytes) -> str:
+    """Return an AE title; empty where it is blanks alone, or has other characters than it may."""
+    raw = raw.strip()
+    return raw.decode("ascii") if _TITLE.fullmatch(raw) else ""
 
 
 def decode_accept(pdu: bytes) -> AssociateAccept:
