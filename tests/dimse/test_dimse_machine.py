@@ -1,5 +1,7 @@
 """The upper layer state machine, without I/O."""
 
+from dataclasses import replace
+
 import pytest
 
 from vna._native import ProtocolError
@@ -78,6 +80,12 @@ def test_requestor_learns_what_was_accepted() -> None:
     assert isinstance(accept, AssociateAccept)
     assert accept.contexts == ACCEPT.contexts
     assert accept.accepted == {1}
+
+
+def test_an_odd_sop_class_is_proposed_without_a_warning() -> None:
+    context = ProposedContext(1, "1.2.03", ("1.2.840.10008.1.2",))
+    request = replace(REQUEST, contexts=(context,))
+    assert pdu.decode_request(pdu.encode_request(request)).contexts == (context,)
 
 
 def test_requestor_learns_of_a_rejection() -> None:

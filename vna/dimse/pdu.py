@@ -225,7 +225,12 @@ def decode_accept(pdu: bytes) -> AssociateAccept:
 
 
 def encode_request(request: AssociateRequest) -> bytes:
-    """Return an A-ASSOCIATE-RQ."""
+    """Return an A-ASSOCIATE-RQ. A SOP class is that of an object, however odd."""
+    with disable_value_validation():
+        return _encode_request(request)
+
+
+def _encode_request(request: AssociateRequest) -> bytes:
     pdu = wire.A_ASSOCIATE_RQ()
     pdu.called_ae_title = request.called_ae
     pdu.calling_ae_title = request.calling_ae
