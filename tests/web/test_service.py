@@ -206,3 +206,13 @@ def test_odd_uids_are_quoted_in_addresses():
 
 def test_settings_are_values():
     assert WebSettings() == WebSettings()
+
+
+@pytest.mark.parametrize("path", ["/studies", "/nothing/here"])
+async def test_an_expectation_that_cannot_be_met_is_a_problem_with_an_id(front, caplog, path):
+    caplog.set_level("INFO")
+    answer = await front.get(path, Expect="foo", X_Request_Id="mine")
+    assert "100-continue" in await front.is_problem(answer, 417)
+    assert answer.headers["X-Request-Id"] == "mine"
+    assert " 417 " in caplog.text
+    assert "id=mine" in caplog.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from http import HTTPStatus
 from typing import Any, Final, cast
 
@@ -12,9 +13,9 @@ from aiohttp.http import HttpProcessingError, RawRequestMessage
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from vna.observe import metrics
-from vna.web.context import REQUEST_IDS, SETTINGS
+from vna.web.context import REQUEST_ID, REQUEST_IDS, SETTINGS
 from vna.web.defaults import add_defaults
-from vna.web.middleware import count
+from vna.web.middleware import count, number, template
 from vna.web.problems import problem
 from vna.web.prompt import PromptAnswers, plain
 from vna.web.upload import Heads, Receiver, Upload
@@ -137,6 +138,23 @@ class Connection(RequestHandler):
         answer.force_close()
         count("-", "-", "-", status=status, seconds=0.0, request_id=request_id)
         return answer
+
+    def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
+        """Send an answer. An expectation aiohttp refuses itself, before any middleware: with a problem."""
+        if isinstance(resp, web.HTTPExpectationFailed) and isinstance(request, web.Request):
+            resp = self._unexpected(request)
+        return super().finish_response(request, resp, start_time)
+
+    def _unexpected(self, request: web.Request) -> web.Response:
+        """Answer who expects something else than to be told to go on (RFC 9110 10.1.1)."""
+        request_id = request[REQUEST_ID] = number(self._app[REQUEST_IDS], request.headers)
+        status = HTTPStatus.EXPECTATION_FAILED
+        route = template(request.match_info.route, self._app[SETTINGS])
+        count(request.method, *route, status=status, seconds=0.0, request_id=request_id)
+        detail = "nothing can be expected but 100-continue"
+        return problem(status, detail, request_id=request_id)
 
     def log_exception(self, *args: Any, **options: Any) -> None:
         """Log what failed; of a request that cannot be read, which its error quotes, the kind alone."""
