@@ -214,6 +214,17 @@ async def test_c48_head_has_the_status_and_type_of_get_and_no_body(front, ct, pa
     assert (await front.request("HEAD", path.replace("1.2.3", "9.9", 1))).status == 404
 
 
+@pytest.mark.parametrize("asked", ["bytes=0-9", "bytes=999999-"])
+@pytest.mark.parametrize("path", [INSTANCE, f"{INSTANCE}/bulkdata/7FE00010"])
+async def test_c48_head_knows_no_range(front, ct, path, asked):
+    await front.stow([ct()])
+    one = "application/dicom, application/octet-stream"
+    whole = await front.get(path, one)
+    head = await front.request("HEAD", path, headers={"Accept": one, "Range": asked})
+    assert (head.status, head.headers["Content-Length"]) == (200, str(len(whole.body)))
+    assert "Content-Range" not in head.headers
+
+
 @pytest.mark.parametrize("path", [STUDY, SERIES, INSTANCE])
 async def test_what_accept_decides_says_so(front, ct, path):
     await front.stow([ct()])

@@ -11,14 +11,15 @@ from http import HTTPStatus
 from typing import Self
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
+from multidict import CIMultiDict
 
 from vna.archive import Item, Retrieval, StoredObject
 from vna.web.addresses import Addresses
 from vna.web.context import CLOCK, SETTINGS
 from vna.web.negotiation import Accepted, accepted
 
-__all__ = ["Asked", "Reply"]
+__all__ = ["Asked", "Reply", "headers_of"]
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -40,7 +41,7 @@ class Asked(msgspec.Struct, frozen=True):
         settings = request.app[SETTINGS]
         return cls(
             request.match_info,
-            request.headers,
+            headers_of(request),
             accepted(request),
             Addresses.of(request, settings),
             settings.ae_title,
@@ -52,6 +53,15 @@ class Asked(msgspec.Struct, frozen=True):
         names = self.names
         (stored,) = retrieval.objects(names["study"], names["series"], names["instance"])
         return stored
+
+
+def headers_of(request: web.Request) -> Mapping[str, str]:
+    """Return a request's headers as they apply: Range does to GET alone (RFC 9110 14.2)."""
+    if request.method == hdrs.METH_GET or hdrs.RANGE not in request.headers:
+        return request.headers
+    headers = CIMultiDict(request.headers)
+    del headers[hdrs.RANGE]
+    return headers
 
 
 class Reply(msgspec.Struct, frozen=True):

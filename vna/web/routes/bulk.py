@@ -21,6 +21,7 @@ from vna.web.media import NATIVE, Coding, coding_of
 from vna.web.multipart import Buffer, MultipartWriter
 from vna.web.negotiation import accepted, choose_pixels
 from vna.web.problems import NotAcceptable
+from vna.web.reply import headers_of
 from vna.web.representations import entity_tag
 from vna.web.routes.frames import send_frames
 from vna.web.routes.wado import asked_objects
@@ -70,7 +71,7 @@ async def retrieve_bulk(request: web.Request) -> web.StreamResponse:
     etag = entity_tag([stored], choice.form, request.match_info["path"])
     if (unchanged := not_modified(request.headers, etag)) is not None:
         return unchanged
-    wanted = requested_range(request.headers, hole.length, etag)
+    wanted = requested_range(headers_of(request), hole.length, etag)
     headers = {"ETag": etag, "Vary": "Accept"}
     located = {"Content-Location": address, **wanted.headers}
     if not choice.multipart:
