@@ -347,6 +347,24 @@ async def test_a_body_that_stalls_is_given_up(serving, ct):
     writer.close()
 
 
+async def test_a_refused_part_in_which_the_body_breaks_off_is_one_failure(front, ct):
+    body = (
+        b"--limit\r\nContent-Type: application/dicom\r\n\r\n"
+        + ct()
+        + b"\r\n--limit\r\nContent-Type: text/plain\r\n\r\nnot so much as an ob"
+    )
+    headers = {"Content-Type": "multipart/related; type=application/dicom; boundary=limit"}
+    answer = await front.request("POST", "/studies", data=body, headers=headers)
+    assert answer.status == 202
+    assert [item["00081155"]["Value"] for item in answer.json()["00081199"]["Value"]] == [
+        ["1.2.3.1.1"]
+    ]
+    assert "00081198" not in answer.json()
+    (failure,) = answer.json()["0008119A"]["Value"]
+    assert failure["00081197"]["Value"] == [0x0122]
+    assert "text/plain" in answer.headers["Warning"]
+
+
 @pytest.mark.parametrize("behind", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"])
 async def test_chunks_that_cannot_be_read_end_the_body_at_once(connect, caplog, behind):
     reader, writer = await connect()

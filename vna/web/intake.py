@@ -43,6 +43,8 @@ class Intake:
         self._under_way_bytes = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: tuple[Callable[[], bool], asyncio.Future[None]] | None = None
+        self._arriving = False
+        """Whether a part has begun and not ended, be it refused."""
         self._ingest: Ingest | None = None
         self._size = 0
 
@@ -51,7 +53,7 @@ class Intake:
         if len(self._fates) >= MAX_PARTS:
             raise Invalid(f"more than {MAX_PARTS} parts in one request")
         self._fates.append(Fate(study_uid=self._study_uid or ""))
-        self._size = 0
+        self._arriving, self._size = True, 0
         try:
             self._check(headers)
             if not self._has_room():
@@ -84,6 +86,7 @@ class Intake:
 
     def end(self) -> None:
         """End the part: it commits by itself from here on."""
+        self._arriving = False
         if self._ingest is None:
             return
         ingest, self._ingest = self._ingest, None
@@ -113,9 +116,14 @@ class Intake:
         return self._fates
 
     def cut(self, error: VnaError) -> None:
-        """Say that the request broke off: the part that was arriving, or the next one, is refused."""
-        if self._ingest is None:
+        """Say that the request broke off: the part that was arriving, or the next one, is refused.
+
+        One that was refused before stays so, for its own reason.
+        """
+        if not self._arriving:
             self._fates.append(Fate())
+        elif self._ingest is None:
+            return
         self._refuse(error)
 
     def abandon(self) -> None:
