@@ -365,6 +365,21 @@ async def test_a_refused_part_in_which_the_body_breaks_off_is_one_failure(front,
     assert "text/plain" in answer.headers["Warning"]
 
 
+@pytest.mark.parametrize("coding", [b"gzip, chunked", b"x-odd,chunked"])
+async def test_a_transfer_coding_that_is_not_understood_is_501(front, connect, ct, coding):
+    reader, writer = await connect()
+    body = b"".join(gzipped(ct()))
+    writer.write(
+        b"POST /dicom-web/studies HTTP/1.1\r\nHost: x\r\nContent-Type: application/dicom\r\n"
+        b"Connection: close\r\nTransfer-Encoding: %s\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
+        % (coding, len(body), body)
+    )
+    answer = await asyncio.wait_for(reader.read(), 5)
+    assert answer.startswith(b"HTTP/1.1 501 ")
+    assert b"application/problem+json" in answer
+    assert instances(front) == []
+
+
 @pytest.mark.parametrize("behind", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"])
 async def test_chunks_that_cannot_be_read_end_the_body_at_once(connect, caplog, behind):
     reader, writer = await connect()

@@ -44,6 +44,7 @@ async def store(request: web.Request) -> web.StreamResponse:
     settings = request.app[SETTINGS]
     model = choose_model(request)
     addresses = Addresses.of(request, settings)
+    _check_transfer_coding(request)
     media = _stow_media(request)
     study_uid = request.match_info.get("study")
     if settings.max_body_bytes and (request.content_length or 0) > settings.max_body_bytes:
@@ -56,6 +57,15 @@ async def store(request: web.Request) -> web.StreamResponse:
     if not fates:
         raise Invalid("the body has no parts")
     return _answer(request, fates, report(fates, study_uid, addresses), model)
+
+
+def _check_transfer_coding(request: web.Request) -> None:
+    """Raise HTTPNotImplemented (501) for a transfer coding but `chunked` (RFC 9112 6.1)."""
+    coding = ",".join(request.headers.getall("Transfer-Encoding", ())).strip().lower()
+    if coding not in ("", "chunked"):
+        raise web.HTTPNotImplemented(
+            text=f"bodies are taken in the transfer coding chunked alone, not in {coding[:64]}"
+        )
 
 
 def _stow_media(request: web.Request) -> MediaRange:
