@@ -1,6 +1,8 @@
 """Conformance lines 27 to 30 with peers made of bytes: cancelled, hung up, answered oddly."""
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pynetdicom.association import Association
 from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelGet,
     StudyRootQueryRetrieveInformationModelMove,
@@ -75,6 +78,49 @@ def test_c30_a_cancelled_move_tells_what_remains(
     assert answer.status == 0xFE00
     assert (answer.remaining, answer.completed, answer.failed) == (1, 2, 0)
     assert len(there.requests) == 2
+
+
+@pytest.mark.parametrize("hangs_up", [False, True])
+def test_c30_a_destination_that_does_not_answer_keeps_no_cancelled_move(
+    raw_move: tuple[Any, Any, Any], hangs_up: bool
+) -> None:
+    node, there, peer = raw_move
+    answer = threading.Event()
+
+    def silent(number: int) -> int:
+        if hangs_up:
+            peer.close()
+        else:
+            peer.send(peer.message(Command(field=CommandField.C_CANCEL, responded_to=9)))
+        answer.wait(30)
+        return 0
+
+    there.status = silent
+    request = Command(
+        field=CommandField.C_MOVE,
+        message_id=9,
+        affected_sop_class=MOVE,
+        move_destination="THERE",
+        priority=0,
+        data_set_type=1,
+    )
+    begin = time.monotonic()
+    peer.send(peer.message(request, _study_identifier()))
+    try:
+        if not hangs_up:
+            response = peer.command()
+            while response.status == 0xFF00:
+                response = peer.command()
+            assert response.status == 0xFE00
+            assert (response.remaining, response.completed, response.failed) == (2, 0, 1)
+            peer.close()
+        node.idle()
+        assert time.monotonic() - begin < 10
+    finally:
+        answer.set()
+        for thread in threading.enumerate():
+            if isinstance(thread, Association):  # pynetdicom's, which closes its socket
+                thread.join(30)
 
 
 async def _cancelled(node: Any) -> None:

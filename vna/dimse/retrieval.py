@@ -130,12 +130,23 @@ class SubOperations:
             self.still_waiting()
         return True
 
-    async def keep_alive(self) -> None:
-        """Send pending responses while others take their time, until cancelled or the requestor is gone."""
+    async def attend(self) -> None:
+        """Send pending responses while others take their time, until they should go on no more.
+
+        That is when the requestor is gone, or cancelled and what was under way did not end soon.
+        """
+        waited = cancelled = False
         with suppress(AssociationLost):
-            while True:
+            while not waited:
                 await asyncio.sleep(ALIVE_INTERVAL_S)
-                self.still_waiting()
+                waited, cancelled = cancelled, self.stopped
+                if not cancelled:
+                    self.still_waiting()
+
+    def abandon(self, share: deque[StoredObject], count: int) -> None:
+        """Count the first instances of a share as failed: nobody waits for their answers any more."""
+        if count:
+            self._fail(deque(share.popleft() for _ in range(count)), "not answered in time")
 
     def _fail(self, share: deque[StoredObject], why: str) -> None:
         log.warning(

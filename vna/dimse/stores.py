@@ -44,6 +44,11 @@ class Stores:
         self._under_way: dict[int, StoredObject] = {}
         """By message id; they are the first of those that wait."""
 
+    @property
+    def under_way(self) -> int:
+        """How many of those that `send_at_hand` was given are sent and not answered: the first ones."""
+        return len(self._under_way)
+
     def takes(self, stored: StoredObject) -> bool:
         """Whether there is a context for an instance."""
         return self._context_of(stored) is not None

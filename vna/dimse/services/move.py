@@ -51,17 +51,26 @@ class _Move:
     """Set when the first association is there, or will never be: who takes one only takes that."""
 
     async def send(self) -> None:
-        """Send what waits; what no association could be had for has failed. Raises AssociationLost."""
+        """Send what waits; what no association could be had for has failed. Raises AssociationLost.
+
+        A requestor that cancels or leaves is not kept waiting by a destination that does not answer.
+        """
         first, *others = self.work.deal(self.destination.associations)
-        sends = [self._send_share(first), *map(self._send_beside, others)]
-        alive = asyncio.ensure_future(self.work.keep_alive())
+        shares = [self._send_share(first), *map(self._send_beside, others)]
+        sends = [asyncio.create_task(share) for share in shares]
+        attended = asyncio.ensure_future(self._attend(sends))
         try:
             errors = await asyncio.gather(*sends, return_exceptions=True)
         finally:
-            alive.cancel()
+            attended.cancel()
         for error in errors:
-            if error is not None:
+            if error is not None and not isinstance(error, asyncio.CancelledError):
                 raise error
+
+    async def _attend(self, sends: list[asyncio.Task[None]]) -> None:
+        await self.work.attend()
+        for send in sends:
+            send.cancel()
 
     async def _send_beside(self, waiting: deque[StoredObject]) -> None:
         await self.associated.wait()
@@ -99,7 +108,11 @@ class _Move:
         async with Scu(destination, operation.settings, proposed, originator, work.begin) as scu:
             self.associated.set()
             while waiting and pair_of(waiting[0]) in contexts and not work.stopped:
-                await scu.stores.send_at_hand(waiting, ahead, done)
+                try:
+                    await scu.stores.send_at_hand(waiting, ahead, done)
+                except asyncio.CancelledError:
+                    work.abandon(waiting, scu.stores.under_way)
+                    raise
                 if not waiting or work.stopped or pair_of(waiting[0]) not in contexts:
                     return
                 await self._send_one(scu, waiting, ahead)
@@ -119,6 +132,9 @@ class _Move:
                 async with ahead.runs(stored) as runs:
                     status = await scu.c_store(stored, runs, partial(ahead.begin_nth, waiting, 1))
             except AssociationLost:
+                raise
+            except asyncio.CancelledError:
+                work.abandon(waiting, 1)
                 raise
             except VnaError as error:  # it cannot be read; the others may well be
                 why = str(error)
