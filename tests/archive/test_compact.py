@@ -10,8 +10,9 @@ import sys
 import time
 
 import pytest
+from lives import Life, image
 
-from vna.archive import Archive, ArchiveSettings, Outcome, RetentionSettings, restore_backup
+from vna.archive import Archive, Outcome, restore_backup
 from vna.archive.alone import Alone
 from vna.archive.prepare import IngestRoom
 from vna.archive.purge import purge_deleted
@@ -22,58 +23,8 @@ from vna.archive.vacate import vacate
 from vna.clock import SystemClock
 from vna.errors import Busy, Conflict, Deleted, Unavailable
 from vna.storage import CommitRecord
-from vna.testing.clocks import SetClock
 from vna.testing.images import ct_image
-from vna.testing.rebuilt import rebuilds_alike
 from vna.types import Level
-
-
-class Life:
-    """An archive that can be closed and opened again, which seals its packs."""
-
-    def __init__(self, folder, clock=None, **others):
-        self.folder = folder
-        self.clock = clock
-        self.settings = ArchiveSettings(
-            data=folder / "data",
-            index_map_bytes=1 << 20,
-            threads=2,
-            pack_size_bytes=60_000,
-            stream_threshold_bytes=40_000,
-            min_free_bytes=0,
-            **others,
-        )
-        self.archive = Archive.open(self.settings, clock=clock)
-
-    @property
-    def packs(self):
-        return sorted((self.settings.data / "packs").glob("*.pack"))
-
-    def again(self):
-        self.archive.close()
-        self.archive = Archive.open(self.settings, clock=self.clock)
-        self.archive.recover()
-        return self.archive
-
-    async def fill(self, numbers, **given):
-        files = {number: image(number, **given) for number in numbers}
-        for file in files.values():
-            await self.archive.store(file, source="test")
-        return files
-
-    async def purge(self, level, uid):
-        await self.archive.delete(level, uid, "test")
-        return await self.archive.purge(uid, "for good")
-
-    def content(self, number):
-        (stored,) = self.archive.objects(f"1.2.{number % 3}", None, f"1.2.3.{number}")
-        return b"".join(self.archive.file(stored, "TEST")[1])
-
-    def must_be_whole(self):
-        """Nothing is damaged, and a rebuild from the packs gives the same index."""
-        assert self.archive.check().damage == []
-        assert self.archive.recover().damage == []
-        assert rebuilds_alike(self.archive, self.settings.data, self.folder / "rebuilt")
 
 
 @pytest.fixture
@@ -81,19 +32,6 @@ def life(folder):
     opened = Life(folder)
     yield opened
     opened.archive.close()
-
-
-def image(number, content=None, size=5000, study=None, sop=None):
-    pixels = random.Random(content or number).randbytes(size)
-    study = study or f"1.2.{number % 3}"
-    return ct_image(
-        sop or f"1.2.3.{number}",
-        StudyInstanceUID=study,
-        SeriesInstanceUID=f"{study}.1",
-        Rows=1,
-        Columns=size // 2,
-        PixelData=pixels,
-    )
 
 
 async def test_purged_bytes_are_freed_and_the_rest_stays(life):
@@ -440,44 +378,6 @@ async def test_backups_follow_a_compaction(life, folder):
         life.content(1)
 
 
-# letting go ---------------------------------------------------------------
-async def test_what_is_kept_long_enough_is_let_go_of(folder):
-    day = 86_400 * 10**9
-    clock = SetClock(10**18)
-    life = Life(folder, clock)
-    try:
-        archive = life.archive
-        old = image(1, content=5)
-        await archive.store(old, source="test")
-        await archive.store(image(2), source="test")
-        clock.now_ns += day
-        new = image(1, content=6)
-        await archive.store(new, source="test")
-        await archive.delete(Level.INSTANCE, "1.2.3.2", "test")
-        for_ever = archive.let_go_of(RetentionSettings())
-        assert (for_ever.instances, for_ever.versions) == (0, 0)
-        clock.now_ns += 9 * day
-        ten = RetentionSettings(deleted_days=10, versions_days=10)
-        assert archive.let_go_of(ten).versions == 0
-        await archive.restore("1.2.3.2")
-        await archive.delete(Level.INSTANCE, "1.2.3.2", "again")
-        clock.now_ns += 2 * day
-        purged = archive.let_go_of(ten)
-        assert (purged.instances, purged.versions) == (1, 1), "the version; the delete is young"
-        (history,) = archive.histories("1.2.3.1")
-        assert history.purges[1].reason == "replaced for 10 days"
-        clock.now_ns += 9 * day
-        assert archive.let_go_of(ten).versions == 1
-        (history,) = archive.histories("1.2.3.2")
-        assert [purge.reason for purge in history.purges] == ["deleted for 10 days"]
-        assert life.content(1) == new
-        life.again().compact(1)
-        assert life.content(1) == new
-        life.must_be_whole()
-    finally:
-        life.archive.close()
-
-
 def streamed(number):
     """Return an image whose pixel data have a pack of their own."""
     noise = random.Random(number).randbytes(120_000)
@@ -545,44 +445,3 @@ async def test_a_pack_that_was_sealed_meanwhile_is_not_removed_as_missing(life):
     archive.compact(1)
     assert not store.has(pack)
     assert archive.check().damage == []
-
-
-def deleted_days(archive):
-    return archive.let_go_of(RetentionSettings(deleted_days=1))
-
-
-def versions_days(archive):
-    return archive.let_go_of(RetentionSettings(versions_days=1))
-
-
-def told_to(archive):
-    return purge_deleted(archive._index, archive._committer, "1.2.1", "told to")
-
-
-@pytest.mark.parametrize("purge", [deleted_days, versions_days, told_to])
-async def test_what_is_restored_before_its_purge_is_kept_whole(folder, monkeypatch, purge):
-    """A purge waits for others, and for the committer, after it has read what is deleted."""
-    clock = SetClock(10**18)
-    life = Life(folder, clock)
-    archive = life.archive
-    submit = archive._committer.submit
-
-    def restore_first(proposal):
-        monkeypatch.undo()
-        asyncio.run(archive.restore("1.2.3.1"))
-        return submit(proposal)
-
-    try:
-        for content in (5, 6):
-            await archive.store(image(1, content=content), source="test")
-            clock.now_ns += 1
-        await archive.delete(Level.INSTANCE, "1.2.3.1", "test")
-        clock.now_ns += 2 * 86_400 * 10**9
-        monkeypatch.setattr(archive._committer, "submit", restore_first)
-        purged = await archive.run(purge, archive)
-        assert (purged.instances, purged.versions) == (0, 0)
-        (history,) = archive.histories("1.2.3.1")
-        assert (history.deleted, history.purges) == ("", [None, None])
-        life.must_be_whole()
-    finally:
-        archive.close()

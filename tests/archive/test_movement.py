@@ -2,8 +2,6 @@
 the hot tier alone gives the same index."""
 
 import errno
-import json
-import random
 import shutil
 import threading
 import time
@@ -11,10 +9,10 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
+from tiered import SIZE, Life, image
 
 from vna.archive import (
     Archive,
-    ArchiveSettings,
     Background,
     Pace,
     Stopped,
@@ -25,67 +23,13 @@ from vna.archive.alone import Alone
 from vna.archive.commit import encode_commit
 from vna.errors import Busy, Full, Invalid, NotFound, Unavailable
 from vna.index import Mutation
-from vna.storage import DirectoryTier, commit_record, pack_name, tier_of
+from vna.storage import commit_record, pack_name, tier_of
 from vna.storage.lift import codec_of
 from vna.testing.clocks import SetClock
-from vna.testing.images import ct_image
 from vna.testing.objectstore import bucket_tier
-from vna.testing.rebuilt import rebuilds_alike
 from vna.types import Key, Level, MoveCommit, Query
 
-SIZE = 6000
 AVAILABILITY = 0x00080056
-
-
-class Life:
-    """An archive with three tiers in a folder."""
-
-    def __init__(self, folder, cold=None):
-        self.folder = folder
-        tiers = (
-            TierSettings("hot", path=folder / "data/packs"),
-            TierSettings("warm", path=folder / "warm"),
-            cold or TierSettings("cold", path=folder / "cold", codec="zstd"),
-        )
-        self.settings = ArchiveSettings(
-            data=folder / "data",
-            index_map_bytes=1 << 20,
-            threads=2,
-            pack_size_bytes=60_000,
-            min_free_bytes=0,
-            tiers=tiers,
-        )
-        self.files = {}
-        self.archive = Archive.open(self.settings)
-
-    def again(self):
-        self.archive.close()
-        self.archive = Archive.open(self.settings)
-        self.archive.recover()
-        return self.archive
-
-    async def fill(self, numbers=range(12)):
-        for number in numbers:
-            self.files[number] = image(number)
-            await self.archive.store(self.files[number], source="test")
-
-    def content(self, number):
-        (stored,) = self.archive.objects(f"1.2.{number % 2}", None, f"1.2.3.{number}")
-        return b"".join(self.archive.file(stored, "TEST")[1])
-
-    def objects(self):
-        return {name: state.objects for name, state in self.archive.tier_states().items()}
-
-    def packs(self, tier):
-        return sorted((self.folder / tier).glob("*.pack"))
-
-    def must_be_whole(self):
-        """All reads back, nothing is damaged, and the hot tier alone makes the same index."""
-        for number, file in self.files.items():
-            assert self.content(number) == file
-        assert self.archive.check().damage == []
-        assert self.archive.recover().damage == []
-        assert rebuilds_alike(self.archive, self.settings.data, self.folder / "rebuilt")
 
 
 @pytest.fixture
@@ -93,20 +37,6 @@ def life(folder):
     opened = Life(folder)
     yield opened
     opened.archive.close()
-
-
-def image(number, size=SIZE, **changes):
-    """Two studies of two series; instance numbers run against the order of arrival."""
-    study = number % 2
-    elements = {
-        "StudyInstanceUID": f"1.2.{study}",
-        "SeriesInstanceUID": f"1.2.{study}.{number // 2 % 2}",
-        "InstanceNumber": 100 - number,
-        "Rows": 1,
-        "Columns": size // 2,
-        "PixelData": random.Random(number).randbytes(size // 2) + bytes(size // 2),
-    }
-    return ct_image(f"1.2.3.{number}", **elements | changes)
 
 
 async def test_a_study_moves_down_and_its_hot_bytes_are_freed(life):
@@ -333,73 +263,6 @@ async def test_a_tier_that_is_away_postpones_and_is_taken_up_again(life):
     life.must_be_whole()
 
 
-async def test_a_pack_that_was_not_finished_is_removed(life, monkeypatch):
-    await life.fill()
-
-    def pulled(*_):
-        raise Unavailable("pulled")
-
-    monkeypatch.setattr("vna.archive.movement.Mover._switch", pulled)
-    with pytest.raises(Unavailable):
-        life.archive.move("cold")
-    monkeypatch.undo()
-    (left,) = life.packs("cold")
-    assert json.loads((life.settings.data / "moving.json").read_bytes())["pack"]
-    life.again()
-    life.must_be_whole()
-    life.archive.move("cold", "1.2.0")
-    assert left not in life.packs("cold")
-    assert not (life.settings.data / "moving.json").exists()
-    life.must_be_whole()
-
-
-async def test_what_is_left_on_a_tier_that_is_away_holds_up_no_other(life, monkeypatch):
-    await life.fill()
-    note = life.settings.data / "moving.json"
-
-    def pulled(*_):
-        raise Unavailable("pulled")
-
-    for _ in range(2):
-        with monkeypatch.context() as patch:
-            patch.setattr("vna.archive.movement.Mover._switch", pulled)
-            with pytest.raises(Unavailable, match="pulled"):
-                life.archive.move("cold")
-    (left,) = life.packs("cold")
-    (life.folder / "cold").rename(life.folder / "unplugged")
-    archive = life.again()
-    assert archive.move("warm", "1.2.0").blobs == 6
-    assert archive.move("hot", "1.2.0").blobs == 6
-    assert note.exists()
-    with pytest.raises(Unavailable):
-        archive.move("cold", "1.2.0")
-    life.must_be_whole()
-    (life.folder / "unplugged").rename(life.folder / "cold")
-    archive = life.again()
-    assert archive.move("warm", "1.2.1").blobs == 6
-    assert life.packs("cold") == []
-    assert not left.exists()
-    assert not note.exists()
-    life.must_be_whole()
-
-
-async def test_what_was_written_of_a_pack_by_one_who_was_killed_is_removed(life, monkeypatch):
-    await life.fill()
-
-    def killed(*_):
-        raise SystemExit
-
-    with monkeypatch.context() as patch:
-        patch.setattr("os.link", killed)
-        patch.setattr("pathlib.Path.unlink", lambda *_, **__: None)
-        with pytest.raises(SystemExit):
-            life.archive.move("cold")
-    life.again().move("cold", "1.2.0")
-    (pack,) = life.packs("cold")
-    assert {each.name for each in (life.folder / "cold").iterdir()} == {"tier", pack.name}
-    life.must_be_whole()
-
-
 async def test_what_comes_up_leaves_the_space_that_is_kept_free(life):
     await life.fill()
     life.archive.move("cold")
@@ -422,46 +285,6 @@ async def test_a_tier_that_cannot_be_written_says_why(life, monkeypatch):
     monkeypatch.setattr("vna.storage.tiers.directory.open_private", full)
     with pytest.raises(Full, match="cannot be put on its tier: No space left"):
         life.archive.move("cold")
-
-
-async def test_what_another_left_unfinished_amid_a_move_is_removed(life, monkeypatch):
-    await life.fill()
-    other = Archive.open(life.settings)
-    left = []
-
-    def pulled(*_):
-        raise Unavailable("pulled")
-
-    def pace(size):
-        if size == 0 and not left:  # between two series others may move
-            with monkeypatch.context() as patch:
-                patch.setattr("vna.archive.movement.Mover._switch", pulled)
-                with pytest.raises(Unavailable):
-                    other.move("cold", "1.2.1")
-            left.extend(life.packs("cold"))
-
-    with closing(other), closing(life.archive._mover(2, None, pace)) as mover:
-        mover.move([("1.2.0", "1.2.0.0"), ("1.2.0", "1.2.0.1")])
-    assert len(left) == 1
-    assert len(life.packs("cold")) == 1
-    assert left != life.packs("cold")
-    assert not (life.settings.data / "moving.json").exists()
-    life.must_be_whole()
-
-
-async def test_a_tier_that_gives_back_other_bytes_is_not_believed(life, monkeypatch):
-    await life.fill()
-    put = DirectoryTier.put
-
-    def lying(self, pack, pieces):
-        return put(self, pack, (bytes(len(piece)) for piece in pieces))
-
-    monkeypatch.setattr(DirectoryTier, "put", lying)
-    with pytest.raises(Exception, match="comes back from its tier other than it was put"):
-        life.archive.move("cold")
-    monkeypatch.undo()
-    assert life.packs("cold") == []
-    life.must_be_whole()
 
 
 async def test_damage_stays_where_it_is_and_is_named(life):
@@ -496,47 +319,6 @@ async def test_a_backup_names_what_is_on_lower_tiers(life):
     life.archive = Archive.open(life.settings)
     life.archive.recover()
     assert life.objects() == {"hot": 6, "warm": 0, "cold": 6}
-    life.must_be_whole()
-
-
-async def test_an_older_backup_leaves_the_packs_that_it_does_not_name(life):
-    await life.fill(range(2))
-    life.again().move("cold")
-    life.archive.backup(life.folder / "backup")
-    for number in range(2, 5):
-        await life.fill([number])
-        life.again().move("cold")
-    later = {path: path.read_bytes() for path in life.packs("cold")}
-    life.archive.close()
-    shutil.rmtree(life.settings.data)
-    restore_backup(life.folder / "backup", life.settings.data)
-    life.archive = Archive.open(life.settings)
-    life.files = {number: life.files[number] for number in range(2)}
-    await life.fill(range(6, 8))
-    life.again()
-    assert life.archive.move("cold").packs == 1
-    await life.fill(range(8, 10))
-    assert life.archive.move("cold").packs == 1
-    assert len(life.packs("cold")) == len(later) + 2
-    assert all(path.read_bytes() == content for path, content in later.items())
-    life.must_be_whole()
-
-
-async def test_a_name_that_is_taken_meanwhile_is_passed_over(life, monkeypatch):
-    await life.fill()
-    put = DirectoryTier.put
-    taken = []
-
-    def late(self, pack, pieces):
-        if not taken:
-            taken.append(self.file(pack))
-            taken[0].write_bytes(b"of another")
-        return put(self, pack, pieces)
-
-    monkeypatch.setattr(DirectoryTier, "put", late)
-    assert life.archive.move("cold").packs == 1
-    assert taken[0].read_bytes() == b"of another"
-    assert not (life.settings.data / "moving.json").exists()
     life.must_be_whole()
 
 
