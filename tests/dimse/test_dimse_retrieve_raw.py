@@ -63,15 +63,7 @@ def test_c30_a_cancelled_move_tells_what_remains(
         return 0
 
     there.status = cancel
-    request = Command(
-        field=CommandField.C_MOVE,
-        message_id=9,
-        affected_sop_class=MOVE,
-        move_destination="THERE",
-        priority=0,
-        data_set_type=1,
-    )
-    peer.send(peer.message(request, _study_identifier()))
+    peer.send(_move(peer))
     answer = peer.command()
     while answer.status == 0xFF00:  # pending responses come each second
         answer = peer.command()
@@ -155,6 +147,17 @@ def raw_get(
     assert peer.pdu()[0] == PduType.ASSOCIATE_AC
     peer.send(_get(peer, 9))
     return peer
+
+
+def _move(peer: Any) -> bytes:
+    request = Command(
+        field=CommandField.C_MOVE,
+        message_id=9,
+        affected_sop_class=MOVE,
+        move_destination="THERE",
+        data_set_type=1,
+    )
+    return bytes(peer.message(request, _study_identifier()))
 
 
 def _get(peer: Any, message_id: int) -> bytes:
@@ -250,7 +253,7 @@ def test_c08_sub_operations_are_under_way_together_and_answered_in_any_order(
 def test_c29_a_message_id_that_waits_for_its_response_is_not_used_anew(
     raw_get: Any, window: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vna.dimse.stores, "MOST_IDS", 2)
+    monkeypatch.setattr(vna.dimse.stores, "LAST_MESSAGE_ID", 2)
     first, second = _stores(raw_get, window[1])
     raw_get.send(raw_get.message(_answer(second)))
     (third,) = _stores(raw_get, 1)
@@ -393,14 +396,7 @@ def test_requests_beside_a_move_are_held_up_to_a_limit(
         return 0
 
     there.status = flood
-    request = Command(
-        field=CommandField.C_MOVE,
-        message_id=9,
-        affected_sop_class=MOVE,
-        move_destination="THERE",
-        data_set_type=1,
-    )
-    peer.send(peer.message(request, _study_identifier()))
+    peer.send(_move(peer))
     peer.socket.settimeout(60)
     while peer.command().status == 0xFF00:
         pass
@@ -420,14 +416,7 @@ def test_a_requestor_that_hangs_up_stops_the_move(
         return 0
 
     there.status = hang_up
-    request = Command(
-        field=CommandField.C_MOVE,
-        message_id=9,
-        affected_sop_class=MOVE,
-        move_destination="THERE",
-        data_set_type=1,
-    )
-    peer.send(peer.message(request, _study_identifier()))
+    peer.send(_move(peer))
     node.idle()
     assert len(there.requests) == 1
 

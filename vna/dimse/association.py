@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from typing import Final, NoReturn, TypeAlias, cast
 
 from vna._native import (
@@ -23,7 +23,6 @@ from vna._native import (
     acknowledge_now,
     answer_now,
     message,
-    pdata,
 )
 from vna.dimse import commands, pdu
 from vna.dimse.commands import Command, CommandField
@@ -32,7 +31,7 @@ from vna.dimse.machine import Data, Event, Machine, Message, Released, ReleaseRe
 from vna.dimse.settings import DimseSettings
 from vna.dimse.taker import Offer, Taker
 from vna.dimse.unsent import unsent
-from vna.errors import Unavailable, VnaError
+from vna.errors import Unavailable
 
 __all__ = ["Association", "AssociationLost", "Buffer"]
 
@@ -47,8 +46,6 @@ ABORT_BY_PROVIDER: Final = (2, 0)
 UNEXPECTED_PDU: Final = (2, 2)
 WATCH_INTERVAL_S: Final = 1.0
 """Seconds between looks at the timers: which one applies changes without notice."""
-
-
 MOST_AT_ONCE: Final = 16
 """Responses that may wait to be taken: more requests are never under way."""
 ENOUGH_BYTES: Final = 256 << 10
@@ -62,10 +59,15 @@ class AssociationLost(Unavailable):
 class Association(asyncio.BufferedProtocol):
     """Reads and writes one association. Owned by one task at a time.
 
-    The owner sets `peer_max_pdu_length` once negotiated, `label`, which names the peer in logs, and
-    `busy` while an operation is under way, when silence is not the peer's fault, and counts in
-    `working` those that it does not wait for. `cancelled` are the message ids of C-CANCELs. `asking`
-    is set while the peer is sent requests, and `ahead` says whether it may send some beside.
+    The owner sets
+
+    - `label`, which names the peer in logs, and `peer_max_pdu_length`, once negotiated;
+    - `ahead`, if the peer may send requests while it is sent some;
+    - `asking`, while it is sent some;
+    - `busy`, while an operation is under way: then silence is not the peer's fault. Operations that
+      the owner does not wait for are counted in `working`.
+
+    `cancelled` are the message ids of C-CANCELs.
     """
 
     def __init__(self, machine: Machine, settings: DimseSettings, landing: Landing) -> None:
@@ -419,7 +421,10 @@ class Association(asyncio.BufferedProtocol):
             self._answers = None
 
     def _check_beside(self) -> None:
-        """End the association if what waits in the inbox keeps responses from being due, or from coming."""
+        """End the association if what waits in the inbox may not be there, or keeps responses out.
+
+        Raises AssociationLost for what may not be there.
+        """
         if not self.ahead or isinstance(self._inbox[-1], ReleaseRequested):
             self.no_response()
         if not self._reading:
@@ -479,38 +484,6 @@ class Association(asyncio.BufferedProtocol):
     def send(self, context: int, command: Command, data: bytes | None = None) -> None:
         """Send a message."""
         self.writelines(self.message_pdus(context, command, data))
-
-    async def send_stream(
-        self, context: int, command: bytes, runs: AsyncIterator[Sequence[Buffer]]
-    ) -> None:
-        """Send a message whose data set comes in runs of pieces, no faster than the peer reads.
-
-        `command` is its command set, encoded. Raises AssociationLost, or what `runs` raises: before anything was sent the association
-        goes on, later it is aborted, as the message cannot be ended.
-        """
-        limit = self.peer_max_pdu_length
-        out = pdata(context, command, command=True, last=True, max_pdu_length=limit)
-        held: Buffer = b""
-        begun = False
-        try:
-            async for run in runs:
-                if held:  # of the run before: this one may be the last
-                    begun = True
-                    out += pdata(context, held, command=False, last=False, max_pdu_length=limit)
-                    self.writelines(out)
-                    out, held = [], b""
-                    await self.drained()
-                for piece in run:
-                    if held:
-                        out += pdata(context, held, command=False, last=False, max_pdu_length=limit)
-                    held = piece
-        except VnaError as error:
-            if begun:
-                self.abort(why=f"the data set could not be read to its end: {error}")
-            raise
-        out += pdata(context, held, command=False, last=True, max_pdu_length=limit)
-        self.writelines(out)
-        await self.drained()
 
     async def release(self) -> None:
         """Release the association and close; an unwilling peer is closed on all the same."""

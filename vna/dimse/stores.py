@@ -11,13 +11,14 @@ from vna.dimse.ahead import Ahead
 from vna.dimse.association import Association, Buffer
 from vna.dimse.commands import WITH_DATA_SET, Command, CommandField, encode
 from vna.dimse.negotiation import Context
+from vna.dimse.streaming import send_stream
 
 __all__ = ["Stores", "pair_of", "status_of"]
 
 NO_STATUS = 0xC000
 """What a response without a status counts as."""
-MOST_IDS = 0xFFFF
-"""Message ids are 16 bits wide, and 0 is not used."""
+LAST_MESSAGE_ID = 0xFFFF
+"""Behind it they begin with 1 again: they are 16 bits wide, and 0 is not used."""
 AHEAD_BYTES = 1 << 20
 """With so much under way no more is sent: it would only leave the processor's cache on its way."""
 
@@ -66,7 +67,7 @@ class Stores:
         """
         context = self._context_of(stored)
         assert context is not None, "its caller has asked"
-        await self._association.send_stream(context.id, self._request(stored), runs)
+        await send_stream(self._association, context.id, self._request(stored), runs)
         meanwhile()
         return status_of(await self._association.response(self._message_id))
 
@@ -124,10 +125,10 @@ class Stores:
         self._association.writelines(message(context.id, request, run, limit))
 
     def _request(self, stored: StoredObject) -> bytes:
-        """Return the next request's command set, under a message id that no other has (PS3.7 9.1.1)."""
-        self._message_id = self._message_id % MOST_IDS + 1
+        """Return the next request's command set; no other under way has its message id (PS3.7 9.1.1)."""
+        self._message_id = self._message_id % LAST_MESSAGE_ID + 1
         while self._message_id in self._under_way:
-            self._message_id = self._message_id % MOST_IDS + 1
+            self._message_id = self._message_id % LAST_MESSAGE_ID + 1
         request = Command(
             field=CommandField.C_STORE,
             message_id=self._message_id,
