@@ -349,12 +349,19 @@ def test_a_disk_that_is_not_mounted_is_not_written(tmp_path):
     assert not (tmp_path / "disk").exists()
 
 
-def test_a_disk_that_comes_back_is_used_again(tmp_path):
+@pytest.fixture
+def unmounted(tmp_path):
+    """Give where a disk was mounted, and its tier, which has shown itself and holds a pack."""
     place = tmp_path / "disk"
     identity = DirectoryTier(place).identity
     tier = MarkedTier(lambda: DirectoryTier(place, new=False), identity, print)
     tier.put(PACK, [b"content"])
     place.rename(tmp_path / "unmounted")
+    return place, tier
+
+
+def test_a_disk_that_comes_back_is_used_again(unmounted, tmp_path):
+    place, tier = unmounted
     with pytest.raises(OSError, match="No such file"):
         tier.open(PACK)
     with pytest.raises(ConnectionError):
@@ -363,12 +370,8 @@ def test_a_disk_that_comes_back_is_used_again(tmp_path):
     assert tier.open(PACK).read(0, 7) == b"content"
 
 
-def test_the_folder_that_a_disk_was_mounted_on_takes_no_packs(tmp_path):
-    place = tmp_path / "disk"
-    identity = DirectoryTier(place).identity
-    tier = MarkedTier(lambda: DirectoryTier(place, new=False), identity, print)
-    tier.put(PACK, [b"content"])
-    place.rename(tmp_path / "unmounted")
+def test_the_folder_that_a_disk_was_mounted_on_takes_no_packs(unmounted, tmp_path):
+    place, tier = unmounted
     place.mkdir()
     with pytest.raises(ConnectionError, match="mounted"):
         tier.put(PACK + 1, [b"content"])

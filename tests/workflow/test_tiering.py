@@ -92,14 +92,19 @@ async def test_policies_are_followed_until_they_are_told_to_stop(archive, clock)
     assert [each.tier for each in archive.series_facts()] == ["cold", "warm"]
 
 
-async def test_a_tier_that_is_away_holds_up_no_other(folder, archive, clock):
-    policies = [
-        PolicySettings("CT", "cold", 30, modalities=("CT",)),
-        PolicySettings("MR", "warm", 30, modalities=("MR",)),
-    ]
+@pytest.fixture
+async def policies(archive, clock):
+    """Of two tiers, on each of which a series is due."""
     for number, modality in enumerate(["CT", "MR"]):
         await archive.store(image(number, "20260101", modality), source="test")
     clock.now_ns += 40 * DAY_NS
+    return [
+        PolicySettings("CT", "cold", 30, modalities=("CT",)),
+        PolicySettings("MR", "warm", 30, modalities=("MR",)),
+    ]
+
+
+async def test_a_tier_that_is_away_holds_up_no_other(folder, archive, policies):
     in_the_way = folder / "cold"
     in_the_way.touch()
     with pytest.raises(Unavailable, match="cold"):
@@ -138,14 +143,7 @@ async def test_a_tier_that_is_away_makes_no_other_wait(folder, archive, clock, m
 
 
 @pytest.mark.parametrize("error", [Full("no space"), Corrupt("comes back other than it was put")])
-async def test_a_tier_that_takes_nothing_holds_up_no_other(archive, clock, monkeypatch, error):
-    policies = [
-        PolicySettings("CT", "cold", 30, modalities=("CT",)),
-        PolicySettings("MR", "warm", 30, modalities=("MR",)),
-    ]
-    for number, modality in enumerate(["CT", "MR"]):
-        await archive.store(image(number, "20260101", modality), source="test")
-    clock.now_ns += 40 * DAY_NS
+async def test_a_tier_that_takes_nothing_holds_up_no_other(archive, policies, monkeypatch, error):
     keep = BlobStore.keep
 
     def refused(store, whole, pack):
