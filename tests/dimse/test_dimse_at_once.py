@@ -384,3 +384,27 @@ def test_a_request_behind_the_last_response_keeps_its_data() -> None:
             return b"".join([bytes(piece) async for piece in association.data()])
 
     assert uvloop.run(taken()) == b"firstlast"
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_what_fails_at_a_response_is_told_to_who_waits_for_it(*, early: bool) -> None:
+    """Also where the response was there before, or something else has woken who waits."""
+
+    def fail(_: list[Command]) -> bool:
+        raise Invalid("no such response")
+
+    async def told() -> None:
+        async with _connected() as (association, _):
+            association.asking = association.ahead = True
+            if early:
+                association._take(_response(1))
+            responses = asyncio.create_task(association.responses(fail))
+            await asyncio.sleep(0)
+            if not early:
+                association._take(_store(7))
+                association._take(_response(1))
+                association._answer()
+            with pytest.raises(Invalid, match="no such response"):
+                await asyncio.wait_for(responses, WAIT_S)
+
+    uvloop.run(told())

@@ -57,9 +57,7 @@ class AssociationLost(Unavailable):
 
 
 class Association(asyncio.BufferedProtocol):
-    """Reads and writes one association. Owned by one task at a time.
-
-    The owner sets
+    """Reads and writes one association. Owned by one task at a time, which sets these.
 
     - `label`, which names the peer in logs, and `peer_max_pdu_length`, once negotiated;
     - `ahead`, if the peer may send requests while it is sent some;
@@ -95,6 +93,7 @@ class Association(asyncio.BufferedProtocol):
         self._waiter: asyncio.Future[None] | None = None
         self._answers: Callable[[list[Command]], bool] | None = None
         self._answered: list[Command] = []
+        self._failed: Exception | None = None
         self._offer: Offer | None = None
         self._taker: Taker | None = None
         self._lost = ""
@@ -223,8 +222,7 @@ class Association(asyncio.BufferedProtocol):
             if self._answers(answered):
                 return
         except Exception as error:  # noqa: BLE001  # raised where the owner waits
-            if self._waiter is not None and not self._waiter.done():
-                self._waiter.set_exception(error)
+            self._failed = error
         self._answers = None
         self._wake()
 
@@ -408,23 +406,26 @@ class Association(asyncio.BufferedProtocol):
         self._answers = take
         self._answer()
         try:
-            while self._answers is not None:
-                if self._inbox and not self._lost:
-                    self._check_beside()
-                self.check()
-                self._waiter = self._loop.create_future()
-                try:
-                    await self._waiter
-                finally:
-                    self._waiter = None
+            await self._answered_all()
         finally:
             self._answers = None
+        failed, self._failed = self._failed, None
+        if failed is not None:
+            raise failed
+
+    async def _answered_all(self) -> None:
+        while self._answers is not None:
+            if self._inbox and not self._lost:
+                self._check_beside()
+            self.check()
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
 
     def _check_beside(self) -> None:
-        """End the association if what waits in the inbox may not be there, or keeps responses out.
-
-        Raises AssociationLost for what may not be there.
-        """
+        """End the association if what waits in the inbox may not be there, or is too much."""
         if not self.ahead or isinstance(self._inbox[-1], ReleaseRequested):
             self.no_response()
         if not self._reading:
