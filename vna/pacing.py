@@ -1,9 +1,10 @@
 """How fast a connection sends: as the system has it, but for one within this machine.
 
-BBR, where it is the system's congestion control, spreads what it sends over time, by the rate that it has
-seen the network take. Between two processes of one machine there is none: a reverse proxy in front then gets
-a fraction of what memory gives, and each pause costs a timer. A socket that has begun by BBR keeps its timers
-under any other, so all begin without, and what turns out to have its peer elsewhere is given it then.
+BBR, where it is the system's congestion control, spreads what it sends over time, by the rate that
+it has seen the network take. Between two processes of one machine there is none: a reverse proxy in
+front then gets a fraction of what memory gives, and each pause costs a timer. A socket that has
+begun by BBR keeps its timers under any other, so all begin without, and what turns out to have its
+peer elsewhere is given it then.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def begin_unpaced(sock: socket.socket) -> None:
 
 
 def pace(connection: socket.socket) -> None:
-    """Let a connection that began unpaced send as the system has it, if its peer is on another machine."""
+    """Let a connection that began unpaced send as the system has it, if its peer is elsewhere."""
     with suppress(OSError):
         if _CONGESTION is None or connection.getpeername()[0] == connection.getsockname()[0]:
             return

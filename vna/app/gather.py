@@ -17,10 +17,16 @@ DICOMDIR_CLASS = b"1.2.840.10008.1.3.10"
 """Media Storage Directory Storage."""
 REFERENCED_FILE_ID = 0x0004_1500
 _UNREADABLE = (
-    *(InvalidDicomError, OSError, ValueError, AttributeError, KeyError),
-    *(TypeError, EOFError, RuntimeError),
+    InvalidDicomError,
+    OSError,
+    ValueError,
+    AttributeError,
+    KeyError,
+    TypeError,
+    EOFError,
+    RuntimeError,  # and so NotImplementedError
 )
-"""What pydicom raises for data sets that are broken; RuntimeError is NotImplementedError, too."""
+"""What pydicom raises for data sets that are broken."""
 META_BYTES = 4096
 """The Media Storage SOP Class UID stands within the first bytes of any real file."""
 
@@ -53,12 +59,12 @@ def gather(paths: Iterable[Path]) -> Iterator[Path | Noted]:
 
 def _walk(path: Path) -> Iterator[Path | Noted]:
     try:
-        folder_named = path.is_dir()
-        there = folder_named or path.exists()
+        is_folder = path.is_dir()
+        there = is_folder or path.exists()
     except OSError as denied:
         yield Noted(path, "missing", f"cannot be read: {denied.strerror}")
         return
-    if not folder_named:
+    if not is_folder:
         yield path if there else Noted(path, "missing", "there is no such file")
         return
     unreadable: list[OSError] = []

@@ -9,7 +9,6 @@ from vna.config import notify_socket
 
 __all__ = ["notify"]
 
-
 log = logging.getLogger(__name__)
 
 

@@ -31,7 +31,10 @@ class Alone:
         self._file = -1
 
     def take(self, stop: threading.Event | None = None) -> None:
-        """Have the right. Busy if another process has it; with `stop` wait for it until that is set."""
+        """Have the right. Raises Busy if another process has it, Unavailable.
+
+        With `stop` it waits for the right, and raises Busy when that is set.
+        """
         if self._file >= 0:
             return
         following, right = self._paths
@@ -58,7 +61,7 @@ class Alone:
 
 
 def _taken(path: Path, stop: threading.Event | None) -> int:
-    """Return the open file of a lock that is ours."""
+    """Return the open file of a lock that is ours then. Raises as `take` does."""
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     except OSError as error:

@@ -169,9 +169,8 @@ class _Backup:
         folder = self._folder / "index"
         folder.mkdir(exist_ok=True)
         # Those of runs that were interrupted, for want of space, say, would fill the disk.
-        self._remove_but(
-            {self._before.index.name} if self._before else set(), "index/*.mdb", "index/*.draft"
-        )
+        named = {self._before.index.name} if self._before else set()
+        self._remove_but(named, "index/*.mdb", "index/*.draft")
         stamp = self._clock.stamp()
         path = folder / f"{stamp}.mdb"
         draft = folder / f"{path.name}.draft"

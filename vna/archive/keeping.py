@@ -122,9 +122,9 @@ class Keeping:
             upkeep(compacting, compaction, let_go, self._clock, stop)
 
     def let_go(self) -> None:
-        """Close packs that another process has removed: their space is free only then.
+        """Free what another process has removed, and what of the cache its disk is too full for.
 
-        And have the cache give way where its disk is nearly full: what it has can be fetched again.
+        A removed pack takes space until it is closed; what the cache has can be fetched again.
         """
         self._store.let_go()
         if self._tiers.cache is not None:

@@ -52,9 +52,10 @@ class Pace:
         self._due = clock.monotonic()
 
     def __call__(self, size: int) -> None:
-        """Return when `size` bytes more may be read; for none also in its hours alone. Raises Stopped.
+        """Return when `size` bytes more may be read. Raises Stopped.
 
-        Bytes are amid something that others may have to wait for, so that is done first.
+        With a size of 0, between two things to do, it returns in its hours alone. Amid one it does
+        not rest: others may have to wait for its end.
         """
         now = self._clock.monotonic()
         if rate := self._settings.rate_bytes_s:

@@ -161,9 +161,8 @@ class Scrub:
         self._state = msgspec.structs.replace(self._state, position=position, ended=ended)
         try:
             write_durably(self._path, msgspec.json.encode(self._state))
-        except (
-            OSError
-        ) as error:  # a full disk: compaction goes on, which frees it, so this does too
+        except OSError as error:
+            # A full disk, say. It goes on, and with it compaction, which frees space.
             log.warning("how far the scrub is cannot be noted: %s: %s", self._path, error.strerror)
 
     def _wait_s(self) -> float:

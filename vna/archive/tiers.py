@@ -148,9 +148,9 @@ def open_tiers(
 ) -> Tiers:
     """Return the tiers of the archive at `data`; `hot` in the place of the first, if given.
 
-    The cache leaves alone twice the `min_free_bytes` without which the archive takes nothing new.
-    Else `directory` opens that. It is there or Unavailable is raised; the others may be away. Raises Invalid for
-    settings that do not fit together, or that are not those of the packs there are.
+    Else `directory` opens that. It is there or Unavailable is raised; the others may be away. Their
+    cache leaves twice `min_free_bytes` of its disk free. Raises Invalid for settings that do not
+    fit together, or that are not those of the packs there are.
     """
     _check(settings)
     path = hot_path(data, settings)

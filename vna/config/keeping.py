@@ -51,7 +51,7 @@ def _background(defaults: Mapping[str, object], none: str) -> tuple[Setting, ...
             "end_hour",
             Whole(0, 23),
             defaults["end_hour"],
-            "Hour of the day at which it pauses, when what it is amid is done; all day where it equals begin_hour.",
+            "Hour of the day at which it pauses, after what it has begun; all day where it equals begin_hour.",
         ),
     )
 

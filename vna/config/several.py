@@ -69,7 +69,8 @@ REMOTE = Section(
 TIER = Section(
     "tier",
     "Where packs are, from hot to cold, one [[tier]] table for each; without any, in the data folder.\n"
-    "Objects arrive on the first one, a directory; whole packs move to those below it. A new one is put last.",
+    "Objects arrive on the first one, a directory; whole packs move to those below it.\n"
+    "A new one is put last.",
     (
         Setting("name", TIER_NAME, None, "Its name, unique among the tiers, and kept for ever."),
         Setting("kind", Word(("directory", "s3")), tier["kind"], "A directory, or an S3 store."),

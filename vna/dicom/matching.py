@@ -40,7 +40,7 @@ Test: TypeAlias = Callable[[Value], bool]
 Predicate: TypeAlias = Callable[[Attributes], bool]
 
 TIMEZONE_OFFSET_FROM_UTC = 0x0008_0201
-MAX_PATTERNS: Final = 16_384
+MAX_PATTERN_CHARACTERS: Final = 16_384
 """Characters of all wildcard patterns of a query: each takes 6 us and 600 bytes to compile."""
 NEVER_MATCHED = frozenset({SPECIFIC_CHARACTER_SET, TIMEZONE_OFFSET_FROM_UTC})
 """They say how the request is written (PS3.4 C.2.2.2), they are no keys."""
@@ -108,8 +108,10 @@ def compile_query(query: Query) -> CompiledQuery:
         row = matchable(key.path, query.level)
         if row is not None:
             patterns += sum(len(value) for value in values if _is_pattern(row, value))
-            if patterns > MAX_PATTERNS:
-                raise Invalid(f"{row.keyword}: patterns of over {MAX_PATTERNS} characters in all")
+            if patterns > MAX_PATTERN_CHARACTERS:
+                raise Invalid(
+                    f"{row.keyword}: patterns of over {MAX_PATTERN_CHARACTERS} characters in all"
+                )
             test = _test(row, values, query.fuzzy)
             predicates.setdefault(row.level, []).append(_predicate(row.path, test))
         elif key.path not in NEVER_MATCHED:

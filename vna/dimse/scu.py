@@ -125,7 +125,8 @@ class Scu:
             raise ProtocolError(f"unexpected {type(answer).__name__}")
         if 0 < answer.user.max_pdu_length < SMALLEST_PDU:
             raise Unavailable(
-                f"{self._remote.ae_title} takes PDUs of {answer.user.max_pdu_length} bytes, which carry nothing"
+                f"{self._remote.ae_title} takes PDUs of {answer.user.max_pdu_length} bytes,"
+                " which carry nothing"
             )
         proposed = {context.id: context for context in self._proposed}
         association.peer_max_pdu_length = answer.user.max_pdu_length

@@ -135,7 +135,7 @@ class ExtentCache:
         return self.shrink(0, wait=True)
 
     def give_way(self) -> None:
-        """Let extents go that others need the space of; now and then a duty. Raises nothing."""
+        """Let extents go as far as the disk lacks free space, from time to time. Raises nothing."""
         with suppress(OSError):
             if (short := self._short_of()) > 0:
                 self.shrink(max(self.size() - short, 0))

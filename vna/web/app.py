@@ -104,7 +104,8 @@ def make_runner(app: web.Application, drain_s: float = 30.0) -> web.AppRunner:
     """Return the runner of an app: its sites take sockets, its `cleanup` drains for up to `drain_s`.
 
     aiohttp's own access log is off, as it would write query values, which are patient data; so is
-    its decoding of bodies, which takes a gzip that breaks off for whole. A client that hangs up does not cancel its handler: an ingest cleans up after itself.
+    its decoding of bodies, which takes a gzip that breaks off for whole. A client that hangs up
+    does not cancel its handler: an ingest cleans up after itself.
     """
     return DrainingRunner(
         app,

@@ -30,8 +30,8 @@ _FORMS: Final = {
 def decoded(body: AsyncIterator[Buffer], coding: str, limit: int) -> AsyncIterator[Buffer]:
     """Return `body` without its content coding, in bounded pieces; as it is where that is identity.
 
-    Raises WrongMediaType for a coding that is not taken; while it is read Invalid where it is broken or breaks
-    off, and TooLarge where it has more than `limit` bytes (0: any number).
+    Raises WrongMediaType for a coding that is not taken. Reading it raises Invalid where it is
+    broken or breaks off, and TooLarge where it has more than `limit` bytes (0: any number).
     """
     coding = coding.strip().lower()
     if coding in ("", "identity"):

@@ -51,7 +51,10 @@ async def set_defaults(request: web.Request, response: web.StreamResponse) -> No
 
 
 def allowed_origin(asked: Mapping[str, str], settings: WebSettings) -> str:
-    """Return the origin that the answer may be shown to, or nothing. Every origin is ASCII (RFC 6454 6.2)."""
+    """Return the origin that the answer may be shown to, or nothing.
+
+    What is not ASCII is no origin (RFC 6454 6.2).
+    """
     origin = asked.get(hdrs.ORIGIN, "")
     allowed = settings.allowed_origins
     return origin if origin.isascii() and ("*" in allowed or origin in allowed) else ""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["MarkedTier", "MeteredTier", "QueuedTier", "WrappedReader", "WrappedTier"]
 
 _SHOWN_ANEW: Final = frozenset({"put", "list", "remove"})
+"""Before these a tier shows itself anew; to read a pack it must be there anyway."""
 
 
 class WrappedTier:
@@ -150,7 +151,7 @@ class MarkedTier(WrappedTier):
 
     @contextmanager
     def around(self, verb: str) -> Iterator[None]:
-        """Look again after an error, and before what a disk's empty mount point would do as well."""
+        """Look again after an error, and before what succeeds on a mount point without its disk."""
         if verb in _SHOWN_ANEW:
             self._shown = None
         try:

@@ -19,7 +19,7 @@ from vna.web.byteorder import WORDS, is_big_endian, little_endian
 from vna.web.context import ARCHIVE, CLOCK, SETTINGS
 from vna.web.media import NATIVE, Coding, coding_of
 from vna.web.multipart import Buffer, MultipartWriter
-from vna.web.negotiation import accepted, choose_pixels
+from vna.web.negotiation import Choice, accepted, choose_pixels
 from vna.web.problems import NotAcceptable
 from vna.web.reply import headers_of
 from vna.web.representations import entity_tag
@@ -41,7 +41,7 @@ async def retrieve_bulk(request: web.Request) -> web.StreamResponse:
     """Answer with one bulk value, whole or the Range asked for, in little endian octets.
 
     Compressed pixel data has no octets of its own outside its data set: it comes frame by frame
-    (8.7.3.3.2), or where those cannot be told apart as its items, under its transfer syntax. An encapsulated document comes in its own media type where that is accepted.
+    (PS3.18 8.7.3.3.2), or where these cannot be told apart as items, under its transfer syntax.
     """
     path = parse_bulk_path(request.match_info["path"])
     (stored,) = await asked_objects(request)
@@ -57,17 +57,7 @@ async def retrieve_bulk(request: web.Request) -> web.StreamResponse:
         and hole.path == stored.version.holes[frames.hole].path
     ):
         return await send_frames(request, stored, range(1, frames.count + 1), lambda _: address)
-    ranges = accepted(request)
-    choice = None
-    if path == ENCAPSULATED_DOCUMENT:
-        choice = choose_pixels(ranges, await _document_coding(archive, stored), one=True)
-    coding = _coding(stored, path)
-    choice = choice or choose_pixels(ranges, coding, one=True)
-    if choice is None:
-        raise NotAcceptable(
-            f"this bulk value is sent as {coding.media_type}; transfer-syntax={coding.transfer_syntax},"
-            " alone or in multipart/related"
-        )
+    choice = await _choice(request, stored, path)
     etag = entity_tag([stored], choice.form, request.match_info["path"])
     if (unchanged := not_modified(request.headers, etag)) is not None:
         return unchanged
@@ -100,6 +90,26 @@ async def retrieve_bulk(request: web.Request) -> web.StreamResponse:
         status=wanted.status,
         headers=headers,
     )
+
+
+async def _choice(request: web.Request, stored: StoredObject, path: tuple[int, ...]) -> Choice:
+    """Return how a bulk value is sent. Raises NotAcceptable.
+
+    An encapsulated document comes in its own media type where that is accepted.
+    """
+    ranges = accepted(request)
+    choice = None
+    if path == ENCAPSULATED_DOCUMENT:
+        document = await _document_coding(request.app[ARCHIVE], stored)
+        choice = choose_pixels(ranges, document, one=True)
+    coding = _coding(stored, path)
+    choice = choice or choose_pixels(ranges, coding, one=True)
+    if choice is None:
+        raise NotAcceptable(
+            f"this bulk value is sent as {coding.media_type};"
+            f" transfer-syntax={coding.transfer_syntax}, alone or in multipart/related"
+        )
+    return choice
 
 
 def _coding(stored: StoredObject, path: tuple[int, ...]) -> Coding:
