@@ -266,9 +266,8 @@ async def test_a_content_coding_that_breaks_off_stores_nothing(
     front, ct, coding, form, status, detail, chunked
 ):
     file = ct()
-    begun, _ = gzipped(
-        file[: file.index(b"\xe0\x7f\x10\x00")], form
-    )  # a data set that could be whole
+    whole = file[: file.index(b"\xe0\x7f\x10\x00")]  # for all that can be seen
+    begun, _ = gzipped(whole, form)
     headers = {"Content-Type": "application/dicom", "Content-Encoding": coding}
     if not chunked:
         headers["Content-Length"] = str(len(begun))
