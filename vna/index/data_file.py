@@ -70,19 +70,27 @@ class DataFile:
         Who is first goes back to the checkpoint if anything was written since, and is
         `returning` then. Raises Unavailable where that is due, and others have the file open.
         """
+        for _ in range(2):
+            if self._have_alone():
+                self._return()
+                return
+            # One that was killed as it went back may have had it till now; then nobody has.
+            self.share()
+        if self.condemned:
+            raise Unavailable(
+                f"index {self._path}: a sync has failed, and others still have it open"
+            )
+
+    def _have_alone(self) -> bool:
+        """Have the file alone if nobody else has it; if not, what was had of it is given up."""
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            fcntl.flock(self._fd, fcntl.LOCK_SH)
-            if self.condemned:
-                raise Unavailable(
-                    f"index {self._path}: a sync has failed, and others still have it open"
-                ) from None
-        else:
-            self._return()
+            return False
+        return True
 
     def share(self) -> None:
-        """Let others have the file too."""
+        """Have the file as one of several; waits for one that has it alone."""
         fcntl.flock(self._fd, fcntl.LOCK_SH)
 
     def close(self) -> None:
