@@ -16,7 +16,7 @@ from pydicom.uid import (
     JPEGLosslessSV1,
 )
 
-from vna.types import Level
+from vna.types import Level, Version
 
 STUDY = "/studies/1.2.3"
 SERIES = f"{STUDY}/series/1.2.3.1"
@@ -84,6 +84,23 @@ async def test_what_is_no_transfer_syntax_gets_into_no_header(front, ct):
     assert alone.headers["Content-Type"] == "application/dicom; transfer-syntax=1.2.840.10008.1.2.1"
     ((headers, body),) = await front.parts("/studies/1.2.3")
     assert body == file
+    assert "x-evil" not in headers
+
+
+async def test_what_was_recorded_as_a_transfer_syntax_before_gets_into_no_header(
+    front, ct, monkeypatch
+):
+    def recorded(**fields):
+        return Version(**fields | {"transfer_syntax": "1.2.840\r\nX-Evil: 12"})
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vna.archive.prepare.Version", recorded)
+        assert (await front.stow([ct()])).status == 200
+    alone = await front.get(INSTANCE, "application/dicom")
+    assert (alone.status, alone.body) == (200, ct())
+    assert alone.headers["Content-Type"] == "application/dicom; transfer-syntax=1.2.840.10008.1.2.1"
+    ((headers, body),) = await front.parts("/studies/1.2.3")
+    assert body == ct()
     assert "x-evil" not in headers
 
 

@@ -7,15 +7,18 @@ up on the event loop, as long as the index is in memory, and else in a thread.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 from typing import Protocol, TypeVar
 
 import msgspec
 
 from vna.archive.glances import Glances
+from vna.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN
 from vna.errors import Corrupt, Deleted, NotFound, WouldWait
 from vna.index import Index, Instance, Reader, Series, Snapshots, Study
 from vna.storage import HOT, tier_of
@@ -45,7 +48,7 @@ class StoredObject(msgspec.Struct, frozen=True):
     @property
     def transfer_syntax(self) -> str:
         """UID of the transfer syntax it is stored in."""
-        return self.version.transfer_syntax
+        return _transfer_syntax(self.version.transfer_syntax)
 
     @property
     def length(self) -> int:
@@ -56,6 +59,15 @@ class StoredObject(msgspec.Struct, frozen=True):
     def frame_count(self) -> int:
         """Frames that can be asked for; 0 without pixel data."""
         return self.version.frames.count if self.version.frames else 0
+
+
+@lru_cache(maxsize=64)
+def _transfer_syntax(recorded: str) -> str:
+    """Return the transfer syntax recorded, if it can be one: it becomes part of HTTP headers.
+
+    What a file said was recorded as it stood once, and read as Explicit VR Little Endian.
+    """
+    return recorded if re.fullmatch(r"[0-9.]{1,64}", recorded) else EXPLICIT_VR_LITTLE_ENDIAN
 
 
 class Lookup(Protocol):
