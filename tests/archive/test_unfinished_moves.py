@@ -65,7 +65,10 @@ async def test_what_is_left_on_a_tier_that_is_away_holds_up_no_other(life, monke
     life.must_be_whole()
 
 
-async def test_what_was_written_of_a_pack_by_one_who_was_killed_is_removed(life, monkeypatch):
+@pytest.mark.parametrize("of_before", [False, True])
+async def test_what_was_written_of_a_pack_by_one_who_was_killed_is_removed(
+    life, monkeypatch, of_before
+):
     await life.fill()
 
     def killed(*_):
@@ -76,6 +79,9 @@ async def test_what_was_written_of_a_pack_by_one_who_was_killed_is_removed(life,
         patch.setattr("pathlib.Path.unlink", lambda *_, **__: None)
         with pytest.raises(SystemExit):
             life.archive.move("cold")
+    (draft,) = (life.folder / "cold").glob(".*.draft")
+    if of_before:  # an older program named it by its process
+        draft.rename(draft.with_suffix(".4711"))
     life.again().move("cold", "1.2.0")
     (pack,) = life.packs("cold")
     assert {each.name for each in (life.folder / "cold").iterdir()} == {"tier", pack.name}

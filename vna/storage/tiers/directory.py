@@ -153,7 +153,9 @@ class DirectoryTier:
 
     def remove(self, pack: PackId) -> None:
         """Unlink a pack file, and what was written of it, and sync the directory."""
-        for path in (self._draft(pack), self.file(pack)):
+        # Drafts were named by their process once; who was killed then has left one of those.
+        drafts = self._path.glob(f".{pack_name(pack)}.*")
+        for path in (*drafts, self.file(pack)):
             with suppress(FileNotFoundError):
                 path.unlink()
                 sync_folder(self._path)
