@@ -15,6 +15,7 @@ import pytest
 
 from vna.archive import Archive, ArchiveSettings, TierSettings, restore_backup
 from vna.archive.manifest import BACKUP_FORMAT, Copy, Manifest
+from vna.archive.tiers import TIERS_FILE
 from vna.errors import Busy, Conflict, Corrupt, Invalid, NotFound, Unavailable
 from vna.index.apply import leap_feed
 from vna.types import Level
@@ -358,6 +359,17 @@ async def test_packs_that_the_first_tier_names_another_way_are_found(
     elsewhere = (TierSettings("hot", path=tmp_path / "ssd"),)
     with pytest.raises(Invalid, match="holds packs: name it as the path of the first tier"):
         Archive.open(replace(settings_of(Path("new")), tiers=elsewhere))
+
+
+async def test_an_old_backup_that_names_the_hot_tier_is_restored(
+    archive, data, ct, folder, tmp_path, monkeypatch
+):
+    await fill(archive, ct, range(3))
+    monkeypatch.setattr("vna.archive.backup.lower_tiers", lambda _: (data / TIERS_FILE).read_text())
+    archive.backup(folder)
+    again, damage = restored(folder, tmp_path / "new")
+    assert (damage, everything(again)) == ([], everything(archive))
+    again.close()
 
 
 async def test_a_restore_that_was_interrupted_is_given_again(archive, ct, folder, tmp_path):

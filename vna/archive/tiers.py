@@ -200,10 +200,14 @@ def lower_tiers(data: Path) -> str:
 
 
 def tiers_moved(text: str, identities: Mapping[int, str]) -> str:
-    """Return what `lower_tiers` returned, with other identities for some numbers. Raises Invalid."""
+    """Return what `lower_tiers` returned, with other identities for some numbers. Raises Invalid.
+
+    Old backups have the hot tier, too; it is left out.
+    """
     known = {
         name: (number, identities.get(number, identity))
         for name, (number, identity) in _parsed(text).items()
+        if number != HOT
     }
     return _text(known)
 
