@@ -12,11 +12,13 @@ import urllib.error
 import urllib.request
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import psutil
 import pytest
 
+from vna.app.supervisor import Supervisor
 from vna.archive import Archive, ArchiveSettings
 from vna.archive.commit import encode_commit
 from vna.storage import pack_name
@@ -238,6 +240,22 @@ def test_a_service_manager_that_is_gone_is_no_reason_not_to_serve(tmp_path):
     _, said = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0
     assert f"the service manager at {tmp_path / 'gone'} is not told STOPPING=1".encode() in said
+
+
+def test_a_signal_as_the_last_worker_comes_up_announces_nothing():
+    class Late(Supervisor):
+        async def _run(self, number, up):
+            self._stop()
+            up.set_result(True)
+            return 0
+
+    def announce(listeners):
+        raise AssertionError(f"{listeners} are closed")
+
+    process = SimpleNamespace(worker_count=1, drain_s=1.0)
+    config = SimpleNamespace(process=process, works_in_background=False)
+    listeners = SimpleNamespace(close=lambda: None)
+    asyncio.run(Late(config, listeners, announce, None, settled=True).run())
 
 
 def test_banner_names_both_fronts_and_three_commands(tmp_path):

@@ -145,9 +145,9 @@ class Supervisor:
             keepers.append(asyncio.create_task(self._keep(BACKGROUND, loop.create_future())))
         try:
             all_up = all(await asyncio.gather(*ups))
-            if not all_up and not self._stopping.is_set():
-                raise Unavailable("a worker did not come up; the log says why")
-            if all_up:
+            if not self._stopping.is_set():  # else the listeners are closed
+                if not all_up:
+                    raise Unavailable("a worker did not come up; the log says why")
                 self._announce(self._listeners)
                 notify("READY=1")
             await self._stopping.wait()
