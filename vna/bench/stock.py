@@ -7,13 +7,16 @@ so that a second process, or a second command, finds what a first one stored.
 from __future__ import annotations
 
 from datetime import date, timedelta
+from hashlib import blake2b
 
 import msgspec
 
-__all__ = ["PLACEHOLDER", "ROOT", "Stock", "study_values", "values"]
+__all__ = ["PLACEHOLDER", "ROOT", "STUDIES", "Stock", "study_values", "values"]
 
 ROOT = "1.2.826.0.1.3680043.10.1559.9"
 DAYS = 3_650
+STUDIES = 1_000_000
+"""Studies of a run, and instances of a study, at the most: six digits."""
 FIRST_DAY = date(2015, 1, 1)
 
 
@@ -35,7 +38,7 @@ def study_values(run: int, study: int) -> dict[str, bytes]:
 def values(run: int, study: int, instance: int) -> dict[str, bytes]:
     """Return what tells an instance from others, by field; `stamp` makes its pixels its own."""
     uid = f"{ROOT}{run:08}.1{study:06}.1.1{instance:06}"
-    number = (run % 256) << 40 | study << 20 | instance
+    number = int.from_bytes(blake2b(f"{run}.{study}.{instance}".encode(), digest_size=6).digest())
     # As pixels of 16 bit these stay below 4096, as those around them do.
     seal = b"".join((number >> shift & 0xFFF).to_bytes(2, "little") for shift in (0, 12, 24, 36))
     return {"sop": uid.encode(), "number": f"{instance:06}".encode(), "stamp": seal}

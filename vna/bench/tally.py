@@ -24,10 +24,15 @@ class Record(msgspec.Struct):
 
 
 class Tally:
-    """Counts what one lane does; times are seconds since the start that all lanes share."""
+    """Counts what one lane does; times are seconds since the start that all lanes share.
+
+    `turn` numbers what a lane does or sends next, and is not set back when it begins again.
+    """
 
     def __init__(self) -> None:
         self.errors: Counter[str] = Counter()
+        self.turn = 0
+        self._failed_at = 0.0
         self._seconds: dict[str, array[float]] = {}
         self._octets: Counter[str] = Counter()
         self._last: dict[str, float] = {}
@@ -52,12 +57,19 @@ class Tally:
     def failed(self, error: Exception) -> None:
         """Count an operation that failed."""
         self.errors[f"{type(error).__name__}: {error}"] += 1
+        self._failed_at = time.perf_counter()
 
-    def records(self, start: float) -> list[Record]:
-        """Return what was counted, for another process."""
+    def records(self, start: float, seconds: float) -> list[Record]:
+        """Return what was counted, for another process; the lane was to run for `seconds`.
+
+        Time in which a lane failed is part of its time: it could have worked then.
+        """
+        failed_at = min(self._failed_at, start + seconds)
         return [
-            Record(name, self._octets[name], self._last[name] - start, seconds.tobytes())
-            for name, seconds in self._seconds.items()
+            Record(
+                name, self._octets[name], max(self._last[name], failed_at) - start, times.tobytes()
+            )
+            for name, times in self._seconds.items()
         ]
 
 
@@ -78,8 +90,8 @@ class Operations(msgspec.Struct, frozen=True):
 def summary(records: Iterable[Record]) -> dict[str, Operations]:
     """Return the operations by name.
 
-    A rate is the sum of the lanes' own, each over the time to the end of its last operation: what
-    a lane left unfinished, or when it was stopped, does not count.
+    A rate is the sum of the lanes' own, each over the time to the end of its last operation or
+    error: what a lane left unfinished, or when it was stopped, does not count.
     """
     by_name: dict[str, list[Record]] = {}
     for record in records:

@@ -68,7 +68,11 @@ def run(order: Order) -> Report:
         for text, count in tally.errors.items():
             errors[text] = errors.get(text, 0) + count
     seconds = time.perf_counter() - stage.start
-    records = [record for tally in stage.tallies for record in tally.records(stage.start)]
+    records = [
+        record
+        for tally in stage.tallies
+        for record in tally.records(stage.start, order.load.seconds)
+    ]
     return Report("", records, errors, cpu_s() - began[0], seconds)
 
 

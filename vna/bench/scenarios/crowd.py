@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from typing import ClassVar
 
@@ -10,7 +9,7 @@ from vna.bench.association import ECHO, Association, open_to_store
 from vna.bench.connection import Failed
 from vna.bench.http import Client, request
 from vna.bench.reactor import Lane
-from vna.bench.scenarios.store import OWN_STUDIES, Store
+from vna.bench.scenarios.store import Store, new_place
 from vna.bench.stage import Scenario, Stage
 from vna.bench.tally import Tally
 from vna.bench.upper_layer import IMPLICIT_VR_LE
@@ -143,8 +142,8 @@ class Hostile(Scenario):
         try:
             yield from stage.gate()
             began = time.perf_counter()
-            for count in itertools.count():
-                message.become(stage.load.run, number * OWN_STUDIES, count)
+            while True:
+                message.become(*new_place(stage, number, tally))
                 with memoryview(message.buffer) as view:
                     for at in range(0, len(view), TRICKLE_OCTETS):
                         if not stage.running:

@@ -10,15 +10,26 @@ from typing import ClassVar
 from vna.bench.association import open_to_store
 from vna.bench.reactor import Lane
 from vna.bench.stage import Scenario, Stage
+from vna.bench.stock import STUDIES
 from vna.bench.tally import Tally
 from vna.bench.templates import Template
 
 __all__ = ["Fill", "Nagle", "Store"]
 
-OWN_STUDIES = 1_000
-"""Study numbers of a lane: no two lanes send to the same study."""
 COPIES_BYTES = 8 << 20
 """A lane holds as many prebuilt messages as fit here, at least one."""
+
+
+def new_place(stage: Stage, number: int, tally: Tally) -> tuple[int, int, int]:
+    """Return run, study and instance of the next object of lane `number`: no two are the same.
+
+    Lanes take studies in turn. The lane's turn goes on after an error, so nothing is sent again.
+    """
+    load = stage.load
+    own, instance = divmod(tally.turn, load.instances)
+    tally.turn += 1
+    further, study = divmod(own * load.lanes + number, STUDIES)
+    return load.run + further, study, instance
 
 
 def share(templates: list[Template], number: int) -> list[Template]:
@@ -52,18 +63,18 @@ class Store(Scenario):
             stage.reactor, stage.target, templates, nodelay=self.nodelay and not load.nagle
         )
         piecewise = load.nagle or not self.nodelay
-        first = number * OWN_STUDIES + len(tally.errors)
         draw = random.Random(number)
         try:
             yield from stage.gate()
             for count in itertools.count():
                 if not stage.running:
                     break
-                if count % load.instances == 0:
+                place = new_place(stage, number, tally)
+                if place[2] == 0:
                     yield from self.pause(stage, draw)
                 turn = count % len(messages)
                 message = messages[turn]
-                message.become(load.run, first + count // load.instances, count % load.instances)
+                message.become(*place)
                 began = time.perf_counter()
                 yield from association.store(message, piecewise=piecewise)
                 tally.done("C-STORE", began, len(templates[turn].data))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from typing import ClassVar
 
 from vna.bench.connection import Bytes
 from vna.bench.http import Client, request
 from vna.bench.reactor import Lane
-from vna.bench.scenarios.store import OWN_STUDIES, share
+from vna.bench.scenarios.store import new_place, share
 from vna.bench.stage import Scenario, Stage
 from vna.bench.tally import Tally
 from vna.bench.templates import BOUNDARY, multipart
@@ -48,15 +47,11 @@ class Stow(Scenario):
         body: list[Bytes] = [head(stage, size), *(part.buffer for part in parts), end]
         client = Client(stage.reactor, stage.target)
         yield from client.open()
-        first = number * OWN_STUDIES + len(tally.errors)
         try:
             yield from stage.gate()
-            for count in itertools.count():
-                if not stage.running:
-                    break
-                for at, part in enumerate(parts):
-                    index = count * load.batch + at
-                    part.become(load.run, first + index // load.instances, index % load.instances)
+            while stage.running:
+                for part in parts:
+                    part.become(*new_place(stage, number, tally))
                 began = time.perf_counter()
                 yield from client.send(body)
                 tally.done("request", began, size)

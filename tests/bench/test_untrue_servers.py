@@ -1,0 +1,77 @@
+"""Servers that refuse, cut short, claim or die: what they do not do counts as no success."""
+
+import pytest
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import CTImageStorage
+
+from vna.bench import Load, Stock, Target, measure, prepare
+from vna.bench.scenarios.store import new_place
+from vna.bench.stage import Stage
+from vna.bench.stock import values
+from vna.bench.tally import Tally
+
+STOCK = Stock(1, "TINY", 1, 4)
+
+
+@pytest.fixture(scope="module")
+def templates():
+    return prepare("TINY")
+
+
+class Receiver:
+    """A C-STORE SCP that remembers UIDs, and answers as it is told."""
+
+    def __init__(self, status):
+        self.uids, self._status = [], status
+        self._server = None
+
+    def __enter__(self):
+        ae = AE("RECEIVER")
+        ae.add_supported_context(CTImageStorage, "1.2.840.10008.1.2.1")
+        handlers = [(evt.EVT_C_STORE, self._take)]
+        self._server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+        port = self._server.socket.getsockname()[1]
+        self.target = Target.parse(f"dicom://RECEIVER@127.0.0.1:{port}", None)
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+
+    def _take(self, event):
+        self.uids.append(event.request.AffectedSOPInstanceUID)
+        return self._status(len(self.uids))
+
+
+def test_no_object_is_sent_twice_after_errors(templates):
+    with Receiver(lambda n: 0xA700 if n % 3 == 0 else 0) as receiver:
+        load = Load(lanes=1, seconds=1.0, instances=2)
+        result = measure("store", receiver.target, load, STOCK, templates)
+    assert result.error_count > 2
+    assert len(set(receiver.uids)) == len(receiver.uids)
+
+
+def test_no_two_lanes_send_the_same_object(templates):
+    """Of one instance to a study a lane sends more than a thousand, and in an hour a million."""
+    load = Load(lanes=2, instances=1)
+    stage = Stage(Target(), load, STOCK, templates, range(2))
+    places = [
+        new_place(stage, lane, tally)
+        for lane in range(2)
+        for tally in [Tally()]
+        for _ in range(500_001)
+    ]
+    assert len(set(places)) == len(places)
+    assert max(places) == (1, 1, 0)
+
+
+def test_pixels_of_any_two_runs_differ():
+    stamps = {values(run, 0, 0)["stamp"] for run in range(2_000)}
+    assert len(stamps) == 2_000
+
+
+def test_a_server_that_soon_fails_has_the_rate_of_the_whole_time(templates):
+    with Receiver(lambda n: 0xA700 if n > 5 else 0) as receiver:
+        load = Load(lanes=1, seconds=1.0)
+        result = measure("store", receiver.target, load, STOCK, templates)
+    assert result.main.count == 5
+    assert result.main.per_s == pytest.approx(5, rel=0.3)
