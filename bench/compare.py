@@ -38,6 +38,7 @@ from vna.bench import (
     Sample,
     Stock,
     Template,
+    fill,
     machine,
     measure,
     page,
@@ -91,13 +92,14 @@ class Turn:
         """Store a stock, once; return what that showed when it was through C-STORE."""
         if stock.run in self._fed:
             return None
-        self._fed.add(stock.run)
         templates = self._materials[stock.modality]
-        if self._server.feed(stock, templates):
-            return None
-        pid = self._server.pid
-        load = Load(lanes=self._server.fill_lanes)
-        return measure("fill", self._server.target, load, stock, templates, pid=pid)
+        found = None
+        if not self._server.feed(stock, templates):
+            pid = self._server.pid
+            load = Load(lanes=self._server.fill_lanes)
+            found = fill(self._server.target, load, stock, templates, pid=pid)
+        self._fed.add(stock.run)
+        return found
 
 
 @contextmanager

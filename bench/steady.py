@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from peers.vna import VnaOneWorker
 
-from vna.bench import Load, Stock, measure, prepare
+from vna.bench import Load, Stock, fill, measure, prepare
 
 SAMPLES = 1000
 PARTS = 10
@@ -92,7 +92,7 @@ def play(seconds: float, think_s: float, lanes: int) -> dict[str, object]:
     """Play a reading room; return what it did, and what memory that took."""
     templates = prepare(STOCK.modality)
     with tempfile.TemporaryDirectory() as folder, VnaOneWorker(Path(folder)) as server:
-        measure("fill", server.target, Load(), STOCK, templates)
+        fill(server.target, Load(), STOCK, templates)
         memory = Memory(server.pid, seconds / SAMPLES)
         load = Load(lanes, seconds, run=2, think_s=think_s)
         try:

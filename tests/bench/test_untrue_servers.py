@@ -1,14 +1,20 @@
 """Servers that refuse, cut short, claim or die: what they do not do counts as no success."""
 
+import json
+import socketserver
+import threading
+from contextlib import contextmanager
+
 import pytest
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import CTImageStorage
 
-from vna.bench import Load, Stock, Target, measure, prepare
+from vna.bench import Load, Stock, Target, fill, measure, prepare
 from vna.bench.scenarios.store import new_place
 from vna.bench.stage import Stage
 from vna.bench.stock import values
 from vna.bench.tally import Tally
+from vna.errors import Unavailable
 
 STOCK = Stock(1, "TINY", 1, 4)
 
@@ -16,6 +22,69 @@ STOCK = Stock(1, "TINY", 1, 4)
 @pytest.fixture(scope="module")
 def templates():
     return prepare("TINY")
+
+
+@contextmanager
+def listening(handle):
+    """Run `handle(request handler)` for each connection."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self):
+            handle(self)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+        allow_reuse_address = True
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+def answering(status, body, media="application/dicom+json"):
+    """Answer every request the same."""
+
+    def handle(peer):
+        while line := peer.rfile.readline():
+            size = 0
+            while line.strip():
+                if line.lower().startswith(b"content-length:"):
+                    size = int(line.split(b":")[1])
+                line = peer.rfile.readline()
+            peer.rfile.read(size)
+            head = f"HTTP/1.1 {status} X\r\nContent-Type: {media}\r\nContent-Length: {len(body)}"
+            peer.wfile.write(head.encode() + b"\r\n\r\n" + body)
+
+    return handle
+
+
+def web_result(scenario, handle, templates, **load):
+    with listening(handle) as port:
+        target = Target.parse(None, f"http://127.0.0.1:{port}/dicom-web")
+        return measure(
+            scenario, target, Load(**({"lanes": 1, "seconds": 0.2} | load)), STOCK, templates
+        )
+
+
+def stored(taken, refused):
+    """Return the answer to a STOW-RS request (PS3.18 Annex I)."""
+    one = {"00081155": {"vr": "UI", "Value": ["1.2"]}, "00081197": {"vr": "US", "Value": [272]}}
+    return json.dumps(
+        {
+            "00081199": {"vr": "SQ", "Value": [one] * taken},
+            "00081198": {"vr": "SQ", "Value": [one] * refused},
+        }
+    ).encode()
+
+
+def test_instances_that_stow_refuses_are_errors(templates):
+    result = web_result("stow", answering(202, stored(1, 1)), templates, batch=2)
+    assert result.main is None
+    assert "1 of 2 instances" in next(iter(result.errors))
+    assert not web_result("stow", answering(200, stored(2, 0)), templates, batch=2).errors
 
 
 class Receiver:
@@ -75,3 +144,17 @@ def test_a_server_that_soon_fails_has_the_rate_of_the_whole_time(templates):
         result = measure("store", receiver.target, load, STOCK, templates)
     assert result.main.count == 5
     assert result.main.per_s == pytest.approx(5, rel=0.3)
+
+
+def test_a_stock_that_is_not_stored_ends_the_run(templates):
+    with Receiver(lambda n: 0xA700 if n > 2 else 0) as receiver:
+        load = Load(lanes=1, seconds=0.3)
+        with pytest.raises(Unavailable, match="2 of 4"):
+            fill(receiver.target, load, STOCK, templates)
+
+
+def test_a_stock_is_stored_whole_after_an_error(templates):
+    with Receiver(lambda n: 0xA700 if n == 2 else 0) as receiver:
+        result = fill(receiver.target, Load(lanes=1), STOCK, templates)
+    assert result.main.count == 4
+    assert len(set(receiver.uids)) == 4

@@ -20,7 +20,7 @@ from vna.bench.comparison import Comparison, Figures, Goal, Sample, figures, mac
 from vna.bench.material import prepare
 from vna.bench.probe import Probe, Usage
 from vna.bench.report import page
-from vna.bench.run import Result, measure
+from vna.bench.run import Result, fill, measure
 from vna.bench.scenarios import SCENARIOS
 from vna.bench.stage import Load, Scenario
 from vna.bench.stock import Stock
@@ -44,6 +44,7 @@ __all__ = [
     "Template",
     "Usage",
     "figures",
+    "fill",
     "machine",
     "measure",
     "page",

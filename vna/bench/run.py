@@ -23,7 +23,7 @@ from vna.bench.target import Target
 from vna.bench.templates import Template
 from vna.errors import Unavailable
 
-__all__ = ["Result", "measure"]
+__all__ = ["Result", "fill", "measure"]
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -148,3 +148,15 @@ def measure(
         sum(report.cpu_s for report in reports),
         usage,
     )
+
+
+def fill(
+    target: Target, load: Load, stock: Stock, templates: list[Template], *, pid: int | None = None
+) -> Result:
+    """Store a stock, with STOW-RS where there is no DIMSE; Unavailable unless all of it is stored."""
+    result = measure("fill" if target.port else "fill-web", target, load, stock, templates, pid=pid)
+    wanted, stored = stock.studies * stock.instances, result.main.count if result.main else 0
+    if stored < wanted:
+        said = next(iter(result.errors), "")
+        raise Unavailable(f"{stored:,} of {wanted:,} instances could be stored: {said}")
+    return result

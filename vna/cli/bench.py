@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from vna.bench import SCENARIOS, Load, Result, Stock, Target, measure, prepare
+from vna.bench import SCENARIOS, Load, Result, Stock, Target, fill, measure, prepare
 from vna.cli.exits import Exit
 from vna.cli.options import JsonOption, print_json
 
@@ -133,8 +133,7 @@ def run_scenario(
     _require(scenario, place)
     templates = prepare(load.mix, folder)
     if "stock" in kind.needs and not filled:
-        filler = "fill" if place.port else "fill-web"
-        measure(filler, place, load, stock, templates)
+        fill(place, load, stock, templates)
         load = msgspec.structs.replace(load, run=number + 1)
     result = measure(scenario, place, load, stock, templates, pid=server_pid)
     if as_json:

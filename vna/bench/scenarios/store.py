@@ -110,13 +110,14 @@ class Fill(Scenario):
         )
         try:
             yield from stage.gate()
-            for index in range(number, stock.studies * stock.instances, lanes):
+            while (index := number + lanes * tally.turn) < stock.studies * stock.instances:
                 study, instance = divmod(index, stock.instances)
                 message = messages[instance % len(messages)]
                 message.become(stock.run, study, instance)
                 began = time.perf_counter()
                 yield from association.store(message)
                 tally.done("C-STORE", began, len(message.buffer))
+                tally.turn += 1
             yield from association.release()
         finally:
             association.close()

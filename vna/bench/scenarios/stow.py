@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import ClassVar
 
-from vna.bench.connection import Bytes
+from vna.bench.connection import Bytes, Failed
 from vna.bench.http import Client, request
 from vna.bench.reactor import Lane
 from vna.bench.scenarios.store import new_place, share
@@ -26,6 +27,20 @@ def head(stage: Stage, size: int) -> bytes:
         "Accept": "application/dicom+json",
     }
     return request(stage.target, "/studies", headers, "POST")
+
+
+def all_taken(body: bytes, sent: int) -> None:
+    """Raise Failed unless a Store Instances Response names all instances as stored (PS3.18 10.5.3).
+
+    A server that refuses some of them answers 202 or 200, too.
+    """
+    try:
+        found = json.loads(body)
+        taken = len(found["00081199"].get("Value", ()))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        taken = 0
+    if taken < sent:
+        raise Failed(f"{taken} of {sent} instances stored, by the answer to STOW-RS")
 
 
 class Stow(Scenario):
@@ -53,7 +68,8 @@ class Stow(Scenario):
                 for part in parts:
                     part.become(*new_place(stage, number, tally))
                 began = time.perf_counter()
-                yield from client.send(body)
+                answer = yield from client.send(body, keep=True)
+                all_taken(answer.body, len(parts))
                 tally.done("request", began, size)
                 tally.done("instance", began, size, len(parts))
         finally:
@@ -75,13 +91,15 @@ class FillWeb(Scenario):
         yield from client.open()
         try:
             yield from stage.gate()
-            for index in range(number, stock.studies * stock.instances, lanes):
+            while (index := number + lanes * tally.turn) < stock.studies * stock.instances:
                 study, instance = divmod(index, stock.instances)
                 part = parts[instance % len(parts)]
                 part.become(stock.run, study, instance)
                 began = time.perf_counter()
                 size = len(part.buffer) + len(end)
-                yield from client.send([head(stage, size), part.buffer, end])
+                answer = yield from client.send([head(stage, size), part.buffer, end], keep=True)
+                all_taken(answer.body, 1)
                 tally.done("instance", began, size)
+                tally.turn += 1
         finally:
             client.close()
