@@ -87,6 +87,30 @@ def test_instances_that_stow_refuses_are_errors(templates):
     assert not web_result("stow", answering(200, stored(2, 0)), templates, batch=2).errors
 
 
+@pytest.mark.parametrize(
+    ("scenario", "body", "status"),
+    [
+        ("frame", b"\r\n--x\r\nContent-Type: application/octet-stream\r\n\r\n" + bytes(100), 200),
+        ("instance", bytes(600), 200),
+        ("study", bytes(3000), 200),
+        ("metadata-warm", b"[{}]", 200),
+        ("metadata-cold", b"[]", 200),
+        ("metadata-cold", b"", 204),
+        ("frame", bytes(4000), 206),
+        ("viewer", b"[]\n", 200),
+        ("qido-patient", b"", 204),
+    ],
+)
+def test_what_is_cut_short_or_empty_is_an_error(scenario, body, status, templates):
+    try:
+        result = web_result(scenario, answering(status, body), templates)
+    except Unavailable:
+        assert scenario == "metadata-warm"  # which looks before it measures
+    else:
+        assert result.main is None, result.operations
+        assert result.error_count
+
+
 class Receiver:
     """A C-STORE SCP that remembers UIDs, and answers as it is told."""
 

@@ -12,6 +12,9 @@ from vna.bench.target import Target
 __all__ = ["Answer", "Client", "request"]
 
 
+PARTIAL = (202, 206)
+
+
 class Answer(NamedTuple):
     """A response: its status, the size of its body, and the body where it was kept."""
 
@@ -51,8 +54,14 @@ class Client:
             self._connection = None
 
     def ask(self, head: bytes, *, keep: bool = False) -> Generator[Wait, None, Answer]:
-        """Send a request without a body and return its answer; Failed unless that is a 2xx."""
-        return (yield from self.send((head,), keep=keep))
+        """Send a request without a body and return its answer; Failed unless that is a 2xx.
+
+        202 and 206 are failures too: they say that not all is there (PS3.18 table 8.5-1).
+        """
+        answer = yield from self.send((head,), keep=keep)
+        if answer.status in PARTIAL:
+            raise Failed(f"HTTP status {answer.status}, which is not all of it")
+        return answer
 
     def send(self, parts: Sequence[Bytes], *, keep: bool = False) -> Generator[Wait, None, Answer]:
         """Send a request in parts and return its answer; Failed unless that is a 2xx."""

@@ -77,6 +77,10 @@ class Stage:
         """Whether there is time left."""
         return time.perf_counter() < self._until
 
+    def template(self, instance: int) -> Template:
+        """Return what instance number `instance` of a study of the stock was made of."""
+        return self.templates[instance % len(self.templates)]
+
     def tally(self) -> Tally:
         """Return a new tally that is part of the result."""
         self.tallies.append(Tally())

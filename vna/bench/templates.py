@@ -13,6 +13,7 @@ from vna.bench.stock import PLACEHOLDER, study_values, values
 __all__ = ["Sendable", "Template", "multipart", "store_message"]
 
 PIXEL_DATA = b"\xe0\x7f\x10\x00"
+NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
 BOUNDARY = b"vna-bench-part"
 Slot = tuple[int, int, int]
 """Where a piece of a value lies: offset in the buffer, first and last + 1 octet of the value."""
@@ -31,6 +32,13 @@ class Template(msgspec.Struct, frozen=True):
     data: bytes
     frames: int = 1
     stamps: tuple[int, ...] = ()
+
+    @property
+    def frame_octets(self) -> int:
+        """How long each frame is; 0 where frames of one object may differ."""
+        if self.frames > 1 and self.transfer_syntax not in NATIVE:
+            return 0
+        return (len(self.data) - max(self.data.rfind(PIXEL_DATA), 0)) // self.frames
 
     def places(self) -> dict[str, list[int]]:
         """Return the offsets of each placeholder in the data set; values before the pixels only."""

@@ -7,13 +7,12 @@ import random
 import time
 from typing import ClassVar
 
-from vna.bench.connection import Failed
 from vna.bench.http import Client, request
 from vna.bench.reactor import Lane
 from vna.bench.scenarios.retrieve import Get
-from vna.bench.scenarios.search import Find, patient
+from vna.bench.scenarios.search import LEAST_MATCH, Find, patient
 from vna.bench.scenarios.store import Store
-from vna.bench.scenarios.wado import JSON, OCTETS, Study
+from vna.bench.scenarios.wado import JSON, Asked, Study, metadata, one_frame
 from vna.bench.stage import Scenario, Stage
 from vna.bench.tally import Tally
 
@@ -51,32 +50,29 @@ class Viewer(Scenario):
     def _session(
         self, stage: Stage, draw: random.Random, clients: list[Client], tally: Tally
     ) -> Lane:
-        target, stock = stage.target, stage.stock
+        stock = stage.stock
         study = draw.randrange(stock.studies)
-        frames = [
-            request(target, f"{stock.path(study, n)}/frames/1", OCTETS)
-            for n in range(stock.instances)
-        ]
+        frames = [one_frame(stage, study, n) for n in range(stock.instances)]
         opened = time.perf_counter()
         total = 0
-        for name, head in (
-            ("search", request(target, patient(stage, draw), JSON)),
-            ("metadata", request(target, f"{stock.path(study)}/metadata", JSON)),
+        for name, asked in (
+            ("search", Asked(request(stage.target, patient(stage, draw), JSON), LEAST_MATCH)),
+            ("metadata", metadata(stage, study)),
             ("first frame", frames[0]),
         ):
             began = time.perf_counter()
-            answer = yield from clients[0].ask(head)
-            if answer.size < 3:
-                raise Failed(f"an empty answer to {name}")
+            answer = yield from clients[0].ask(asked.head)
+            asked.check(answer)
             tally.done(name, began, answer.size)
             total += answer.size
         tally.done("study open", opened, total)
 
         def load(lane: int) -> Lane:
             nonlocal total
-            for head in frames[1 + lane :: AT_ONCE]:
+            for asked in frames[1 + lane :: AT_ONCE]:
                 began = time.perf_counter()
-                answer = yield from clients[lane].ask(head)
+                answer = yield from clients[lane].ask(asked.head)
+                asked.check(answer)
                 tally.done("frame", began, answer.size)
                 total += answer.size
 

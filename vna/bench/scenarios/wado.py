@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 import time
 from abc import abstractmethod
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from vna.bench.connection import Failed
-from vna.bench.http import Client, request
+from vna.bench.http import Answer, Client, request
 from vna.bench.reactor import Lane
 from vna.bench.stage import Scenario, Stage
 from vna.bench.tally import Tally
@@ -17,6 +17,7 @@ __all__ = [
     "DICOM",
     "JSON",
     "OCTETS",
+    "Asked",
     "FarFrame",
     "Frame",
     "Instance",
@@ -24,6 +25,8 @@ __all__ = [
     "MetadataWarm",
     "NearFrame",
     "Study",
+    "metadata",
+    "one_frame",
 ]
 
 OCTETS = {"Accept": 'multipart/related; type="application/octet-stream"; transfer-syntax=*'}
@@ -32,15 +35,34 @@ JSON = {"Accept": "application/dicom+json"}
 PREPARED = 512
 
 
+SMALLER = 4
+"""A server may keep objects compressed, without loss: in less than a quarter something is missing."""
+LEAST_FRAME, LEAST_METADATA = 256, 128
+"""Octets of an answer with a frame of any kind, and of one instance's metadata."""
+
+
+class Asked(NamedTuple):
+    """A request, and how many octets its answer has at the least."""
+
+    head: bytes
+    least_octets: int
+
+    def check(self, answer: Answer) -> None:
+        """Raise Failed when the answer is too short to be what was asked for."""
+        if answer.size < self.least_octets:
+            raise Failed(
+                f"an answer of {answer.size} octets where at least {self.least_octets} are due"
+            )
+
+
 class Retrieve(Scenario):
-    """Requests prepared before the start, asked in turn; every answer must have a body."""
+    """Requests prepared before the start, asked in turn; no answer may be shorter than it can be."""
 
     needs = frozenset({"web", "stock"})
     defaults: ClassVar[dict[str, object]] = {"lanes": 8}
-    least_octets: ClassVar[int] = 1
 
     @abstractmethod
-    def requests(self, stage: Stage, draw: random.Random) -> list[bytes]:
+    def requests(self, stage: Stage, draw: random.Random) -> list[Asked]:
         """Return the requests of a lane."""
 
     def lane(self, stage: Stage, number: int, tally: Tally) -> Lane:
@@ -52,24 +74,42 @@ class Retrieve(Scenario):
         try:
             yield from stage.gate()
             while stage.running:
+                turn = asked[count % len(asked)]
                 began = time.perf_counter()
-                answer = yield from client.ask(asked[count % len(asked)])
-                if answer.size < self.least_octets:
-                    raise Failed(f"an answer of {answer.size} octets")
+                answer = yield from client.ask(turn.head)
+                turn.check(answer)
                 tally.done(self.counts, began, answer.size)
                 count += 1
         finally:
             client.close()
 
 
-def instances(stage: Stage, draw: random.Random, tail: str, accept: dict[str, str]) -> list[bytes]:
-    """Return requests for something of instances drawn from the whole stock."""
+def one_frame(stage: Stage, study: int, instance: int, frame: int = 1) -> Asked:
+    """Return a request for a frame of an instance of the stock."""
+    path = f"{stage.stock.path(study, instance)}/frames/{frame}"
+    least = max(stage.template(instance).frame_octets // SMALLER, LEAST_FRAME)
+    return Asked(request(stage.target, path, OCTETS), least)
+
+
+def metadata(stage: Stage, study: int) -> Asked:
+    """Return a request for the metadata of a study of the stock."""
+    path = f"{stage.stock.path(study)}/metadata"
+    return Asked(request(stage.target, path, JSON), stage.stock.instances * LEAST_METADATA)
+
+
+def described(answer: Answer, instances: int) -> None:
+    """Raise Failed unless the metadata are of so many instances; of each they have the SOP class."""
+    found = answer.body.count(b'"00080016"')
+    if found < instances:
+        raise Failed(f"metadata of {found} instances of {instances}")
+
+
+def drawn(stage: Stage, draw: random.Random) -> list[tuple[int, int]]:
+    """Return studies and instances drawn from the whole stock."""
     stock = stage.stock
-    drawn = [
-        stock.path(draw.randrange(stock.studies), draw.randrange(stock.instances))
-        for _ in range(PREPARED)
+    return [
+        (draw.randrange(stock.studies), draw.randrange(stock.instances)) for _ in range(PREPARED)
     ]
-    return [request(stage.target, path + tail, accept) for path in drawn]
 
 
 class Frame(Retrieve):
@@ -79,11 +119,10 @@ class Frame(Retrieve):
 
     name = "frame"
     counts = "frame"
-    least_octets = 256
 
-    def requests(self, stage: Stage, draw: random.Random) -> list[bytes]:
+    def requests(self, stage: Stage, draw: random.Random) -> list[Asked]:
         """Frame 1 of any instance."""
-        return instances(stage, draw, "/frames/1", OCTETS)
+        return [one_frame(stage, *place) for place in drawn(stage, draw)]
 
 
 class Instance(Retrieve):
@@ -91,11 +130,16 @@ class Instance(Retrieve):
 
     name = "instance"
     counts = "instance"
-    least_octets = 1_024
 
-    def requests(self, stage: Stage, draw: random.Random) -> list[bytes]:
+    def requests(self, stage: Stage, draw: random.Random) -> list[Asked]:
         """Any instance."""
-        return instances(stage, draw, "", DICOM)
+        return [
+            Asked(
+                request(stage.target, stage.stock.path(study, instance), DICOM),
+                len(stage.template(instance).data) // SMALLER,
+            )
+            for study, instance in drawn(stage, draw)
+        ]
 
 
 class Study(Retrieve):
@@ -106,13 +150,16 @@ class Study(Retrieve):
     name = "study"
     counts = "study"
     defaults: ClassVar[dict[str, object]] = {"lanes": 1}
-    least_octets = 1_024
 
-    def requests(self, stage: Stage, draw: random.Random) -> list[bytes]:
+    def requests(self, stage: Stage, draw: random.Random) -> list[Asked]:
         """Every study, in an order of the lane's own."""
         numbers = list(range(stage.stock.studies))
         draw.shuffle(numbers)
-        return [request(stage.target, stage.stock.path(n), DICOM) for n in numbers]
+        stored = sum(len(stage.template(n).data) for n in range(stage.stock.instances))
+        return [
+            Asked(request(stage.target, stage.stock.path(n), DICOM), stored // SMALLER)
+            for n in numbers
+        ]
 
 
 class MetadataWarm(Retrieve):
@@ -123,15 +170,16 @@ class MetadataWarm(Retrieve):
     defaults: ClassVar[dict[str, object]] = {"lanes": 1}
     stock: ClassVar[dict[str, object]] = {"studies": 1, "instances": 500}
 
-    def requests(self, stage: Stage, draw: random.Random) -> list[bytes]:  # noqa: ARG002
+    def requests(self, stage: Stage, draw: random.Random) -> list[Asked]:  # noqa: ARG002
         """The first study."""
-        return [request(stage.target, f"{stage.stock.path(0)}/metadata", JSON)]
+        return [metadata(stage, 0)]
 
     def lane(self, stage: Stage, number: int, tally: Tally) -> Lane:
-        """Ask once before the measurement."""
+        """Ask once before the measurement, and look at that answer."""
         client = Client(stage.reactor, stage.target)
-        yield from client.ask(self.requests(stage, random.Random(number))[0])
+        answer = yield from client.ask(metadata(stage, 0).head, keep=True)
         client.close()
+        described(answer, stage.stock.instances)
         yield from super().lane(stage, number, tally)
 
 
@@ -150,10 +198,12 @@ class MetadataCold(Scenario):
         yield from client.open()
         try:
             yield from stage.gate()
-            for study in range(number, stage.stock.studies, stage.load.lanes):
-                asked = request(stage.target, f"{stage.stock.path(study)}/metadata", JSON)
+            while (study := number + stage.load.lanes * tally.turn) < stage.stock.studies:
+                tally.turn += 1  # an error leaves it out: asked again, it would not be cold
+                asked = metadata(stage, study)
                 began = time.perf_counter()
-                answer = yield from client.ask(asked)
+                answer = yield from client.ask(asked.head, keep=True)
+                described(answer, stage.stock.instances)
                 tally.done("metadata", began, answer.size)
         finally:
             client.close()
@@ -168,11 +218,10 @@ class FarFrame(Retrieve):
     defaults: ClassVar[dict[str, object]] = {"lanes": 1, "mix": "FAR"}
     stock: ClassVar[dict[str, object]] = {"modality": "FAR", "studies": 1, "instances": 1}
 
-    def requests(self, stage: Stage, draw: random.Random) -> list[bytes]:
+    def requests(self, stage: Stage, draw: random.Random) -> list[Asked]:
         """A hundred frames from `first` on."""
-        path = stage.stock.path(0, 0)
         numbers = [self.first + draw.randrange(100) for _ in range(PREPARED)]
-        return [request(stage.target, f"{path}/frames/{n}", OCTETS) for n in numbers]
+        return [one_frame(stage, 0, 0, n) for n in numbers]
 
 
 class NearFrame(FarFrame):
