@@ -1,6 +1,8 @@
 """Servers that refuse, cut short, claim or die: what they do not do counts as no success."""
 
 import json
+import re
+import socket
 import socketserver
 import threading
 from contextlib import contextmanager
@@ -10,6 +12,7 @@ from pynetdicom import AE, evt
 from pynetdicom.sop_class import CTImageStorage
 
 from vna.bench import Load, Stock, Target, fill, measure, prepare
+from vna.bench import upper_layer as ul
 from vna.bench.scenarios.store import new_place
 from vna.bench.stage import Stage
 from vna.bench.stock import values
@@ -182,3 +185,74 @@ def test_a_stock_is_stored_whole_after_an_error(templates):
         result = fill(receiver.target, Load(lanes=1), STOCK, templates)
     assert result.main.count == 4
     assert len(set(receiver.uids)) == 4
+
+
+def test_another_protocol_is_named_at_once(templates):
+    """Read as a PDU, "HTTP/1.1 400" has a length of 1.4 GB."""
+    with listening(lambda peer: peer.wfile.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as port:
+        target = Target.parse(f"dicom://X@127.0.0.1:{port}", None)
+        with pytest.raises(Unavailable, match="no DICOM peer"):
+            measure("echo", target, Load(lanes=1, seconds=0.1), STOCK, templates)
+    result = web_result("qido", lambda peer: peer.wfile.write(b"220 mail\r\n\r\n"), templates)
+    assert any("no HTTP answer" in text for text in result.errors)
+
+
+def test_headers_are_read_as_headers(templates):
+    """Another header's name may end in that of Content-Length, and nothing need follow a colon."""
+    match = json.dumps([{"00080018": {"vr": "UI", "Value": ["1.2.3"]}}]).encode()
+    chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(match), match)
+    head = b"HTTP/1.1 200 OK\r\nX-Content-Length: 7\r\nTransfer-Encoding:chunked\r\n\r\n"
+
+    def handle(peer):
+        while peer.rfile.readline():
+            while peer.rfile.readline().strip():
+                pass
+            peer.wfile.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" + head + chunks)
+
+    result = web_result("qido", handle, templates, silence_s=0.5)
+    assert not result.errors
+    assert result.main.octets == result.main.count * len(match)
+
+
+class Claims(socketserver.BaseRequestHandler):
+    """Accepts an association, and answers its C-GET or C-MOVE with success for all, sending none."""
+
+    def handle(self):
+        def take(size):
+            return self.request.recv(size, socket.MSG_WAITALL)
+
+        body = take(int.from_bytes(take(6)[2:]))
+        choice = {number: syntaxes[0] for number, syntaxes in ul.proposed(body)[0].items()}
+        self.request.sendall(ul.accept(body, choice, 16_384))
+        while head := take(6):
+            if head[0] == ul.RELEASE:
+                self.request.sendall(ul.RELEASE_RP)
+                return
+            if take(int.from_bytes(head[2:]))[5] == ul.LAST:  # the data set's
+                values = {0x0100: 0x8010, 0x0800: ul.NO_DATA_SET, 0x0900: 0, 0x1021: 4}
+                command = ul.command_set(values)
+                self.request.sendall(ul.data_pdus(1, command, 4096, command=True))
+
+
+@pytest.mark.parametrize("scenario", ["get", "move"])
+def test_what_was_claimed_and_did_not_come_is_an_error(scenario, templates, free_port):
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Claims) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        address = f"dicom://X@127.0.0.1:{server.server_address[1]}"
+        target = Target.parse(address, None, f"S:{free_port()}")
+        result = measure(scenario, target, Load(lanes=1, seconds=0.2), STOCK, templates)
+        server.shutdown()
+        thread.join()
+    assert result.main is None
+    assert any(re.search("0 instances of 4|and 0 came", text) for text in result.errors), (
+        result.errors
+    )
+
+
+def test_a_get_that_is_not_accepted_cannot_start(templates):
+    with (
+        Receiver(lambda n: 0) as receiver,
+        pytest.raises(Unavailable, match="does not accept C-GET"),
+    ):
+        measure("get", receiver.target, Load(lanes=1, seconds=0.1), STOCK, templates)

@@ -35,6 +35,7 @@ FIND, MOVE, GET = (f"1.2.840.10008.5.1.4.1.2.2.{n}" for n in (1, 2, 3))
 """Study Root query and retrieve (PS3.4 C.6.2)."""
 MAX_PDU_LENGTH = 262_144
 PENDING = (0xFF00, 0xFF01)
+ANSWERS = (ul.ASSOCIATE_AC, ul.ASSOCIATE_RJ, ul.ABORT)
 SMALL = 4_096
 Retrieved = tuple[int, int, int]
 """What a retrieval brought: objects, octets, failed sub-operations."""
@@ -65,7 +66,7 @@ class Association:
             asked = ul.request(target.ae_title, target.calling, contexts, MAX_PDU_LENGTH, scp_of)
             yield from connection.send(asked)
             head = bytes((yield from connection.exactly(6)))
-            body = bytes((yield from connection.exactly(struct.unpack(">I", head[2:])[0])))
+            body = bytes((yield from connection.exactly(_length(target.ae_title, head))))
             accepted, length = _agreed(target.ae_title, head[0], body)
         except BaseException:
             connection.close()
@@ -144,14 +145,16 @@ class Association:
     def get(self, context: int, identifier: bytes) -> Generator[Wait, None, Retrieved]:
         """Have objects sent on this association (C-GET), and accept each."""
         yield from self._ask(context, GET, 0x0010, identifier)
-        octets = 0
+        came = octets = 0
         while True:
             number, command = yield from self._command_on()
             if int.from_bytes(ul.value_of(command, 0x0100), "little") == 0x0001:
                 octets += yield from self._skip_data_set()
+                came += 1
                 yield from self.connection.send(stored(number, command))
             elif ul.status_of(command) not in PENDING:
-                return _outcome("C-GET", command, octets)
+                _, _, failed = _outcome("C-GET", command, octets)
+                return came, octets, failed
 
     def _next(self) -> int:
         self._message = self._message % 65_535 + 1
@@ -189,13 +192,21 @@ class Association:
         return (yield from skip_data_set(self.connection))
 
 
+def _length(title: str, head: bytes) -> int:
+    """Return the length of the PDU that answers a request for an association."""
+    (left,) = struct.unpack(">I", head[2:])
+    if head[0] not in ANSWERS or left > MAX_PDU_LENGTH:
+        raise Failed(f"{title} is no DICOM peer: it answered {head!r}")
+    return int(left)
+
+
 def _agreed(title: str, kind: int, body: bytes) -> tuple[dict[int, str], int]:
     """Return what the peer accepted: a syntax per context, and the longest PDU that it takes."""
     if kind == ul.ASSOCIATE_RJ:
         reason = f"result {body[1]}, source {body[2]}, reason {body[3]} (PS3.8 9.3.4)"
         raise Failed(f"{title} rejected the association: {reason}")
-    if kind != ul.ASSOCIATE_AC:
-        raise Failed(f"{title} answered with a PDU of type {kind}")
+    if kind == ul.ABORT:
+        raise Failed(_ended(kind, body))
     accepted, length = ul.accepted(body)
     if not accepted:
         raise Failed(f"{title} accepted no presentation context")
@@ -209,6 +220,8 @@ def read_command(
     command = b""
     while True:
         kind, left = struct.unpack(">BxI", (yield from connection.exactly(6)))
+        if left > MAX_PDU_LENGTH:
+            raise Failed(f"a PDU of type {kind} and {left} octets where a command was due")
         body = yield from connection.exactly(left)
         if kind == ul.RELEASE and at_release:
             return None

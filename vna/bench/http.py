@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ __all__ = ["Answer", "Client", "request"]
 
 
 PARTIAL = (202, 206)
+CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked")
 
 
 class Answer(NamedTuple):
@@ -88,17 +90,22 @@ class Client:
 
 def _answer(connection: Connection, *, keep: bool) -> Generator[Wait, None, tuple[Answer, bool]]:
     """Read a response; return it and whether the connection stays open."""
-    head = (yield from connection.until(b"\r\n\r\n")).lower()
-    status = int(head[9:12])
+    status = 100
+    while 100 <= status < 200:
+        head = (yield from connection.until(b"\r\n\r\n")).lower()
+        if not (head.startswith(b"http/1.") and head[9:12].isdigit()):
+            raise Failed(f"no HTTP answer: {head[:40]!r}")
+        status = int(head[9:12])
     stays = b"connection: close" not in head
-    at = head.find(b"content-length:")
+    chunked = CHUNKED.search(head)
+    at = -1 if chunked else head.find(b"\r\ncontent-length:")
     if at >= 0:
-        size = int(head[at + 15 : at + 40].split(b"\r", 1)[0])
+        size = int(head[at + 17 : at + 42].split(b"\r", 1)[0])
         if keep:
             return Answer(status, size, bytes((yield from connection.take(size)))), stays
         yield from connection.skip(size)
         return Answer(status, size), stays
-    if b"transfer-encoding: chunked" in head:
+    if chunked:
         size, body = yield from _chunks(connection, keep=keep)
         return Answer(status, size, body), stays
     if status in {204, 304}:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from functools import partial
 from typing import ClassVar
 
 from vna.bench import upper_layer as ul
@@ -26,7 +25,11 @@ def open_to_get(stage: Stage) -> Lane:
     for number, (sop_class, syntax) in enumerate(kinds, 1):
         contexts[2 * number + 1] = (sop_class, (syntax,))
     scp_of = [sop_class for sop_class, _ in kinds]
-    return (yield from Association.open(stage.reactor, stage.target, contexts, scp_of=scp_of))
+    found = yield from Association.open(stage.reactor, stage.target, contexts, scp_of=scp_of)
+    if 1 not in found.contexts:
+        found.close()
+        raise Failed(f"{stage.target.ae_title} does not accept C-GET")
+    return found
 
 
 class Move(Scenario):
@@ -41,10 +44,27 @@ class Move(Scenario):
     defaults: ClassVar[dict[str, object]] = {"lanes": 1}
     stock: ClassVar[dict[str, object]] = {"studies": 1, "instances": 500}
 
+    def __init__(self) -> None:
+        self._came = self._octets = 0
+
     def background(self, stage: Stage) -> list[Lane]:
         """Listen."""
-        took = partial(stage.tally().done, "received")
+        done = stage.tally().done
+
+        def took(began: float, octets: int) -> None:
+            self._came += 1
+            self._octets += octets
+            done("received", began, octets)
+
         return [sink(stage.reactor, stage.target.sink_port, took)]
+
+    def _claimed(self, moved: int) -> int:
+        """Take what a C-MOVE says to have moved from what came, for any lane; return its octets."""
+        if self._came < moved:
+            raise Failed(f"C-MOVE moved {moved} instances, and {self._came} came")
+        self._came -= moved
+        octets, self._octets = self._octets, 0
+        return octets
 
     def lane(self, stage: Stage, number: int, tally: Tally) -> Lane:
         """Move one study after the other."""
@@ -61,8 +81,9 @@ class Move(Scenario):
                 moved, _, _ = yield from association.move(1, asked, target.sink)
                 if moved != stock.instances:
                     raise Failed(f"C-MOVE moved {moved} instances of {stock.instances}")
+                octets = self._claimed(moved)
                 tally.done("C-MOVE", began)
-                tally.done("instance", began, times=moved)
+                tally.done("instance", began, octets, moved)
             yield from association.release()
         finally:
             association.close()
