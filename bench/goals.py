@@ -44,7 +44,9 @@ class Ratios:
         self, label: str, other: str, us: str, value: Callable[[Figures], float]
     ) -> float | None:
         mine, theirs = self._table.get((label, us)), self._table.get((label, other))
-        return value(mine) / value(theirs) if mine and theirs and value(theirs) else None
+        if not (mine and theirs and value(mine) > 0 and value(theirs) > 0):
+            return None
+        return value(mine) / value(theirs)
 
 
 def goals(samples: list[Sample]) -> list[Goal]:

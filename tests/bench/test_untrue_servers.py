@@ -4,14 +4,17 @@ import json
 import re
 import socket
 import socketserver
+import subprocess
+import sys
 import threading
+import time
 from contextlib import contextmanager
 
 import pytest
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import CTImageStorage
 
-from vna.bench import Load, Stock, Target, fill, measure, prepare
+from vna.bench import Load, Probe, Stock, Target, fill, measure, prepare
 from vna.bench import upper_layer as ul
 from vna.bench.scenarios.store import new_place
 from vna.bench.stage import Stage
@@ -256,3 +259,13 @@ def test_a_get_that_is_not_accepted_cannot_start(templates):
         pytest.raises(Unavailable, match="does not accept C-GET"),
     ):
         measure("get", receiver.target, Load(lanes=1, seconds=0.1), STOCK, templates)
+
+
+def test_of_a_server_that_ended_no_processor_time_is_told():
+    with subprocess.Popen([sys.executable, "-c", "sum(range(10**7)); input()"], stdin=-1) as server:
+        time.sleep(1)
+        probe = Probe(server.pid)
+        probe.begin()
+        server.kill()
+        server.wait()
+        assert probe.end() is None

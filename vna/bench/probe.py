@@ -60,10 +60,15 @@ class Probe:
         self._before = self._totals()
         self._perf = self._count_calls()
 
-    def end(self) -> Usage:
-        """Return what was used since `begin`, and the memory resident now."""
+    def end(self) -> Usage | None:
+        """Return what was used since `begin`, and the memory resident now; None when it has ended.
+
+        A process that has ended, or been replaced by another, takes with it what it used.
+        """
         cpu_s, switches = self._totals()
         clock_s, calls = self._counted()
+        if not self._root.is_running() or self._root.status() == psutil.STATUS_ZOMBIE:
+            return None
         return Usage(
             cpu_s - self._before[0] if clock_s is None else clock_s,
             self._rss_before,
