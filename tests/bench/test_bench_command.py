@@ -61,6 +61,13 @@ def test_files_of_the_user_are_sent_under_new_uids(daemon, tmp_path):
     assert original.PixelData[64:] in template.data
 
 
+def test_of_a_folder_what_can_be_sent_is_taken(corpus):
+    """Among these are files that pydicom reads and cannot write, or whose syntax it does not know."""
+    found = prepare("CT", corpus / "pydicom")
+    assert len(found) > 50
+    assert len({(t.sop_class, t.transfer_syntax) for t in found}) < 128
+
+
 def test_a_folder_without_dicom_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("not DICOM")
     with pytest.raises(Invalid, match="holds no DICOM file"):
@@ -78,6 +85,9 @@ def test_a_folder_without_dicom_is_refused(tmp_path):
         (["store", "--target", "dicom://h:1"], "1 to 16 characters"),
         (["store", "--target", "dicom://A@h:99999"], "dicom://AE@host:port"),
         (["store", "--target", "dicom://A@h:1", "--mix", "XY"], "is not a mix"),
+        (["store", "--target", "dicom://A@h:1", "--run", 10**8], "less than or equal to"),
+        (["find", "--target", "dicom://A@h:1", "--studies", 10**6 + 1], "less than or equal to"),
+        (["find", "--target", "dicom://A@h:1", "--filled"], "--filled needs the --run"),
     ],
 )
 def test_a_wrong_command_line_is_explained(arguments, message):

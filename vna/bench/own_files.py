@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
@@ -18,6 +17,8 @@ from vna.errors import Invalid
 __all__ = ["encode", "identify", "own_files"]
 
 NOT_SENT = (DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian)
+MOST_KINDS = 127
+"""One less than an association has, for C-GET's own."""
 MOST_BYTES = 256 << 20
 """Files are read until so much is held: a template is sent again and again."""
 
@@ -25,14 +26,17 @@ MOST_BYTES = 256 << 20
 def own_files(folder: Path) -> list[Template]:
     """Return a template for each DICOM file below `folder`; Invalid when there is none to send.
 
-    Frames that are not encapsulated get a stamp of their own in each copy; encapsulated ones are
+    What pydicom cannot write again is left out, and what is of more than `MOST_KINDS` SOP classes
+    and transfer syntaxes: an association has no more presentation contexts (PS3.8 9.3.2.2). Frames that are not encapsulated get a stamp of their own in each copy; encapsulated ones are
     the same in all copies.
     """
     found: list[Template] = []
+    kinds: set[tuple[str, str]] = set()
     size = 0
     for path in sorted(folder.rglob("*")):
         template = _template(path) if path.is_file() else None
-        if template:
+        if template and len(kinds | {_kind(template)}) <= MOST_KINDS:
+            kinds.add(_kind(template))
             found.append(template)
             size += len(template.data)
         if size > MOST_BYTES:
@@ -40,6 +44,10 @@ def own_files(folder: Path) -> list[Template]:
     if not found:
         raise Invalid(f"{folder} holds no DICOM file that the bench can send")
     return found
+
+
+def _kind(template: Template) -> tuple[str, str]:
+    return template.sop_class, template.transfer_syntax
 
 
 def identify(ds: Dataset) -> None:
@@ -66,9 +74,12 @@ def encode(ds: Dataset, *, implicit: bool = False) -> bytes:
 def _template(path: Path) -> Template | None:
     """Return the template of a file; None when it is not a composite object that can be sent."""
     try:
-        ds = pydicom.dcmread(path)
-    except (InvalidDicomError, OSError):
+        return _encoded(pydicom.dcmread(path))
+    except Exception:  # noqa: BLE001  # pydicom raises all sorts for what it cannot read or write
         return None
+
+
+def _encoded(ds: Dataset) -> Template | None:
     syntax = ds.file_meta.get("TransferSyntaxUID")
     if not syntax or syntax in NOT_SENT or "SOPInstanceUID" not in ds:
         return None

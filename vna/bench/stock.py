@@ -11,10 +11,12 @@ from hashlib import blake2b
 
 import msgspec
 
-__all__ = ["PLACEHOLDER", "ROOT", "STUDIES", "Stock", "study_values", "values"]
+__all__ = ["PLACEHOLDER", "ROOT", "RUNS", "STUDIES", "Stock", "study_values", "values"]
 
 ROOT = "1.2.826.0.1.3680043.10.1559.9"
 DAYS = 3_650
+RUNS = 100_000_000
+"""Numbers of runs: eight digits."""
 STUDIES = 1_000_000
 """Studies of a run, and instances of a study, at the most: six digits."""
 FIRST_DAY = date(2015, 1, 1)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vna.bench import SCENARIOS, Load, Result, Stock, Target, fill, measure, prepare
+from vna.bench.stock import RUNS, STUDIES
 from vna.cli.exits import Exit
 from vna.cli.options import JsonOption, print_json
 
@@ -87,11 +88,15 @@ def run_scenario(
     ] = None,
     studies: Annotated[
         int | None,
-        typer.Option("--studies", metavar="N", min=1, help="Studies stored before the start."),
+        typer.Option(
+            "--studies", metavar="N", min=1, max=STUDIES, help="Studies stored before the start."
+        ),
     ] = None,
     instances: Annotated[
         int | None,
-        typer.Option("--instances", metavar="N", min=1, help="Instances in each study."),
+        typer.Option(
+            "--instances", metavar="N", min=1, max=STUDIES, help="Instances in each study."
+        ),
     ] = None,
     nagle: Annotated[
         bool,
@@ -99,7 +104,13 @@ def run_scenario(
     ] = False,
     run: Annotated[
         int | None,
-        typer.Option("--run", metavar="N", help="Number in the UIDs; by default from the clock."),
+        typer.Option(
+            "--run",
+            metavar="N",
+            min=0,
+            max=RUNS - 1,
+            help="Number in the UIDs; by default from the clock.",
+        ),
     ] = None,
     filled: Annotated[
         bool,
@@ -121,7 +132,10 @@ def run_scenario(
         raise typer.BadParameter(f"{scenario!r} is not one of {', '.join(SCENARIOS)}")
     kind = SCENARIOS[scenario]
     place = Target.parse(target, web, sink)
-    number = int(time.time()) % 10**8 if run is None else run
+    if filled and run is None:
+        raise typer.BadParameter("--filled needs the --run whose studies are stored")
+    clock = int(time.time()) % RUNS
+    number = clock if run is None else run
     chosen = {"lanes": lanes, "seconds": seconds, "mix": mix, "batch": batch, "think_s": think}
     given = {name: value for name, value in chosen.items() if value is not None}
     if instances is not None:
@@ -134,7 +148,9 @@ def run_scenario(
     templates = prepare(load.mix, folder)
     if "stock" in kind.needs and not filled:
         fill(place, load, stock, templates)
-        load = msgspec.structs.replace(load, run=number + 1)
+    if "stock" in kind.needs:
+        # What it stores itself is new whenever the same studies are read again.
+        load = msgspec.structs.replace(load, run=clock if filled else (number + 1) % RUNS)
     result = measure(scenario, place, load, stock, templates, pid=server_pid)
     if as_json:
         print_json(result)

@@ -10,7 +10,7 @@ from typing import ClassVar
 from vna.bench.association import open_to_store
 from vna.bench.reactor import Lane
 from vna.bench.stage import Scenario, Stage
-from vna.bench.stock import STUDIES
+from vna.bench.stock import RUNS, STUDIES
 from vna.bench.tally import Tally
 from vna.bench.templates import Template
 
@@ -29,7 +29,7 @@ def new_place(stage: Stage, number: int, tally: Tally) -> tuple[int, int, int]:
     own, instance = divmod(tally.turn, load.instances)
     tally.turn += 1
     further, study = divmod(own * load.lanes + number, STUDIES)
-    return load.run + further, study, instance
+    return (load.run + further) % RUNS, study, instance
 
 
 def share(templates: list[Template], number: int) -> list[Template]:
