@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -119,7 +120,7 @@ def one_turn(
         for step in steps:
             try:
                 keep(step.label, turn.step(step))
-            except VnaError as error:
+            except (VnaError, subprocess.TimeoutExpired) as error:
                 print(f"    {step.label}: {error}", file=sys.stderr)
 
 
@@ -174,10 +175,13 @@ def run(options: argparse.Namespace) -> Comparison:
                 show(label, name, result)
 
             print(f"round {number + 1} of {options.rounds}: {kind.name}", file=sys.stderr)
-            if mine:
-                one_turn(kind, mine, options, keep)
-            if options.sizes and kind.name in SIZES_SERVERS:
-                by_size(kind, options.sizes, options, keep)
+            try:
+                if mine:
+                    one_turn(kind, mine, options, keep)
+                if options.sizes and kind.name in SIZES_SERVERS:
+                    by_size(kind, options.sizes, options, keep)
+            except (VnaError, RuntimeError) as error:  # one server's; the others are measured
+                print(f"    {kind.name}: {error}", file=sys.stderr)
     servers = {kind.name: f"{kind.what} {kind.version()}".strip() for kind in kinds}
     return Comparison(
         format=1,

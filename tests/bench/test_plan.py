@@ -2,6 +2,7 @@
 
 import re
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,7 +16,7 @@ def bench(root, monkeypatch):
     before = set(sys.modules)
     yield
     for name in set(sys.modules) - before:
-        if name.partition(".")[0] in {"goals", "peers", "plan", "steady"}:
+        if name.partition(".")[0] in {"compare", "dcmtk_sinks", "goals", "peers", "plan", "steady"}:
             del sys.modules[name]
 
 
@@ -57,6 +58,25 @@ def test_ratios_are_judged(bench):
         f"{label}: rate against Orthanc": ("1.00 x", False),
         f"{label}: one worker's rate against nginx's": ("1.00 x", True),
     }
+
+
+def test_a_server_that_does_not_start_ends_nothing(bench, tmp_path, monkeypatch):
+    import compare
+    from peers import Server
+
+    class Broken(Server):
+        name = "orthanc"
+        what = "ends at once"
+
+        def command(self):
+            return ["false"], {}
+
+    monkeypatch.setattr(compare, "PEERS", (Broken,))
+    options = SimpleNamespace(servers="", only="", rounds=2, sizes=[10], rest=0.0, seconds=0.1)
+    options.folder, options.materials = tmp_path, None
+    found = compare.run(options)
+    assert found.samples == []
+    assert {goal.met for goal in found.goals} == {None}
 
 
 def test_the_readme_of_the_bench_names_every_server(bench, root):
