@@ -1,5 +1,6 @@
 """Servers that refuse, cut short, claim or die: what they do not do counts as no success."""
 
+import itertools
 import json
 import re
 import socket
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 from pynetdicom import AE, evt
-from pynetdicom.sop_class import CTImageStorage
+from pynetdicom.sop_class import CTImageStorage, Verification
 
 from vna.bench import Load, Probe, Stock, Target, fill, measure, prepare
 from vna.bench import upper_layer as ul
@@ -269,3 +270,25 @@ def test_of_a_server_that_ended_no_processor_time_is_told():
         server.kill()
         server.wait()
         assert probe.end() is None
+
+
+def test_a_stall_is_as_long_for_all_that_were_due_in_it(templates):
+    """Asked a hundred times a second, a server that stands still for 0.4 s of 1 answers late to 40."""
+    ae = AE("STALLS")
+    ae.add_supported_context(Verification)
+    count = itertools.count()
+
+    def echo(_event):
+        if next(count) == 20:
+            time.sleep(0.4)
+        return 0
+
+    handlers = [(evt.EVT_C_ECHO, echo)]
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    port = server.socket.getsockname()[1]
+    target = Target.parse(f"dicom://STALLS@127.0.0.1:{port}", None)
+    load = Load(lanes=1, seconds=1.0, idle_associations=0, idle_connections=0)
+    result = measure("idle", target, load, STOCK, templates)
+    server.shutdown()
+    assert not result.errors
+    assert result.main.p90_ms > 200

@@ -29,28 +29,35 @@ class Echo(Scenario):
     name = "echo"
     counts = "C-ECHO"
     needs = frozenset({"dimse"})
-    pause_s: ClassVar[float] = 0.0
+    every_s: ClassVar[float] = 0.0
 
     def lane(self, stage: Stage, number: int, tally: Tally) -> Lane:  # noqa: ARG002
         """Verify, again and again."""
         association = yield from Association.open(stage.reactor, stage.target, VERIFY)
         try:
             yield from stage.gate()
+            due = time.perf_counter()
             while stage.running:
-                began = time.perf_counter()
+                began = now = time.perf_counter()
+                if self.every_s:
+                    # One that an answer before it kept waiting has waited since it was due.
+                    if now < due:
+                        yield due - now
+                        began = time.perf_counter()
+                    else:
+                        began = due
+                    due += self.every_s
                 yield from association.echo(1)
                 tally.done("C-ECHO", began)
-                if self.pause_s:
-                    yield self.pause_s
             yield from association.release()
         finally:
             association.close()
 
 
 class Patient(Echo):
-    """One C-ECHO every hundredth of a second."""
+    """One C-ECHO every hundredth of a second; those that a slow answer keeps waiting follow it at once."""
 
-    pause_s = EVERY_S
+    every_s = EVERY_S
 
 
 class Idle(Scenario):
