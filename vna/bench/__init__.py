@@ -23,13 +23,15 @@ from vna.bench.report import page
 from vna.bench.run import Result, fill, measure
 from vna.bench.scenarios import SCENARIOS
 from vna.bench.stage import Load, Scenario
-from vna.bench.stock import Stock
+from vna.bench.stock import RUNS, STUDIES, Stock
 from vna.bench.tally import Operations, timed
 from vna.bench.target import Target
 from vna.bench.templates import Template
 
 __all__ = [
+    "RUNS",
     "SCENARIOS",
+    "STUDIES",
     "Comparison",
     "Figures",
     "Goal",

@@ -11,8 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from vna.bench import SCENARIOS, Load, Result, Stock, Target, fill, measure, prepare
-from vna.bench.stock import RUNS, STUDIES
+from vna.bench import RUNS, SCENARIOS, STUDIES, Load, Result, Stock, Target, fill, measure, prepare
 from vna.cli.exits import Exit
 from vna.cli.options import JsonOption, print_json
 
