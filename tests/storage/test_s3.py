@@ -2,14 +2,12 @@
 
 from dataclasses import replace
 
-import obstore
 import pytest
 
 from vna.storage.tiers.s3 import S3Tier
 from vna.testing.faultproxy import Answer
 
 PACK = 2 << 56 | 1 << 32 | 4
-OTHERS = b"01234567-89ab-4cde-8123-456789abcdef"
 
 
 def test_a_store_that_is_not_there_is_away(object_server):
@@ -66,19 +64,6 @@ def test_packs_without_a_marker_are_not_taken_for_ours(bucket):
     S3Tier(bucket).put(PACK, [b"someone's"])
     with pytest.raises(OSError, match="without the marker"):
         _ = S3Tier(bucket).identity
-
-
-def test_processes_agree_on_a_marker_though_the_store_overwrites(bucket, monkeypatch):
-    put = obstore.put
-
-    def heedless(store, key, data, mode):
-        put(store, key, data)
-        monkeypatch.undo()
-        put(store, key, OTHERS + b"\n")  # another process had seen no marker either
-
-    monkeypatch.setattr(obstore, "put", heedless)
-    tier = S3Tier(bucket)
-    assert tier.identity == S3Tier(bucket).identity == OTHERS.decode()
 
 
 def test_prefixes_are_apart(bucket):

@@ -167,7 +167,7 @@ class S3Tier:
                 made = str(uuid.uuid4())
                 with suppress(exceptions.AlreadyExistsError):  # another process was first
                     obstore.put(self._store, key, f"{made}\n".encode(), mode="create")
-            # what is there, not what was written: some stores let another process overwrite it
+                    return made
             held = bytes(obstore.get(self._store, key).bytes())
         if not _MARKER.fullmatch(held):
             raise ConnectionError(f"bucket {self._settings.bucket}: {key} is no marker of a tier")
