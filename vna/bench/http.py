@@ -18,11 +18,15 @@ CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked")
 
 
 class Answer(NamedTuple):
-    """A response: its status, the size of its body, and the body where it was kept."""
+    """A response: its status, the size of its body, and the body where it was kept.
+
+    That may be a view, which the next answer on the connection makes stale: large bodies need no
+    memory of their own, which in a virtual machine costs more than to read them.
+    """
 
     status: int
     size: int
-    body: bytes = b""
+    body: Bytes = b""
 
 
 def request(
@@ -102,7 +106,7 @@ def _answer(connection: Connection, *, keep: bool) -> Generator[Wait, None, tupl
     if at >= 0:
         size = int(head[at + 17 : at + 42].split(b"\r", 1)[0])
         if keep:
-            return Answer(status, size, bytes((yield from connection.take(size)))), stays
+            return Answer(status, size, (yield from connection.exactly(size))), stays
         yield from connection.skip(size)
         return Answer(status, size), stays
     if chunked:

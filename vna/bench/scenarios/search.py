@@ -81,7 +81,7 @@ class Qido(Scenario):
                 look = count % LOOK_AT == 0
                 began = time.perf_counter()
                 answer = yield from client.ask(asked[count % PREPARED], keep=look)
-                if answer.size < LEAST_MATCH or (look and not json.loads(answer.body)):
+                if answer.size < LEAST_MATCH or (look and not json.loads(bytes(answer.body))):
                     raise Failed(f"no match for {asked[count % PREPARED].split()[1].decode()}")
                 tally.done("QIDO-RS", began, answer.size)
                 count += 1

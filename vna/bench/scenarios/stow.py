@@ -29,13 +29,13 @@ def head(stage: Stage, size: int) -> bytes:
     return request(stage.target, "/studies", headers, "POST")
 
 
-def all_taken(body: bytes, sent: int) -> None:
+def all_taken(body: Bytes, sent: int) -> None:
     """Raise Failed unless a Store Instances Response names all instances as stored (PS3.18 10.5.3).
 
     A server that refuses some of them answers 202 or 200, too.
     """
     try:
-        found = json.loads(body)
+        found = json.loads(bytes(body))
         taken = len(found["00081199"].get("Value", ()))
     except (ValueError, LookupError, TypeError, AttributeError):
         taken = 0

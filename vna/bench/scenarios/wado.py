@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from abc import abstractmethod
 from typing import ClassVar, NamedTuple
@@ -33,6 +34,7 @@ OCTETS = {"Accept": 'multipart/related; type="application/octet-stream"; transfe
 DICOM = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
 JSON = {"Accept": "application/dicom+json"}
 PREPARED = 512
+SOP_CLASS = re.compile(rb'"00080016"')
 
 
 SMALLER = 4
@@ -99,7 +101,7 @@ def metadata(stage: Stage, study: int) -> Asked:
 
 def described(answer: Answer, instances: int) -> None:
     """Raise Failed unless the metadata are of so many instances; of each they have the SOP class."""
-    found = answer.body.count(b'"00080016"')
+    found = sum(1 for _ in SOP_CLASS.finditer(answer.body))
     if found < instances:
         raise Failed(f"metadata of {found} instances of {instances}")
 
