@@ -94,7 +94,9 @@ class Objects(Target):
         assert metadata is None or isinstance(json.loads(metadata), dict)
         for number in FRAMES:
             frame = _answer(lambda number=number: self.archive.frame(stored, number))
-            assert frame is None or stored.version.deflated or number <= stored.frame_count
+            frames = stored.version.frames
+            count = frames.count if frames else 0
+            assert frame is None or stored.version.deflated or number <= count
         for hole in stored.version.holes[:4]:
             if stored.version.deflated:
                 break

@@ -55,11 +55,6 @@ class StoredObject(msgspec.Struct, frozen=True):
         """Bytes of the data set."""
         return self.version.length
 
-    @property
-    def frame_count(self) -> int:
-        """Frames that can be asked for; 0 without pixel data."""
-        return self.version.frames.count if self.version.frames else 0
-
 
 @lru_cache(maxsize=64)
 def _transfer_syntax(recorded: str) -> str:
