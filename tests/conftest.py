@@ -46,6 +46,17 @@ def corpus() -> Path:
     return folder
 
 
+@pytest.fixture
+def connected() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Give both ends of a connection; the first does not block."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        peer = socket.create_connection(listener.getsockname())
+        out, _ = listener.accept()
+    out.setblocking(False)
+    with out, peer:
+        yield out, peer
+
+
 @pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
     """Return ports that nobody listens on, each time another one."""

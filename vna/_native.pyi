@@ -398,6 +398,14 @@ class Multipart:
     def kept(self) -> int:
         """Bytes that are held."""
 
+# outlet -----------------------------------------------------------------------------------------
+def send_now(descriptor: int, pieces: Sequence[Buffer]) -> int:
+    """Send pieces on a socket that does not block, one after the other; return how many bytes went.
+
+    Long views that `CachedFile.present` returned leave without being copied (sendfile(2)). OSError if
+    nothing goes, ever; the descriptor stays its owner's.
+    """
+
 # pdu --------------------------------------------------------------------------------------------
 class Deframer:
     """P-DATA-TF reassembly (PS3.8 9.3.5). Sans-I/O.

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vna._native import Fresh, RawChunks, crc32c
+from vna._native import Fresh, RawChunks, crc32c, send_now
 from vna.storage.tiers.directory import DirectoryTier
 
 TRAY = 128 << 10
@@ -151,6 +151,45 @@ def test_a_worker_in_the_place_of_a_dead_one_lets_its_readers_go(tmp_path, share
         assert reader.read_present(200_000, 100_000) == writer.held[200_000:]
     for file in (dead, writer.file):
         file.close()
+
+
+def take_all(connection, count):
+    """Return what a connection has received, `count` bytes."""
+    connection.settimeout(10)
+    parts = []
+    while count:
+        parts.append(connection.recv(count))
+        assert parts[-1], "the connection has ended"
+        count -= len(parts[-1])
+    return b"".join(parts)
+
+
+def test_what_a_socket_holds_stays_as_it_is_when_its_memory_is_filled_anew(
+    tmp_path, share, noise, connected
+):
+    """Sent often enough, pages leave themselves, and wait where the peer does not read."""
+    out, peer = connected
+    memory = share(6)
+    writer = Writer(tier(tmp_path, memory(0)))
+    for turn in range(4):  # the memory is used again, which has other pages then
+        start = len(writer.held)
+        writer.store(noise(100_000, turn))
+        with closing(tier(tmp_path, memory(1)).open(writer.pack)) as reader:
+            sent = []
+            for length in (100_000, 65_536, 100_000, 99_999, 100_000):
+                view = reader.read_present(start, 100_000)[:length]
+                assert send_now(out.fileno(), [b"begin", view, b"end"]) == length + 8
+                sent += [b"begin", bytes(view), b"end"]
+                del view
+        for _ in range(8):
+            writer.store(noise(70_000))
+        forget(tmp_path)
+        with closing(tier(tmp_path, memory(1)).open(writer.pack)) as reader:
+            assert reader.read_present(start, 100_000) is None, "it was filled anew"
+            last = len(writer.held) - 70_000
+            assert reader.read_present(last, 70_000) == writer.held[last:]
+        assert take_all(peer, sum(map(len, sent))) == b"".join(sent)
+    writer.file.close()
 
 
 def damage(descriptor, data):

@@ -32,6 +32,7 @@ from vna.dimse.settings import DimseSettings
 from vna.dimse.taker import Offer, Taker
 from vna.dimse.unsent import unsent
 from vna.errors import Unavailable
+from vna.outlet import Outlet
 
 __all__ = ["Association", "AssociationLost", "Buffer"]
 
@@ -82,7 +83,7 @@ class Association(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._deframer = Deframer(settings.max_pdu_length_bytes)
         self._landing = landing
-        self._transport: asyncio.Transport | None = None
+        self._transport: Outlet | None = None
         self._inlet: Inlet | None = None
         self._descriptor = -1
         self._inbox: deque[Event] = deque()
@@ -108,7 +109,7 @@ class Association(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the timers, and to read."""
         # uvloop's transports are asyncio's by shape, not by class
-        self._transport = transport = cast(asyncio.Transport, transport)
+        self._transport = transport = Outlet(cast(asyncio.Transport, transport), self)
         self._descriptor = transport.get_extra_info("socket").fileno()
         transport.set_write_buffer_limits(high=WRITE_AHEAD)
         self._watch()
@@ -228,7 +229,7 @@ class Association(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """Close when the peer does."""
-        return False
+        return self._transport is not None and self._transport.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the owner, whatever it waits for."""
@@ -238,6 +239,8 @@ class Association(asyncio.BufferedProtocol):
         if self._inlet is not None:
             self._inlet.close()
             self._inlet = None
+        if self._transport is not None:
+            self._transport.lost()
         self._end(f"connection lost: {exc}" if exc else "connection closed")
         if not self.closed.done():
             self.closed.set_result(None)

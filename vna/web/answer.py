@@ -1,4 +1,4 @@
-"""Answers whose bytes are at hand: head and body leave in one vectored write, uncopied."""
+"""Answers whose bytes are at hand: head and body are given to the connection together."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from aiohttp.http import HttpProcessingError, RawRequestMessage
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from vna.observe import metrics
+from vna.outlet import Outlet
 from vna.web.context import REQUEST_ID, REQUEST_IDS, SETTINGS
 from vna.web.defaults import add_defaults
 from vna.web.middleware import count, number, template
@@ -74,7 +75,7 @@ class Connection(RequestHandler):
     aiohttp's throughout.
     """
 
-    __slots__ = ("_answers", "_app", "_heads", "_plain", "_receiver")
+    __slots__ = ("_answers", "_app", "_heads", "_outlet", "_plain", "_receiver")
 
     def __init__(
         self,
@@ -88,8 +89,24 @@ class Connection(RequestHandler):
         self._app = app
         self._answers = answers
         self._heads = heads
+        self._outlet: Outlet | None = None
         self._receiver: Receiver | None = None
         self._plain = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a connection, which is written through an `Outlet`."""
+        self._outlet = Outlet(cast(asyncio.Transport, transport), self)
+        super().connection_made(self._outlet)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Let go of the connection."""
+        if self._outlet is not None:
+            self._outlet.lost()
+        super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Close the connection once the answer has left, if there is one: no other request comes."""
+        return self._outlet is not None and self._outlet.eof_received()
 
     def data_received(self, data: bytes) -> None:
         """Answer a request that came while nothing else was to be done, or leave it to aiohttp."""

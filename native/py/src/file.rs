@@ -207,7 +207,7 @@ fn read_on(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
 
 /// What a view of the page cache keeps alive.
 #[pyclass(module = "vna._native", frozen)]
-struct Pages(crate::mapping::Pages);
+pub(crate) struct Pages(pub(crate) crate::mapping::Pages);
 
 #[pymethods]
 impl Pages {

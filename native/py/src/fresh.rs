@@ -9,17 +9,23 @@
 //! dies leaves readers behind only until the one in its place begins.
 //!
 //! These bytes came from no disk: a chunk is checked by the first who reads it from here, not by each.
+//!
+//! What is sent again and again leaves without being copied (`outlet`): a socket then holds pages of
+//! the memory, for as long as its peer does not read. So a tray of which some left like that gets
+//! other pages before it is filled anew.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 use std::fs::File;
 use std::io;
 use std::mem::{ManuallyDrop, offset_of};
 use std::ops::Range;
-use std::os::fd::{FromRawFd, IntoRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Builder;
 
+use libc::off_t;
 use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -34,8 +40,16 @@ const PAGE: usize = 4096;
 
 /// Trays for which there is memory at once: of 16 MiB each, 20 ms; 160 where a host has to find it first.
 const AT_ONCE: usize = 4;
-/// Bytes for which that is one system call: meanwhile others wait who map memory.
+/// Bytes for which that is one system call: meanwhile others wait who map memory. Where the kernel
+/// has such pages it is one page, which disks and sockets take as a whole.
 const PART: usize = 2 << 20;
+/// Have one page in the place of many (Linux 6.1).
+#[cfg(target_os = "linux")]
+const MADV_COLLAPSE: c_int = 25;
+
+/// To give a tray other pages takes about what is saved when they are sent so many times, and not
+/// copied to sockets.
+const RENEWAL: u64 = 2;
 
 /// States of a tray: readable, and free for what comes next.
 const OPEN: u32 = 0;
@@ -60,10 +74,15 @@ struct Label {
     pack: AtomicU64,
     start: AtomicU64,
     end: AtomicU64,
+    /// How many bytes of it were sent: from `RENEWAL` times its length on sockets may hold pages.
+    sent: AtomicU64,
 }
 
 /// The memory, as one worker maps it.
 pub(crate) struct Memory {
+    file: OwnedFd,
+    /// Addresses of which the mapping takes most, from a multiple of `PART` on; and how many.
+    reserved: (*mut c_void, usize),
     start: *mut u8,
     length: usize,
     trays: usize,
@@ -97,21 +116,19 @@ impl Memory {
         if worker >= workers || file.metadata()?.len() != length as u64 {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        // SAFETY: a new mapping, where the kernel likes, of all that the file has.
-        let start = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                length,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED,
-                descriptor,
-                0,
-            )
+        let file = OwnedFd::from(file.try_clone()?);
+        let reserved = reserve(length + PART)?;
+        let start = reserved.map_addr(|address| address.next_multiple_of(PART));
+        // SAFETY: these addresses were reserved for that; it is all that the file has.
+        let mapped = unsafe {
+            let access = libc::PROT_READ | libc::PROT_WRITE;
+            let how = libc::MAP_SHARED | libc::MAP_FIXED;
+            libc::mmap(start, length, access, how, descriptor, 0)
         };
-        if start == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
+        let failed = (mapped == libc::MAP_FAILED).then(io::Error::last_os_error);
         let memory = Self {
+            file,
+            reserved: (reserved, length + PART),
             start: start.cast(),
             length,
             trays,
@@ -121,6 +138,9 @@ impl Memory {
             next: Mutex::new(0),
             populated: AtomicUsize::new(0),
         };
+        if let Some(error) = failed {
+            return Err(error);
+        }
         memory.stay();
         memory.settle();
         Ok(memory)
@@ -142,23 +162,61 @@ impl Memory {
         let done = self.populated.load(Ordering::Relaxed);
         let until = own.len().min(done + AT_ONCE);
         for tray in own.start + done..own.start + until {
-            for at in (0..self.tray_length).step_by(PART) {
-                let length = PART.min(self.tray_length - at);
-                // What fallocate(2) has is not zeroed before it is touched, which is most of the work.
-                // SAFETY: a part of a tray of the mapping; no byte of it changes.
-                let told = unsafe {
-                    let start = self.tray(tray).add(at).cast();
-                    libc::madvise(start, length, libc::MADV_POPULATE_WRITE)
-                };
-                if told != 0 {
-                    // No memory for now, or a kernel before 5.14: it comes page by page, as it is used.
-                    self.populated.store(own.len(), Ordering::Relaxed);
-                    return false;
-                }
+            if !self.have(tray) {
+                self.populated.store(own.len(), Ordering::Relaxed);
+                return false;
             }
         }
         self.populated.store(until, Ordering::Relaxed);
         until < own.len()
+    }
+
+    /// Have memory for a tray; return whether there is. If not it comes page by page, as it is used.
+    #[cfg(target_os = "linux")]
+    fn have(&self, tray: usize) -> bool {
+        (0..self.tray_length).step_by(PART).all(|at| {
+            let length = PART.min(self.tray_length - at);
+            // What fallocate(2) has is not zeroed before it is touched, which is most of the work.
+            // SAFETY: a part of a tray of the mapping; no byte of it changes.
+            let told = |length, advice| unsafe {
+                libc::madvise(self.tray(tray).add(at).cast(), length, advice) == 0
+            };
+            // There is something in its place only if it has begun.
+            let large = told(1, libc::MADV_POPULATE_WRITE) && told(length, MADV_COLLAPSE);
+            // If not, there is none for now, or a kernel before 5.14.
+            large || told(length, libc::MADV_POPULATE_WRITE)
+        })
+    }
+
+    /// Give a tray other pages, full of zeros; return whether it has. Those that it had live on as
+    /// long as sockets hold them.
+    #[cfg(target_os = "linux")]
+    fn renew(&self, tray: usize) -> bool {
+        let at = self.place_in_file(self.tray(tray));
+        let length = off_t::try_from(self.tray_length).unwrap_or(off_t::MAX);
+        let how = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        // SAFETY: the descriptor is open; nobody reads the tray.
+        if unsafe { libc::fallocate(self.file.as_raw_fd(), how, at, length) } != 0 {
+            return false;
+        }
+        self.have(tray);
+        true
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn renew(&self, _: usize) -> bool {
+        false
+    }
+
+    /// Return how many bytes of a tray are copied to sockets before its pages are sent themselves.
+    fn worth(&self) -> u64 {
+        RENEWAL * self.tray_length as u64
+    }
+
+    /// Return where in the file a byte of the mapping is.
+    fn place_in_file(&self, byte: *const u8) -> off_t {
+        // The file has a length that fits.
+        (byte.addr() - self.start.addr()) as off_t
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -230,24 +288,17 @@ impl Memory {
         Some(Filling { memory, tray })
     }
 
-    fn take(&self, pack: u64, start: u64) -> Option<usize> {
+    fn take(self: &Arc<Self>, pack: u64, start: u64) -> Option<usize> {
         // Nothing in here panics half-way.
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let own = self.own();
         for _ in own.clone() {
             let tray = own.start + *next;
             *next = (*next + 1) % own.len();
+            if !self.clear(tray) {
+                continue;
+            }
             let label = self.label(tray);
-            if label.state.load(Ordering::SeqCst) == FILLING {
-                continue;
-            }
-            // Who counts himself after this sees it; who did so before is seen here.
-            label.state.store(CLEARING, Ordering::SeqCst);
-            let read = |worker| self.readers(tray, worker).load(Ordering::SeqCst) != 0;
-            if (0..self.workers).any(read) {
-                label.state.store(OPEN, Ordering::SeqCst);
-                continue;
-            }
             label.pack.store(pack, Ordering::Relaxed);
             label.start.store(start, Ordering::Relaxed);
             label.end.store(start, Ordering::Release);
@@ -255,9 +306,50 @@ impl Memory {
                 self.checked(tray, word).store(0, Ordering::Relaxed);
             }
             label.state.store(FILLING, Ordering::SeqCst);
+            self.prepare(own.start + *next);
             return Some(tray);
         }
         None
+    }
+
+    /// Have a tray of this worker say that it holds nothing; return whether it does, and is `CLEARING`.
+    fn clear(&self, tray: usize) -> bool {
+        let label = self.label(tray);
+        // Who counts himself after this sees it; who did so before is seen here.
+        let (from, to) = (OPEN, CLEARING);
+        let taken = label
+            .state
+            .compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst);
+        if taken.is_err() {
+            return false;
+        }
+        let read = |worker| self.readers(tray, worker).load(Ordering::SeqCst) != 0;
+        if (0..self.workers).any(read) || (self.is_lent(tray) && !self.renew(tray)) {
+            label.state.store(OPEN, Ordering::SeqCst);
+            return false;
+        }
+        label.end.store(0, Ordering::Release);
+        label.sent.store(0, Ordering::SeqCst);
+        true
+    }
+
+    /// Give the tray that is next other pages meanwhile, if it needs them.
+    fn prepare(self: &Arc<Self>, tray: usize) {
+        if !self.is_lent(tray) {
+            return;
+        }
+        let memory = self.clone();
+        // Where there can be no other thread, who takes the tray does it.
+        let _ = Builder::new().spawn(move || {
+            if memory.clear(tray) {
+                memory.label(tray).state.store(OPEN, Ordering::SeqCst);
+            }
+        });
+    }
+
+    /// Say whether sockets may hold pages of a tray.
+    fn is_lent(&self, tray: usize) -> bool {
+        self.label(tray).sent.load(Ordering::SeqCst) > self.worth()
     }
 
     /// Return bytes of `pack` if they are here.
@@ -294,9 +386,20 @@ impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: mapped by `map`, and nobody has a part of it any more.
         unsafe {
-            libc::munmap(self.start.cast(), self.length);
+            libc::munmap(self.reserved.0, self.reserved.1);
         }
     }
+}
+
+/// Reserve addresses, where the kernel likes.
+fn reserve(length: usize) -> io::Result<*mut c_void> {
+    let how = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping, of nothing.
+    let start = unsafe { libc::mmap(std::ptr::null_mut(), length, libc::PROT_NONE, how, -1, 0) };
+    if start == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(start)
 }
 
 /// Return how many bytes a label and its counters take.
@@ -316,7 +419,12 @@ fn stride(workers: usize, tray_length: usize) -> usize {
 
 /// Return how many bytes are before the trays.
 fn front(trays: usize, workers: usize, tray_length: usize) -> usize {
-    (LINE + trays * stride(workers, tray_length)).next_multiple_of(PAGE)
+    let labels = LINE + trays * stride(workers, tray_length);
+    labels.next_multiple_of(if tray_length.is_multiple_of(PART) {
+        PART
+    } else {
+        PAGE
+    })
 }
 
 /// A tray while it is filled.
@@ -361,6 +469,17 @@ impl Kept {
         unsafe {
             std::slice::from_raw_parts(self.memory.tray(self.tray).add(self.from), self.length)
         }
+    }
+
+    /// `length` of these bytes, from `place` on, are about to be sent. Return the file that has them,
+    /// and where, for the socket to hold its pages; None if they are better copied.
+    pub(crate) fn lend_pages(&self, place: *const u8, length: usize) -> Option<(RawFd, off_t)> {
+        let memory = &self.memory;
+        let label = memory.label(self.tray);
+        // Who fills the tray looks when there is no reader any more.
+        let sent = label.sent.fetch_add(length as u64, Ordering::SeqCst);
+        let worth = sent >= memory.worth();
+        worth.then(|| (memory.file.as_raw_fd(), memory.place_in_file(place)))
     }
 
     /// Say whether the chunk of `length` bytes that begins at byte `at` of these was checked here.

@@ -20,6 +20,7 @@ mod landing;
 mod loan;
 mod mapping;
 mod multipart;
+mod outlet;
 mod pdu;
 mod populate;
 mod record;
@@ -44,6 +45,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     json::register(module)?;
     landing::register(module)?;
     multipart::register(module)?;
+    outlet::register(module)?;
     pdu::register(module)?;
     populate::register(module)?;
     fresh::register(module)?;

@@ -8,6 +8,7 @@
 
 use std::ffi::c_int;
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -56,6 +57,13 @@ impl Pages {
     pub(crate) fn place(&self) -> (*const u8, usize) {
         // SAFETY: `Mapped::look` saw to it that they are inside.
         (unsafe { self.mapping.start.add(self.offset) }, self.length)
+    }
+
+    /// Return the file that has the byte at `place` of these, and where.
+    pub(crate) fn in_file(&self, place: *const u8) -> (RawFd, libc::off_t) {
+        // A file has a length that fits.
+        let at = (place.addr() - self.mapping.start.addr()) as libc::off_t;
+        (self.mapping.file.as_raw_fd(), at)
     }
 }
 
@@ -147,6 +155,7 @@ impl Stat {
 }
 
 struct Mapping {
+    file: OwnedFd,
     start: *const u8,
     length: usize,
 }
@@ -161,6 +170,9 @@ impl Mapping {
     #[cfg(target_os = "linux")]
     fn of(descriptor: c_int, size: u64) -> Option<Self> {
         let length = usize::try_from(size.max(1).next_multiple_of(STEP)).ok()?;
+        // SAFETY: the descriptor is open, and is not closed here.
+        let file = unsafe { BorrowedFd::borrow_raw(descriptor) };
+        let file = file.try_clone_to_owned().ok()?;
         // SAFETY: a new mapping, where the kernel likes. What lies past the end of the file is not
         // touched: `has` says that it is not there.
         let start = unsafe {
@@ -174,6 +186,7 @@ impl Mapping {
             )
         };
         (start != libc::MAP_FAILED).then(|| Self {
+            file,
             start: start.cast_const().cast(),
             length,
         })

@@ -1,0 +1,183 @@
+"""Writing a connection on the event loop: what memory has of files leaves without being copied."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from vna._native import send_now
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from vna._native import Buffer
+
+__all__ = ["Outlet"]
+
+log = logging.getLogger(__name__)
+
+HIGH: Final = 64 << 10
+"""Bytes that may wait before the protocol is held back, unless it says how many."""
+
+
+class Outlet(asyncio.Transport):
+    """Writes a connection in place of its transport, which goes on to read and to close it.
+
+    A transport has all that it is given copied into the kernel. What is in memory of a pack is in a
+    file, whose pages the kernel can send as they are, which takes half the time.
+
+    The protocol is held back as by any transport. It calls `lost` when the connection is, and
+    answers `eof_received` by what this returns.
+    """
+
+    __slots__ = (
+        *("_closing", "_descriptor", "_high", "_loop", "_paused", "_pieces", "_protocol"),
+        *("_size", "_transport", "_waiting", "_waits"),
+    )
+
+    def __init__(self, transport: asyncio.Transport, protocol: asyncio.BaseProtocol) -> None:
+        super().__init__()
+        self._loop = asyncio.get_running_loop()
+        self._transport = transport
+        self._protocol = protocol
+        self._descriptor: int = transport.get_extra_info("socket").fileno()
+        self._waits = -1  # the socket's second name: the loop takes one user of each
+        self._waiting = False
+        self._pieces: Sequence[Buffer] = ()
+        self._size = 0
+        self._high = HIGH
+        self._paused = False
+        self._closing = False
+
+    # Writing --------------------------------------------------------------------------------
+
+    def write(self, data: Buffer) -> None:
+        """Send bytes."""
+        self.writelines((data,))
+
+    def writelines(self, list_of_data: Iterable[Buffer]) -> None:
+        """Send pieces, which stay as they are until they have left; nothing once it is closing."""
+        if self.is_closing():
+            return
+        pieces = tuple(list_of_data)
+        self._size += sum(map(len, pieces))
+        if self._waiting:
+            self._pieces = (*self._pieces, *pieces)
+        else:
+            self._send(pieces)
+        if self._size > self._high and not self._paused:
+            self._paused = True
+            self._protocol.pause_writing()
+
+    def get_write_buffer_size(self) -> int:
+        """Return how many bytes wait to be sent."""
+        return self._size
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:  # noqa: ARG002  # a quarter, as by default
+        """Hold the protocol back while more than `high` bytes wait, until it is a quarter of that."""
+        self._high = HIGH if high is None else high
+
+    def _send(self, pieces: Sequence[Buffer]) -> None:
+        """Send what goes now, the rest when more does."""
+        try:
+            sent = send_now(self._descriptor, pieces)
+            self._pieces = _behind(pieces, sent)
+            self._size -= sent
+            if self._pieces and not self._waiting:
+                if self._waits < 0:
+                    self._waits = os.dup(self._descriptor)
+                self._loop.add_writer(self._waits, self._go_on)
+                self._waiting = True
+        except OSError as error:
+            log.debug("a connection is cut that cannot be written to: %s", error)
+            self.abort()
+
+    def _go_on(self) -> None:
+        self._send(self._pieces)
+        if not self._pieces:
+            self._rest()
+            if self._closing:
+                self._transport.close()
+        if self._paused and self._size <= self._high // 4:
+            self._paused = False
+            self._protocol.resume_writing()
+
+    def _rest(self) -> None:
+        """Wait for the socket no more."""
+        if self._waiting:
+            self._waiting = False
+            self._loop.remove_writer(self._waits)
+
+    # The end --------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the connection once all has left. It is not read any more."""
+        if not self._pieces:
+            self._transport.close()
+        elif not self.is_closing():
+            self._closing = True
+            self._transport.pause_reading()
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self._drop()
+        self._transport.abort()
+
+    def lost(self) -> None:
+        """Let go of the connection: its transport has."""
+        self._drop()
+        if self._waits >= 0:
+            os.close(self._waits)
+            self._waits = -1
+
+    def eof_received(self) -> bool:
+        """Close the connection, whose peer sends no more; the transport is not to do so itself."""
+        self.close()
+        return True
+
+    def is_closing(self) -> bool:
+        """Say whether the connection is closed, or is to be once all has left."""
+        return self._closing or self._transport.is_closing()
+
+    def _drop(self) -> None:
+        self._rest()
+        self._pieces = ()
+        self._size = 0
+
+    # What the transport does ----------------------------------------------------------------
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return what the transport knows."""
+        return self._transport.get_extra_info(name, default)
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Have another protocol told what is read; it is the first one that is held back."""
+        self._transport.set_protocol(protocol)
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        """Return who is told what is read."""
+        return self._transport.get_protocol()
+
+    def is_reading(self) -> bool:
+        """Say whether the connection is read."""
+        return self._transport.is_reading()
+
+    def pause_reading(self) -> None:
+        """Read no more for now."""
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on, unless the connection is to be closed."""
+        if not self.is_closing():
+            self._transport.resume_reading()
+
+
+def _behind(pieces: Sequence[Buffer], count: int) -> Sequence[Buffer]:
+    """Return what is behind the first `count` bytes of the pieces."""
+    for number, piece in enumerate(pieces):
+        if count < len(piece):
+            return (memoryview(piece)[count:], *pieces[number + 1 :])
+        count -= len(piece)
+    return ()
