@@ -140,7 +140,7 @@ fn in_file(
     Ok(lender
         .cast::<Pages>()
         .ok()
-        .map(|pages| pages.get().0.in_file(start)))
+        .and_then(|pages| pages.get().0.in_file(start)))
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
