@@ -7,11 +7,11 @@ use std::ffi::c_int;
 use std::io;
 use std::os::fd::RawFd;
 
-use pyo3::buffer::PyBuffer;
 use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::append::told;
+use crate::buffer::Bytes;
 use crate::file::Pages;
 use crate::fresh::Kept;
 
@@ -48,11 +48,12 @@ struct Outlet {
 
 impl Outlet {
     /// Send what goes; buffers are kept in `held` for as long as their memory is used.
-    fn send(&mut self, pieces: &[Bound<'_, PyAny>], held: &mut Vec<PyBuffer<u8>>) -> PyResult<()> {
+    fn send(&mut self, pieces: &[Bound<'_, PyAny>], held: &mut Vec<Bytes>) -> PyResult<()> {
         for piece in pieces {
-            let buffer = PyBuffer::<u8>::get(piece)?;
-            let (start, length) = (buffer.buf_ptr(), buffer.len_bytes());
-            match in_file(piece, start.cast(), length)? {
+            let buffer: Bytes = piece.extract()?;
+            let bytes = buffer.as_slice();
+            let (start, length) = (bytes.as_ptr(), bytes.len());
+            match in_file(piece, start, length)? {
                 Some((file, at)) => {
                     if !(self.flush(libc::MSG_MORE)? && self.send_file(file, at, length)?) {
                         return Ok(());
@@ -63,7 +64,7 @@ impl Outlet {
                         return Ok(());
                     }
                     self.parts.push(libc::iovec {
-                        iov_base: start,
+                        iov_base: start.cast_mut().cast(),
                         iov_len: length,
                     });
                     self.due += length;
