@@ -32,6 +32,7 @@ use pyo3::prelude::*;
 
 use crate::append::told;
 use crate::loan::expose;
+use crate::mapping::page_size;
 
 /// What labels are a multiple of: they do not share a line of a processor's cache.
 const LINE: usize = 64;
@@ -211,6 +212,15 @@ impl Memory {
     /// Return how many bytes of a tray are copied to sockets before its pages are sent themselves.
     fn worth(&self) -> u64 {
         RENEWAL * self.tray_length as u64
+    /// Say whether a tray has pages of its own. The largest may be as long as what one table of
+    /// pages maps: 2 MiB, or 512 where a page is of 64 KiB. A part of one that a socket holds is not
+    /// given up: it is zeroed where it is.
+    fn lends(&self) -> bool {
+        let page = page_size();
+        self.tray_length
+            .is_multiple_of(page * (page / size_of::<u64>()))
+    }
+
     }
 
     /// Return where in the file a byte of the mapping is.
@@ -478,6 +488,9 @@ impl Kept {
         let label = memory.label(self.tray);
         // Who fills the tray looks when there is no reader any more.
         let sent = label.sent.fetch_add(length as u64, Ordering::SeqCst);
+        if !memory.lends() {
+            return None;
+        }
         let worth = sent >= memory.worth();
         worth.then(|| (memory.file.as_raw_fd(), memory.place_in_file(place)))
     }
