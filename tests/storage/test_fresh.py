@@ -26,7 +26,7 @@ def share():
 
     def make(trays, workers=2, tray=TRAY):
         """Return it for memory whose descriptor is the last of `make.opened`."""
-        descriptor = Fresh.create(trays * TRAY, workers, TRAY)
+        descriptor = Fresh.create(trays * tray, workers, tray)
         opened.append(descriptor)
         return lambda worker=0: Fresh(descriptor, worker)
 
@@ -287,6 +287,12 @@ def test_of_another_kind():
     try:
         with pytest.raises(OSError, match=r"[Ii]nvalid"):
             Fresh(descriptor, 2)
+        length = os.pread(descriptor, 8, 24)
+        os.pwrite(descriptor, b"another version's labels"[:8], 24)
+        with pytest.raises(OSError, match=r"[Ii]nvalid"):
+            Fresh(descriptor, 0)
+        os.pwrite(descriptor, length, 24)
+        Fresh(descriptor, 0)
         os.ftruncate(descriptor, 1 << 20)
         with pytest.raises(OSError, match=r"[Ii]nvalid"):
             Fresh(descriptor, 0)
