@@ -19,6 +19,11 @@ use crate::fresh::Kept;
 const LEAST: usize = 64 << 10;
 /// Parts of memory that leave in one call at most (IOV_MAX).
 const PARTS: usize = 1024;
+/// More follows, where a system can be told.
+#[cfg(target_os = "linux")]
+const MORE: c_int = libc::MSG_MORE;
+#[cfg(not(target_os = "linux"))]
+const MORE: c_int = 0;
 
 /// Send pieces one after the other, as many bytes as go without waiting.
 #[pyfunction]
@@ -55,12 +60,12 @@ impl Outlet {
             let (start, length) = (bytes.as_ptr(), bytes.len());
             match in_file(piece, start, length)? {
                 Some((file, at)) => {
-                    if !(self.flush(libc::MSG_MORE)? && self.send_file(file, at, length)?) {
+                    if !(self.flush(MORE)? && self.send_file(file, at, length)?) {
                         return Ok(());
                     }
                 }
                 None => {
-                    if self.parts.len() == PARTS && !self.flush(libc::MSG_MORE)? {
+                    if self.parts.len() == PARTS && !self.flush(MORE)? {
                         return Ok(());
                     }
                     self.parts.push(libc::iovec {
