@@ -191,3 +191,9 @@ def test_what_cannot_be_sent_to_is_an_error(connected):
     assert send_now(out.fileno(), [b"answered by a reset"]) == 19
     with pytest.raises(OSError, match=r"Broken pipe|reset"):
         send_now(out.fileno(), [b"x"])
+
+
+def test_bytes_with_others_between_are_refused(connected):
+    out, _ = connected
+    with pytest.raises(BufferError, match="not contiguous"):
+        send_now(out.fileno(), [memoryview(b"abcdefgh")[::-1]])

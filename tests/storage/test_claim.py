@@ -43,3 +43,18 @@ def test_claiming_a_pack_drops_its_pages(tmp_path):
     assert not in_memory(tier.file(pack))
     assert claimed.read(0, 1) == b"\0"
     claimed.close()
+
+
+def test_a_pack_that_is_closed_can_be_claimed_while_its_bytes_are_mapped(tmp_path):
+    tier = DirectoryTier(tmp_path)
+    pack = tier.reserve(1)
+    file = tier.create(pack)
+    file.write([bytes(128 << 10)], 0)
+    file.close()
+    first = tier.claim(pack)
+    assert first.read(0, 128 << 10) == bytes(128 << 10)
+    assert tier.claim(pack) is None
+    first.close()
+    second = tier.claim(pack)
+    assert second is not None
+    second.close()

@@ -15,6 +15,8 @@ from vna._native import Fresh, RawChunks, crc32c, send_now
 from vna.storage.tiers.directory import DirectoryTier
 
 TRAY = 128 << 10
+LARGE = 2 << 20
+"""A tray of a large page, which leaves as it is; smaller ones never do."""
 
 
 @pytest.fixture
@@ -22,9 +24,9 @@ def share():
     """Make memory of some trays for workers, and return what gives it to one of them."""
     opened = []
 
-    def make(trays, workers=2):
+    def make(trays, workers=2, tray=TRAY):
         """Return it for memory whose descriptor is the last of `make.opened`."""
-        descriptor = Fresh.create(trays * TRAY, workers, TRAY)
+        descriptor = Fresh.create(trays * tray, workers, tray)
         opened.append(descriptor)
         return lambda worker=0: Fresh(descriptor, worker)
 
@@ -164,25 +166,53 @@ def take_all(connection, count):
     return b"".join(parts)
 
 
+def wear(out, peer, view, count=2 * LARGE):
+    """Send a view until `count` bytes went: those of a tray leave as they are then."""
+    while count > 0:
+        sent = send_now(out.fileno(), [view])
+        take_all(peer, sent)
+        count -= sent
+
+
+@pytest.mark.parametrize("tray", [TRAY, LARGE])
+def test_pages_leave_as_they_are_from_trays_that_share_no_page(
+    tmp_path, share, noise, connected, tray
+):
+    """A page that is partly given up is filled anew under the socket that holds it."""
+    out, peer = connected
+    writer = Writer(tier(tmp_path, share(2, workers=1, tray=tray)()))
+    writer.store(noise(100_000))
+    view = writer.file.read_present(0, 100_000)
+    wear(out, peer, view)
+    before = bytes(view)
+    assert send_now(out.fileno(), [view]) == 100_000
+    damage(share.opened[-1], before)
+    assert (take_all(peer, 100_000) == before) is (tray < LARGE)
+    del view
+    writer.file.close()
+
+
 def test_what_a_socket_holds_stays_as_it_is_when_its_memory_is_filled_anew(
     tmp_path, share, noise, connected
 ):
     """Sent often enough, pages leave themselves, and wait where the peer does not read."""
     out, peer = connected
-    memory = share(6)
+    memory = share(6, tray=LARGE)
     writer = Writer(tier(tmp_path, memory(0)))
     for turn in range(4):  # the memory is used again, which has other pages then
         start = len(writer.held)
         writer.store(noise(100_000, turn))
         with closing(tier(tmp_path, memory(1)).open(writer.pack)) as reader:
             sent = []
+            wear(out, peer, reader.read_present(start, 100_000))
             for length in (100_000, 65_536, 100_000, 99_999, 100_000):
                 view = reader.read_present(start, 100_000)[:length]
                 assert send_now(out.fileno(), [b"begin", view, b"end"]) == length + 8
                 sent += [b"begin", bytes(view), b"end"]
                 del view
         for _ in range(8):
-            writer.store(noise(70_000))
+            writer.store(noise(LARGE // 2))
+        writer.store(noise(70_000))
         forget(tmp_path)
         with closing(tier(tmp_path, memory(1)).open(writer.pack)) as reader:
             assert reader.read_present(start, 100_000) is None, "it was filled anew"
@@ -257,6 +287,12 @@ def test_of_another_kind():
     try:
         with pytest.raises(OSError, match=r"[Ii]nvalid"):
             Fresh(descriptor, 2)
+        length = os.pread(descriptor, 8, 24)
+        os.pwrite(descriptor, b"another version's labels"[:8], 24)
+        with pytest.raises(OSError, match=r"[Ii]nvalid"):
+            Fresh(descriptor, 0)
+        os.pwrite(descriptor, length, 24)
+        Fresh(descriptor, 0)
         os.ftruncate(descriptor, 1 << 20)
         with pytest.raises(OSError, match=r"[Ii]nvalid"):
             Fresh(descriptor, 0)

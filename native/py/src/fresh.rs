@@ -32,6 +32,7 @@ use pyo3::prelude::*;
 
 use crate::append::told;
 use crate::loan::expose;
+use crate::mapping::page_size;
 
 /// What labels are a multiple of: they do not share a line of a processor's cache.
 const LINE: usize = 64;
@@ -64,6 +65,8 @@ struct Header {
     trays: u64,
     tray_length: u64,
     workers: u64,
+    /// How many bytes a label takes: a worker of another version may have others.
+    stride: u64,
 }
 
 /// Bytes of a pack that a tray has: `start..end`, the durable ones. Counters of readers follow, then
@@ -113,7 +116,8 @@ impl Memory {
         let tray_length = number(offset_of!(Header, tray_length))?;
         let workers = number(offset_of!(Header, workers))?;
         let length = front(trays, workers, tray_length) + trays * tray_length;
-        if worker >= workers || file.metadata()?.len() != length as u64 {
+        let same = number(offset_of!(Header, stride))? == stride(workers, tray_length);
+        if worker >= workers || !same || file.metadata()?.len() != length as u64 {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let file = OwnedFd::from(file.try_clone()?);
@@ -206,6 +210,15 @@ impl Memory {
     #[cfg(not(target_os = "linux"))]
     fn renew(&self, _: usize) -> bool {
         false
+    }
+
+    /// Say whether a tray has pages of its own. The largest may be as long as what one table of
+    /// pages maps: 2 MiB, or 512 where a page is of 64 KiB. A part of one that a socket holds is not
+    /// given up: it is zeroed where it is.
+    fn lends(&self) -> bool {
+        let page = page_size();
+        self.tray_length
+            .is_multiple_of(page * (page / size_of::<u64>()))
     }
 
     /// Return how many bytes of a tray are copied to sockets before its pages are sent themselves.
@@ -475,6 +488,9 @@ impl Kept {
     /// and where, for the socket to hold its pages; None if they are better copied.
     pub(crate) fn lend_pages(&self, place: *const u8, length: usize) -> Option<(RawFd, off_t)> {
         let memory = &self.memory;
+        if !memory.lends() {
+            return None;
+        }
         let label = memory.label(self.tray);
         // Who fills the tray looks when there is no reader any more.
         let sent = label.sent.fetch_add(length as u64, Ordering::SeqCst);
@@ -549,17 +565,12 @@ impl Fresh {
                 "memory for no worker, or not of pages",
             ));
         }
-        let header = Header {
-            trays: length / tray_length,
-            tray_length,
-            workers,
-        };
-        create(&header).map_err(told)
+        create(length / tray_length, tray_length, workers).map_err(told)
     }
 }
 
 #[cfg(target_os = "linux")]
-fn create(header: &Header) -> io::Result<RawFd> {
+fn create(trays: u64, tray_length: u64, workers: u64) -> io::Result<RawFd> {
     // SAFETY: the name is a text.
     let descriptor = unsafe { libc::memfd_create(c"vna-fresh".as_ptr(), libc::MFD_CLOEXEC) };
     if descriptor < 0 {
@@ -568,13 +579,14 @@ fn create(header: &Header) -> io::Result<RawFd> {
     // SAFETY: it was opened here.
     let file = unsafe { File::from_raw_fd(descriptor) };
     let size = |number| usize::try_from(number).map_err(io::Error::other);
-    let (trays, workers) = (size(header.trays)?, size(header.workers)?);
-    let front = front(trays, workers, size(header.tray_length)?) as u64;
-    file.set_len(front + header.trays * header.tray_length)?;
+    let front = front(size(trays)?, size(workers)?, size(tray_length)?) as u64;
+    file.set_len(front + trays * tray_length)?;
+    let stride = stride(size(workers)?, size(tray_length)?) as u64;
     for (at, number) in [
-        (offset_of!(Header, trays), header.trays),
-        (offset_of!(Header, tray_length), header.tray_length),
-        (offset_of!(Header, workers), header.workers),
+        (offset_of!(Header, trays), trays),
+        (offset_of!(Header, tray_length), tray_length),
+        (offset_of!(Header, workers), workers),
+        (offset_of!(Header, stride), stride),
     ] {
         file.write_all_at(&number.to_ne_bytes(), at as u64)?;
     }
@@ -582,7 +594,7 @@ fn create(header: &Header) -> io::Result<RawFd> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn create(_: &Header) -> io::Result<RawFd> {
+fn create(_: u64, _: u64, _: u64) -> io::Result<RawFd> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -7,8 +7,9 @@
 //! (docs/design/commit.md). So the end of a file, which may not be synced yet, is left alone.
 
 use std::ffi::c_int;
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -59,11 +60,13 @@ impl Pages {
         (unsafe { self.mapping.start.add(self.offset) }, self.length)
     }
 
-    /// Return the file that has the byte at `place` of these, and where.
-    pub(crate) fn in_file(&self, place: *const u8) -> (RawFd, libc::off_t) {
+    /// Return the file that has the byte at `place` of these, and where; None if it could not be
+    /// opened.
+    pub(crate) fn in_file(&self, place: *const u8) -> Option<(RawFd, libc::off_t)> {
+        let file = self.mapping.file.as_ref()?;
         // A file has a length that fits.
         let at = (place.addr() - self.mapping.start.addr()) as libc::off_t;
-        (self.mapping.file.as_raw_fd(), at)
+        Some((file.as_raw_fd(), at))
     }
 }
 
@@ -155,7 +158,8 @@ impl Stat {
 }
 
 struct Mapping {
-    file: OwnedFd,
+    /// The file, opened anew.
+    file: Option<File>,
     start: *const u8,
     length: usize,
 }
@@ -170,9 +174,9 @@ impl Mapping {
     #[cfg(target_os = "linux")]
     fn of(descriptor: c_int, size: u64) -> Option<Self> {
         let length = usize::try_from(size.max(1).next_multiple_of(STEP)).ok()?;
-        // SAFETY: the descriptor is open, and is not closed here.
-        let file = unsafe { BorrowedFd::borrow_raw(descriptor) };
-        let file = file.try_clone_to_owned().ok()?;
+        // What is mapped stays open. Were that the owner's, the file would stay locked when he closes it.
+        let file = File::open(format!("/proc/self/fd/{descriptor}")).ok();
+        let mapped = file.as_ref().map_or(descriptor, AsRawFd::as_raw_fd);
         // SAFETY: a new mapping, where the kernel likes. What lies past the end of the file is not
         // touched: `has` says that it is not there.
         let start = unsafe {
@@ -181,7 +185,7 @@ impl Mapping {
                 length,
                 libc::PROT_READ,
                 libc::MAP_SHARED,
-                descriptor,
+                mapped,
                 0,
             )
         };

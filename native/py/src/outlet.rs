@@ -7,11 +7,11 @@ use std::ffi::c_int;
 use std::io;
 use std::os::fd::RawFd;
 
-use pyo3::buffer::PyBuffer;
 use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::append::told;
+use crate::buffer::Bytes;
 use crate::file::Pages;
 use crate::fresh::Kept;
 
@@ -19,6 +19,11 @@ use crate::fresh::Kept;
 const LEAST: usize = 64 << 10;
 /// Parts of memory that leave in one call at most (IOV_MAX).
 const PARTS: usize = 1024;
+/// More follows, where a system can be told.
+#[cfg(target_os = "linux")]
+const MORE: c_int = libc::MSG_MORE;
+#[cfg(not(target_os = "linux"))]
+const MORE: c_int = 0;
 
 /// Send pieces one after the other, as many bytes as go without waiting.
 #[pyfunction]
@@ -48,22 +53,23 @@ struct Outlet {
 
 impl Outlet {
     /// Send what goes; buffers are kept in `held` for as long as their memory is used.
-    fn send(&mut self, pieces: &[Bound<'_, PyAny>], held: &mut Vec<PyBuffer<u8>>) -> PyResult<()> {
+    fn send(&mut self, pieces: &[Bound<'_, PyAny>], held: &mut Vec<Bytes>) -> PyResult<()> {
         for piece in pieces {
-            let buffer = PyBuffer::<u8>::get(piece)?;
-            let (start, length) = (buffer.buf_ptr(), buffer.len_bytes());
-            match in_file(piece, start.cast(), length)? {
+            let buffer: Bytes = piece.extract()?;
+            let bytes = buffer.as_slice();
+            let (start, length) = (bytes.as_ptr(), bytes.len());
+            match in_file(piece, start, length)? {
                 Some((file, at)) => {
-                    if !(self.flush(libc::MSG_MORE)? && self.send_file(file, at, length)?) {
+                    if !(self.flush(MORE)? && self.send_file(file, at, length)?) {
                         return Ok(());
                     }
                 }
                 None => {
-                    if self.parts.len() == PARTS && !self.flush(libc::MSG_MORE)? {
+                    if self.parts.len() == PARTS && !self.flush(MORE)? {
                         return Ok(());
                     }
                     self.parts.push(libc::iovec {
-                        iov_base: start,
+                        iov_base: start.cast_mut().cast(),
                         iov_len: length,
                     });
                     self.due += length;
@@ -140,7 +146,7 @@ fn in_file(
     Ok(lender
         .cast::<Pages>()
         .ok()
-        .map(|pages| pages.get().0.in_file(start)))
+        .and_then(|pages| pages.get().0.in_file(start)))
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
