@@ -3,6 +3,7 @@
 import asyncio
 import random
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,24 @@ def test_pieces_of_all_sizes_arrive_in_order(attend):
         protocol.outlet.close()
         assert await received(peer) == b""
         assert await protocol.lost is None
+
+    attend(play)
+
+
+def test_what_waits_in_many_pieces_costs_no_more_for_each(attend):
+    count = 60_000
+
+    async def play(protocol, peer):
+        protocol.outlet.write(bytes(LARGE))
+        begin = time.thread_time()
+        for number in range(count):
+            protocol.outlet.write(b"%06d" % number)
+        assert await received(peer, LARGE) == bytes(LARGE)
+        assert await received(peer, 6 * count) == b"".join(b"%06d" % n for n in range(count))
+        took = time.thread_time() - begin
+        protocol.outlet.close()
+        await protocol.lost
+        assert took < 2
 
     attend(play)
 
