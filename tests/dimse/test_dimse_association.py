@@ -350,6 +350,18 @@ def test_c06_a_peer_that_ends_and_reads_nothing_more_is_closed_on(
     node.idle()
 
 
+def test_who_reads_no_answers_is_not_given_more_of_them(
+    node: Any, raw_association: Callable[..., Any]
+) -> None:
+    peer = raw_association(node, Verification, IMPLICIT[0])
+    echo = Command(field=CommandField.C_ECHO, message_id=1, affected_sop_class=Verification)
+    echoes = peer.message(echo) * 200
+    peer.socket.settimeout(1)
+    with pytest.raises(TimeoutError):
+        for _ in range((32 << 20) // len(echoes)):
+            peer.send(echoes)
+
+
 @pytest.mark.parametrize("end", ["abort", "close", "nonsense"])
 def test_c07_a_data_set_cut_short_leaves_nothing(
     node: Any,

@@ -471,6 +471,11 @@ class Association(asyncio.BufferedProtocol):
         if sent < len(data):
             self._transport.write(data[sent:])
 
+    @property
+    def held_back(self) -> bool:
+        """Whether the peer has more to read than it should before more is written."""
+        return self._writable is not None
+
     async def drained(self) -> None:
         """Wait until the peer has read enough. Raises AssociationLost."""
         while self._writable is not None:
