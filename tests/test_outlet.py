@@ -1,6 +1,8 @@
 """What is written through an outlet arrives whole and in order, whatever waits and whoever leaves."""
 
 import asyncio
+import errno
+import logging
 import random
 import socket
 import time
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
+import vna.outlet
 from vna._native import send_now
 from vna.outlet import Outlet
 
@@ -171,6 +174,21 @@ def test_a_peer_that_leaves_ends_it(attend):
         assert protocol.outlet.get_write_buffer_size() == 0
         protocol.outlet.write(b"nobody is there")
 
+    attend(play)
+
+
+def test_what_ends_it_but_for_its_peer_is_logged(attend, monkeypatch, caplog):
+    def none_left(descriptor):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def play(protocol, peer):
+        monkeypatch.setattr(vna.outlet.os, "dup", none_left)
+        protocol.outlet.write(bytes(LARGE))
+        await protocol.lost
+        assert protocol.outlet.failed.errno == errno.EMFILE
+        assert "cannot be written to: [Errno 24] Too many open files" in caplog.text
+
+    caplog.set_level(logging.INFO)
     attend(play)
 
 

@@ -36,7 +36,7 @@ class Outlet(asyncio.Transport):
 
     __slots__ = (
         *("_closing", "_descriptor", "_high", "_loop", "_paused", "_pieces", "_protocol"),
-        *("_size", "_transport", "_waiting", "_waits"),
+        *("_size", "_transport", "_waiting", "_waits", "failed"),
     )
 
     def __init__(self, transport: asyncio.Transport, protocol: asyncio.BaseProtocol) -> None:
@@ -52,6 +52,8 @@ class Outlet(asyncio.Transport):
         self._high = HIGH
         self._paused = False
         self._closing = False
+        self.failed: OSError | None = None
+        """Why it could not be written to: its transport does not know."""
 
     # Writing --------------------------------------------------------------------------------
 
@@ -97,7 +99,10 @@ class Outlet(asyncio.Transport):
                 self._loop.add_writer(self._waits, self._go_on)
                 self._waiting = True
         except OSError as error:
-            log.debug("a connection is cut that cannot be written to: %s", error)
+            left = isinstance(error, ConnectionError | TimeoutError)
+            level = logging.DEBUG if left else logging.WARNING  # a disk that fails, no descriptor
+            log.log(level, "a connection is cut that cannot be written to: %s", error)
+            self.failed = error
             self.abort()
 
     def _go_on(self) -> None:

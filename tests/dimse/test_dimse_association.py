@@ -350,16 +350,24 @@ def test_c06_a_peer_that_ends_and_reads_nothing_more_is_closed_on(
     node.idle()
 
 
+def _sends_on(peer: Any, data: bytes, times: int) -> None:
+    for _ in range(times):
+        peer.send(data)
+
+
 def test_who_reads_no_answers_is_not_given_more_of_them(
-    node: Any, raw_association: Callable[..., Any]
+    node: Any, raw_association: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     peer = raw_association(node, Verification, IMPLICIT[0])
     echo = Command(field=CommandField.C_ECHO, message_id=1, affected_sop_class=Verification)
     echoes = peer.message(echo) * 200
     peer.socket.settimeout(1)
     with pytest.raises(TimeoutError):
-        for _ in range((32 << 20) // len(echoes)):
-            peer.send(echoes)
+        _sends_on(peer, echoes, (32 << 20) // len(echoes))
+    peer.close()
+    node.idle()
+    assert "ended: connection lost: " in caplog.text
 
 
 @pytest.mark.parametrize("end", ["abort", "close", "nonsense"])

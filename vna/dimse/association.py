@@ -241,6 +241,7 @@ class Association(asyncio.BufferedProtocol):
             self._inlet = None
         if self._transport is not None:
             self._transport.lost()
+            exc = exc or self._transport.failed
         self._end(f"connection lost: {exc}" if exc else "connection closed")
         if not self.closed.done():
             self.closed.set_result(None)
