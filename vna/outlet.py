@@ -22,6 +22,8 @@ HIGH: Final = 64 << 10
 """Bytes that may wait before the protocol is held back, unless it says how many."""
 MOST_AT_ONCE: Final = 4096
 """Pieces of those that wait that are looked at each time the socket takes more."""
+NOBODY: Final = asyncio.BaseProtocol()
+"""Is held back where nothing is written any more."""
 
 
 class Outlet(asyncio.Transport):
@@ -139,6 +141,7 @@ class Outlet(asyncio.Transport):
     def lost(self) -> None:
         """Let go of the connection: its transport has."""
         self._drop()
+        self._protocol = NOBODY  # who has this: both would have to wait for a collection
         if self._waits >= 0:
             os.close(self._waits)
             self._waits = -1

@@ -1,9 +1,12 @@
 """Conformance lines 1 to 10: associations over real sockets."""
 
 import asyncio
+import gc
 import logging
 import socket
 import struct
+import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -368,6 +371,30 @@ def test_who_reads_no_answers_is_not_given_more_of_them(
     peer.close()
     node.idle()
     assert "ended: connection lost: " in caplog.text
+
+
+async def _in_hand(node: Any) -> weakref.ref[Any] | None:
+    for association in node.server._tasks.values():
+        if association is not None and association._transport is not None:
+            return weakref.ref(association)
+    return None
+
+
+def test_an_association_that_ended_waits_for_no_collection(
+    node: Any, raw_association: Callable[..., Any]
+) -> None:
+    peer = raw_association(node, Verification, IMPLICIT[0])
+    association = node.run(_in_hand(node))
+    gc.disable()
+    try:
+        peer.close()
+        node.idle()
+        give_up = time.monotonic() + 5
+        while association() is not None and time.monotonic() < give_up:
+            time.sleep(0.01)
+        assert association() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("end", ["abort", "close", "nonsense"])
