@@ -1,13 +1,17 @@
 """What is written through an outlet arrives whole and in order, whatever waits and whoever leaves."""
 
 import asyncio
+import errno
+import logging
 import random
 import socket
+import time
 from pathlib import Path
 
 import pytest
 import uvloop
 
+import vna.outlet
 from vna._native import send_now
 from vna.outlet import Outlet
 
@@ -100,6 +104,24 @@ def test_pieces_of_all_sizes_arrive_in_order(attend):
     attend(play)
 
 
+def test_what_waits_in_many_pieces_costs_no_more_for_each(attend):
+    count = 60_000
+
+    async def play(protocol, peer):
+        protocol.outlet.write(bytes(LARGE))
+        begin = time.thread_time()
+        for number in range(count):
+            protocol.outlet.write(b"%06d" % number)
+        assert await received(peer, LARGE) == bytes(LARGE)
+        assert await received(peer, 6 * count) == b"".join(b"%06d" % n for n in range(count))
+        took = time.thread_time() - begin
+        protocol.outlet.close()
+        await protocol.lost
+        assert took < 2
+
+    attend(play)
+
+
 def test_the_writer_is_held_back_by_its_own_limit(attend):
     async def play(protocol, peer):
         protocol.outlet.set_write_buffer_limits(high=2 * LARGE)
@@ -152,6 +174,21 @@ def test_a_peer_that_leaves_ends_it(attend):
         assert protocol.outlet.get_write_buffer_size() == 0
         protocol.outlet.write(b"nobody is there")
 
+    attend(play)
+
+
+def test_what_ends_it_but_for_its_peer_is_logged(attend, monkeypatch, caplog):
+    def none_left(descriptor):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def play(protocol, peer):
+        monkeypatch.setattr(vna.outlet.os, "dup", none_left)
+        protocol.outlet.write(bytes(LARGE))
+        await protocol.lost
+        assert protocol.outlet.failed.errno == errno.EMFILE
+        assert "cannot be written to: [Errno 24] Too many open files" in caplog.text
+
+    caplog.set_level(logging.INFO)
     attend(play)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from vna._native import send_now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from vna._native import Buffer
 
@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 
 HIGH: Final = 64 << 10
 """Bytes that may wait before the protocol is held back, unless it says how many."""
+MOST_AT_ONCE: Final = 4096
+"""Pieces of those that wait that are looked at each time the socket takes more."""
+NOBODY: Final = asyncio.BaseProtocol()
+"""Is held back where nothing is written any more."""
 
 
 class Outlet(asyncio.Transport):
@@ -34,7 +38,7 @@ class Outlet(asyncio.Transport):
 
     __slots__ = (
         *("_closing", "_descriptor", "_high", "_loop", "_paused", "_pieces", "_protocol"),
-        *("_size", "_transport", "_waiting", "_waits"),
+        *("_size", "_transport", "_waiting", "_waits", "failed"),
     )
 
     def __init__(self, transport: asyncio.Transport, protocol: asyncio.BaseProtocol) -> None:
@@ -45,11 +49,13 @@ class Outlet(asyncio.Transport):
         self._descriptor: int = transport.get_extra_info("socket").fileno()
         self._waits = -1  # the socket's second name: the loop takes one user of each
         self._waiting = False
-        self._pieces: Sequence[Buffer] = ()
+        self._pieces: list[Buffer] = []
         self._size = 0
         self._high = HIGH
         self._paused = False
         self._closing = False
+        self.failed: OSError | None = None
+        """Why it could not be written to: its transport does not know."""
 
     # Writing --------------------------------------------------------------------------------
 
@@ -61,12 +67,13 @@ class Outlet(asyncio.Transport):
         """Send pieces, which stay as they are until they have left; nothing once it is closing."""
         if self.is_closing():
             return
-        pieces = tuple(list_of_data)
+        pieces = list(list_of_data)
         self._size += sum(map(len, pieces))
         if self._waiting:
-            self._pieces = (*self._pieces, *pieces)
+            self._pieces += pieces
         else:
-            self._send(pieces)
+            self._pieces = pieces
+            self._send()
         if self._size > self._high and not self._paused:
             self._paused = True
             self._protocol.pause_writing()
@@ -79,23 +86,29 @@ class Outlet(asyncio.Transport):
         """Hold the protocol back while more than `high` bytes wait, until it is a quarter of that."""
         self._high = HIGH if high is None else high
 
-    def _send(self, pieces: Sequence[Buffer]) -> None:
-        """Send what goes now, the rest when more does."""
+    def _send(self) -> None:
+        """Send what goes now of what waits, the rest when more does."""
+        pieces = self._pieces
         try:
-            sent = send_now(self._descriptor, pieces)
-            self._pieces = _behind(pieces, sent)
+            sent = send_now(
+                self._descriptor, pieces if len(pieces) <= MOST_AT_ONCE else pieces[:MOST_AT_ONCE]
+            )
             self._size -= sent
-            if self._pieces and not self._waiting:
+            _forget(pieces, sent)
+            if pieces and not self._waiting:
                 if self._waits < 0:
                     self._waits = os.dup(self._descriptor)
                 self._loop.add_writer(self._waits, self._go_on)
                 self._waiting = True
         except OSError as error:
-            log.debug("a connection is cut that cannot be written to: %s", error)
+            left = isinstance(error, ConnectionError | TimeoutError)
+            level = logging.DEBUG if left else logging.WARNING  # a disk that fails, no descriptor
+            log.log(level, "a connection is cut that cannot be written to: %s", error)
+            self.failed = error
             self.abort()
 
     def _go_on(self) -> None:
-        self._send(self._pieces)
+        self._send()
         if not self._pieces:
             self._rest()
             if self._closing:
@@ -128,6 +141,7 @@ class Outlet(asyncio.Transport):
     def lost(self) -> None:
         """Let go of the connection: its transport has."""
         self._drop()
+        self._protocol = NOBODY  # who has this: both would have to wait for a collection
         if self._waits >= 0:
             os.close(self._waits)
             self._waits = -1
@@ -143,7 +157,7 @@ class Outlet(asyncio.Transport):
 
     def _drop(self) -> None:
         self._rest()
-        self._pieces = ()
+        self._pieces = []
         self._size = 0
 
     # What the transport does ----------------------------------------------------------------
@@ -174,10 +188,14 @@ class Outlet(asyncio.Transport):
             self._transport.resume_reading()
 
 
-def _behind(pieces: Sequence[Buffer], count: int) -> Sequence[Buffer]:
-    """Return what is behind the first `count` bytes of the pieces."""
-    for number, piece in enumerate(pieces):
+def _forget(pieces: list[Buffer], count: int) -> None:
+    """Take away the first `count` bytes of the pieces."""
+    gone = 0
+    for piece in pieces:
         if count < len(piece):
-            return (memoryview(piece)[count:], *pieces[number + 1 :])
+            if count:
+                pieces[gone] = memoryview(piece)[count:]
+            break
         count -= len(piece)
-    return ()
+        gone += 1
+    del pieces[:gone]

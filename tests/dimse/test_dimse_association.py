@@ -1,9 +1,12 @@
 """Conformance lines 1 to 10: associations over real sockets."""
 
 import asyncio
+import gc
 import logging
 import socket
 import struct
+import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -348,6 +351,50 @@ def test_c06_a_peer_that_ends_and_reads_nothing_more_is_closed_on(
     else:
         peer.socket.shutdown(socket.SHUT_WR)
     node.idle()
+
+
+def _sends_on(peer: Any, data: bytes, times: int) -> None:
+    for _ in range(times):
+        peer.send(data)
+
+
+def test_who_reads_no_answers_is_not_given_more_of_them(
+    node: Any, raw_association: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    peer = raw_association(node, Verification, IMPLICIT[0])
+    echo = Command(field=CommandField.C_ECHO, message_id=1, affected_sop_class=Verification)
+    echoes = peer.message(echo) * 200
+    peer.socket.settimeout(1)
+    with pytest.raises(TimeoutError):
+        _sends_on(peer, echoes, (32 << 20) // len(echoes))
+    peer.close()
+    node.idle()
+    assert "ended: connection lost: " in caplog.text
+
+
+async def _in_hand(node: Any) -> weakref.ref[Any] | None:
+    for association in node.server._tasks.values():
+        if association is not None and association._transport is not None:
+            return weakref.ref(association)
+    return None
+
+
+def test_an_association_that_ended_waits_for_no_collection(
+    node: Any, raw_association: Callable[..., Any]
+) -> None:
+    peer = raw_association(node, Verification, IMPLICIT[0])
+    association = node.run(_in_hand(node))
+    gc.disable()
+    try:
+        peer.close()
+        node.idle()
+        give_up = time.monotonic() + 5
+        while association() is not None and time.monotonic() < give_up:
+            time.sleep(0.01)
+        assert association() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("end", ["abort", "close", "nonsense"])

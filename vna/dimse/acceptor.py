@@ -143,6 +143,7 @@ class Acceptor:
         )
         association.busy = True
         try:
+            await association.drained()  # who does not read its answers is not given more of them
             if turn is not None:
                 await outstanding.begin(self._answer_meanwhile(operation), turn)
             else:
@@ -177,6 +178,7 @@ class Acceptor:
         if (
             command.field != CommandField.C_STORE
             or outstanding.full
+            or association.held_back
             or not self.archive.takes_at_once(len(first))
         ):
             return None

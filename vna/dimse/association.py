@@ -241,6 +241,7 @@ class Association(asyncio.BufferedProtocol):
             self._inlet = None
         if self._transport is not None:
             self._transport.lost()
+            exc = exc or self._transport.failed
         self._end(f"connection lost: {exc}" if exc else "connection closed")
         if not self.closed.done():
             self.closed.set_result(None)
@@ -470,6 +471,11 @@ class Association(asyncio.BufferedProtocol):
         sent = answer_now(self._descriptor, data)
         if sent < len(data):
             self._transport.write(data[sent:])
+
+    @property
+    def held_back(self) -> bool:
+        """Whether the peer has more to read than it should before more is written."""
+        return self._writable is not None
 
     async def drained(self) -> None:
         """Wait until the peer has read enough. Raises AssociationLost."""
