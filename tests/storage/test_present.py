@@ -264,15 +264,31 @@ def test_damage_is_not_served_from_the_page_cache_either(store, put, packs, nois
     assert sound == data[1:] + data[:1]
 
 
-def test_a_decoded_chunk_is_kept_and_read_without_waiting(store, put, noise):
-    data = bytes(200_000) + noise(3 * 200_000)
-    place = put(data, codec="zstd", chunk_length=200_000)
-    with pytest.raises(WouldWait):
-        store.present.read(place, 10, 150_000)
-    assert store.read(place, 10, 150_000) == data[10:150_000]
-    for start, stop in [(0, 200_000), (199_999, 200_000), (7, 7)]:
+@pytest.mark.parametrize(("length", "waits"), [(200_000, False), (800_000, True)])
+def test_a_decoded_chunk_is_kept_and_read_without_waiting(
+    store, put, noise, monkeypatch, length, waits
+):
+    decoded = []
+    keep = DecodedChunks.keep
+
+    def noted(kept, place, stride, chunk, raw):
+        decoded.append(chunk)
+        keep(kept, place, stride, chunk, raw)
+
+    monkeypatch.setattr(DecodedChunks, "keep", noted)
+    data = bytes(length) + noise(3 * length)
+    place = put(data, codec="zstd", chunk_length=length)
+    for _ in range(2):  # what is read again comes into memory
+        assert store.read(place, 0, len(data)) == data
+    if waits:
+        with pytest.raises(WouldWait):
+            store.present.read(place, 10, 150_000)
+    read = store.read if waits else store.present.read
+    assert read(place, 10, 150_000) == data[10:150_000]
+    for start, stop in [(0, length), (length - 1, length), (7, 7)]:
         assert store.present.read(place, start, stop) == data[start:stop]
-    for start, stop in [(0, 200_001), (150_000, 300_000)]:
+    assert decoded == [0]
+    for start, stop in [(0, length + 1), (150_000, length + 100_000)]:
         assert store.read(place, start, stop) == data[start:stop]
 
 

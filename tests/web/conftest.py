@@ -23,6 +23,7 @@ from vna.web import WebSettings, make_app, make_runner
 from vna.web.drain import REQUESTS
 from vna.web.multipart import MultipartReader
 from vna.web.negotiation import parse_media
+from vna.web.prompt import PromptAnswers
 
 STUDY, SERIES, SOP = "1.2.3", "1.2.3.1", "1.2.3.1.1"
 
@@ -32,6 +33,20 @@ def archive(tmp_path):
     opened = Archive.open(ArchiveSettings(data=tmp_path / "data", stream_threshold_bytes=1 << 20))
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def at_hand(monkeypatch):
+    """What was answered at once of all that was looked at, in order."""
+    seen = []
+    answer = PromptAnswers.answer
+
+    def noted(*args):
+        seen.append(answer(*args))
+        return seen[-1]
+
+    monkeypatch.setattr(PromptAnswers, "answer", noted)
+    return seen
 
 
 def make_file(

@@ -26,20 +26,6 @@ RANDOM = re.compile(rb"[0-9a-f]{32}|Date: [^\r]*|[0-9a-f]{12}-[0-9a-f]+")
 
 
 @pytest.fixture
-def at_hand(monkeypatch):
-    """What was answered at once of all that was looked at, in order."""
-    seen = []
-    answer = PromptAnswers.answer
-
-    def noted(*args):
-        seen.append(answer(*args))
-        return seen[-1]
-
-    monkeypatch.setattr(PromptAnswers, "answer", noted)
-    return seen
-
-
-@pytest.fixture
 def talk(connect):
     """Return a function that opens a connection: it sends bytes, and returns `count` whole answers."""
 

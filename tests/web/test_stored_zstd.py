@@ -71,6 +71,23 @@ async def test_a_frame_leaves_as_it_is_stored(front, stored, tmp_path):
     assert answer.body in pack.read_bytes()
 
 
+async def test_who_takes_no_zstd_is_answered_at_once(front, stored, at_hand):
+    path, accept = f"{INSTANCE}/frames/2", "application/octet-stream"
+    for _ in range(2):  # the first one brings it into memory
+        prompt = await front.get(path, accept)
+    assert at_hand[-1] is not None
+    await front.get(path, accept, Accept_Encoding="zstd")
+    assert at_hand[-1] is None
+    looked_at = len(at_hand)
+    usual = await front.get(path, accept, X_Odd="1")
+    assert len(at_hand) == looked_at, "aiohttp answered"
+    assert prompt.body == usual.body == FRAMES[1]
+    fields = [dict(answer.headers) for answer in (prompt, usual)]
+    for each in fields:
+        del each["Date"], each["X-Request-ID"]
+    assert fields[0] == fields[1]
+
+
 async def test_the_tag_of_either_coding_is_known_again(front, stored):
     as_is = await front.get(INSTANCE, "application/dicom")
     coded = await front.get(INSTANCE, "application/dicom", Accept_Encoding="zstd")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import MutableMapping
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 import zstandard
-from aiohttp import hdrs, web
+from aiohttp import hdrs
+from multidict import MultiMapping
 
-__all__ = ["Coding", "choose_coding", "coded"]
+__all__ = ["Coding", "choose_coding", "coded", "vary_by_coding"]
 
 Coding: TypeAlias = Literal["zstd", "gzip", "identity"]
 
@@ -19,9 +21,18 @@ _GZIP_LEVEL: Final = 5
 _ZSTD_LEVEL: Final = 3
 
 
-def choose_coding(request: web.BaseRequest) -> Coding:
-    """Return the content coding that a client likes best (RFC 9110 12.5.3); identity if unsaid."""
-    return _chosen(",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ())))
+def choose_coding(asked: MultiMapping[str]) -> Coding:
+    """Return the content coding that a client likes best (RFC 9110 12.5.3); identity if unsaid.
+
+    `asked` are its request's header fields.
+    """
+    return _chosen(",".join(asked.getall(hdrs.ACCEPT_ENCODING, ())))
+
+
+def vary_by_coding(headers: MutableMapping[str, str]) -> None:
+    """Say in an answer's `headers` that clients which take other codings get others (RFC 9110 12.5.5)."""
+    varies = [headers[hdrs.VARY]] if hdrs.VARY in headers else []
+    headers[hdrs.VARY] = ", ".join([*varies, hdrs.ACCEPT_ENCODING])
 
 
 @lru_cache(maxsize=256)

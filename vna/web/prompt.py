@@ -22,6 +22,7 @@ from vna.errors import WouldWait
 from vna.types import Level
 from vna.web.addresses import Addresses
 from vna.web.answer import Answer, head_of
+from vna.web.coding import choose_coding, vary_by_coding
 from vna.web.context import ARCHIVE, CLOCK, PREPARED, REQUEST_ID, REQUEST_IDS, SETTINGS
 from vna.web.defaults import add_defaults
 from vna.web.drain import REQUESTS
@@ -181,8 +182,8 @@ class PromptAnswers:
         self._requests = app[REQUESTS]
         self._known: dict[str, _Known] = {}
         self._routes: list[_Route] = []
-        # Other middleware would be passed by; what is stored in zstd may leave in it, by a thread.
-        if list(app.middlewares) == [around] and not archive.keeps_zstd:
+        self._keeps_zstd = archive.keeps_zstd
+        if list(app.middlewares) == [around]:  # another one would be passed by
             self._routes += (
                 _Route(_pattern(route), route, template(route, self._settings), handler, made)
                 for handler, made in HANDLERS.items()
@@ -255,6 +256,8 @@ class PromptAnswers:
         """Return what `made` returns, or has returned to the same request."""
         path, query, headers = request
         generation = self._archive.generation
+        if self._keeps_zstd and choose_coding(headers) == "zstd":
+            raise WouldWait  # what is stored in zstd leaves in it, by a thread
         known = self._known.get(path)
         if (
             known is not None
@@ -281,6 +284,8 @@ class PromptAnswers:
         if run is None:
             raise WouldWait
         fields = {**reply.headers, hdrs.CONTENT_TYPE: reply.content_type}
+        if self._keeps_zstd and any(isinstance(item, Span) for item in reply.items):
+            vary_by_coding(fields)
         add_defaults(fields, request_id, asked, self._settings)
         return reply.status, [head_of(reply.status, fields, sum(map(len, run))), *run]
 

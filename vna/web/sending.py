@@ -16,7 +16,7 @@ from multidict import CIMultiDict
 from vna.archive import Archive, Item, Retrieval, Span
 from vna.errors import VnaError
 from vna.web.answer import Answer, write_run
-from vna.web.coding import choose_coding
+from vna.web.coding import choose_coding, vary_by_coding
 from vna.web.context import ARCHIVE, REQUEST_ID
 from vna.web.multipart import Buffer
 from vna.web.reply import Asked, Reply
@@ -246,10 +246,9 @@ def _leaves_in_zstd(request: web.Request, fields: CIMultiDict[str]) -> bool:
     """Decide on the content coding, and name it in the answer's fields (RFC 9110 8.4, 8.8.3.3)."""
     if not request.app[ARCHIVE].keeps_zstd:
         return False
-    varies = [fields[hdrs.VARY]] if hdrs.VARY in fields else []
-    fields[hdrs.VARY] = ", ".join([*varies, hdrs.ACCEPT_ENCODING])
+    vary_by_coding(fields)
     asked = request.method == hdrs.METH_GET and hdrs.RANGE not in request.headers
-    if not asked or choose_coding(request) != "zstd":
+    if not asked or choose_coding(request.headers) != "zstd":
         return False
     fields[hdrs.CONTENT_ENCODING] = "zstd"
     fields.pop(hdrs.ACCEPT_RANGES, None)

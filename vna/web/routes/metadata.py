@@ -47,7 +47,7 @@ async def retrieve_metadata(request: web.Request) -> web.StreamResponse:
         names = request.match_info
         study, series = names["study"], names.get("series")
         state = await request.app[ARCHIVE].soon(Retrieval.state, study, series)
-        coding = choose_coding(request) if model == DICOM_JSON else "identity"
+        coding = choose_coding(request.headers) if model == DICOM_JSON else "identity"
         etag = resource_tag(state, study, series or "", model, addresses.root, coding)
     if (unchanged := not_modified(request.headers, etag)) is not None:
         return unchanged
