@@ -31,8 +31,8 @@ _MOST: Final = 1 << 20
 _KNOWN: Final = 4096
 """Blobs of which it is remembered where their chunks are: packs do not change."""
 _DECODED: Final = 640 << 10
-"""Bytes of coded chunks decoded at once, a CT slice in 0.2 to 0.5 ms: more are work for a thread, which
-takes half as much again."""
+"""Bytes of coded chunks decoded at once, a CT slice in a fraction of a millisecond: to have a thread do it
+takes longer. More are work for one."""
 
 
 class PresentBlobs:
