@@ -36,17 +36,27 @@ def archive(tmp_path):
 
 
 @pytest.fixture
-def at_hand(monkeypatch):
+def returned(monkeypatch):
+    """Return a function that gives what a method of a class returns from now on, in order."""
+
+    def note(owner, name):
+        seen = []
+        method = getattr(owner, name)
+
+        def noted(*args):
+            seen.append(method(*args))
+            return seen[-1]
+
+        monkeypatch.setattr(owner, name, noted)
+        return seen
+
+    return note
+
+
+@pytest.fixture
+def at_hand(returned):
     """What was answered at once of all that was looked at, in order."""
-    seen = []
-    answer = PromptAnswers.answer
-
-    def noted(*args):
-        seen.append(answer(*args))
-        return seen[-1]
-
-    monkeypatch.setattr(PromptAnswers, "answer", noted)
-    return seen
+    return returned(PromptAnswers, "answer")
 
 
 def make_file(

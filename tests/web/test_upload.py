@@ -41,17 +41,9 @@ def post(body, *extra):
 
 
 @pytest.fixture
-def heads(monkeypatch):
+def heads(returned):
     """Whether each head that was looked at began a body that was received here."""
-    seen = []
-    look = Receiver._head
-
-    def noted(*args):
-        seen.append(look(*args))
-        return seen[-1]
-
-    monkeypatch.setattr(Receiver, "_head", noted)
-    return seen
+    return returned(Receiver, "_head")
 
 
 async def answer_of(reader):
